@@ -1,0 +1,1 @@
+"""Every speed, memory and accuracy figure that README or docs quote, each one command."""

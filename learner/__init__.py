@@ -1,0 +1,1 @@
+"""Zeroth-order scalars and updates, models and tasks; torch and transformers."""

@@ -1,0 +1,68 @@
+"""What an experiment may say about model, task and learning; no torch here, so that commands start fast."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+NonEmptyStr = Annotated[str, msgspec.Meta(min_length=1)]
+
+EMBEDDED = "embedded"
+"""The `path` of the model and of the reviews that come with the package."""
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which causal language model is fine-tuned, and where it computes."""
+
+    path: NonEmptyStr = EMBEDDED
+    """ "embedded", a local Hugging Face directory, or a name on the Hugging Face hub."""
+    dtype: Literal["float32"] = "float32"
+    """Element type of the weights and of the arithmetic."""
+    device: NonEmptyStr = "cpu"
+    """A torch device: "cpu", "cuda", "cuda:1"."""
+
+
+class TaskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A classification task, scored on the word that follows a prompt."""
+
+    path: NonEmptyStr = EMBEDDED
+    """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl or .csv,
+    one such file (split 80/20 by seed), or a data set name on the Hugging Face hub."""
+    prompt: Annotated[str, msgspec.Meta(pattern=r"\{text\}")] = "{text} It was"
+    """What the model reads; {text} stands for the sentence."""
+    verbalizer: Annotated[dict[str, str], msgspec.Meta(min_length=2)] = msgspec.field(
+        default_factory=lambda: {"0": " terrible", "1": " great"}
+    )
+    """Label as written in the data -> the word that the model should say; class indices follow this order."""
+    text_key: NonEmptyStr = "sentence"
+    """Key (JSONL, hub) or column (CSV) of the sentence."""
+    label_key: NonEmptyStr = "label"
+    """Key (JSONL, hub) or column (CSV) of the label."""
+    max_tokens: Annotated[int, msgspec.Meta(ge=4, le=4096)] = 64
+    """Longest encoded prompt; longer sentences lose their beginning, never the prompt."""
+    num_train: PositiveInt | None = None
+    """Training examples to keep, drawn by seed; all of them if absent."""
+    num_test: PositiveInt | None = None
+    """Evaluation examples to keep, drawn by seed; all of them if absent."""
+
+
+class LearnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Zeroth-order fine-tuning: how scalars are computed and applied."""
+
+    learning_rate: PositiveFloat = 1e-4
+    """η of w ← w − η p̂ z (METHOD §1)."""
+    perturbation_scale: PositiveFloat = 1e-3
+    """μ of w ± μ z (METHOD eq 7)."""
+    batch_size: PositiveInt = 16
+    """Examples per device and round."""
+    num_queries: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
+    """Directions per round, one scalar each."""
+    clip: PositiveFloat = 100.0
+    """γ: p_k is clipped to ±γ before transmission (METHOD §1)."""
+    num_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+    """CPU threads of one learner host."""
+    batch_devices: bool = False
+    """One forward for all hosted devices: faster on a GPU, but scalars then depend on who shares a host."""
+    fingerprint_every: PositiveInt = 50
+    """Rounds between two comparisons of the weights' fingerprints."""

@@ -1,0 +1,94 @@
+"""The seam between everything above and any radio: one small protocol, and the check of every frame."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.config import Capabilities, RadioConfig
+from radio.errors import SignalError
+
+IQ: TypeAlias = NDArray[np.complex64]
+"""Complex baseband samples, shape [N]; full scale is |x| = 1."""
+
+FULL_SCALE_TOLERANCE = 1e-6  # a few units of float32 rounding at 1
+DMA_MULTIPLE_SAMPLES = 4
+
+
+@runtime_checkable
+class Radio(Protocol):
+    """One half-duplex baseband radio; full scale is |x| = 1. A context manager: it falls silent on exit."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this radio can do."""
+        ...
+
+    @property
+    def clock_samples(self) -> int:
+        """Receive-clock index of the sample at which the next capture starts."""
+        ...
+
+    def configure(self, config: RadioConfig) -> None:
+        """Tune; raises RadioConfigError when the radio does not follow."""
+        ...
+
+    def transmit(self, frame: IQ, *, num_repeats: int) -> None:
+        """Send a frame so many times back to back, then fall silent; replaces what was on the air."""
+        ...
+
+    def start_cyclic(self, frame: IQ) -> None:
+        """Repeat a frame until `stop`; replaces what was on the air."""
+        ...
+
+    def stream(self, frame: IQ) -> None:
+        """Append a frame right behind what is still being sent; starts now when nothing is."""
+        ...
+
+    def stop(self) -> None:
+        """Fall silent; safe to call twice."""
+        ...
+
+    def capture(self, num_samples: int) -> IQ:
+        """Receive fresh samples, shape [num_samples]."""
+        ...
+
+    def elapse(self, num_samples: int) -> None:
+        """Let air time pass without keeping samples."""
+        ...
+
+    def begin_block(self, round_index: int, attempt: int) -> None:
+        """Tell a simulated medium that a new fading block starts; a real radio does nothing."""
+        ...
+
+    def close(self) -> None:
+        """Fall silent and let go of the hardware; safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def check_frame(frame: IQ, *, multiple: int = DMA_MULTIPLE_SAMPLES) -> None:
+    """Raise SignalError unless `frame` is complex64 [N], N a multiple of `multiple`, finite, and |x| <= 1.
+
+    Converters wrap around instead of clipping, so a frame over full scale must never reach one.
+    """
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.complex64:
+        got = getattr(frame, "dtype", type(frame).__name__)
+        raise SignalError(f"frame: got {got}; allowed: a numpy array of complex64; convert it")
+    if frame.ndim != 1 or frame.size == 0:
+        raise SignalError(f"frame: got shape {frame.shape}; allowed: one non-empty axis; flatten it")
+    if frame.size % multiple:
+        raise SignalError(f"frame: got {frame.size} samples; allowed: a multiple of {multiple}; pad it with zeros")
+    peak = float(np.abs(frame).max())  # NaN and inf survive abs and max
+    if not np.isfinite(peak):
+        raise SignalError("frame: got NaN or infinite samples; allowed: finite ones; look at what made the frame")
+    if peak > 1 + FULL_SCALE_TOLERANCE:
+        raise SignalError(f"frame: got peak amplitude {peak:.6g}; allowed: at most 1 (full scale); scale it down")

@@ -1,0 +1,25 @@
+"""Everything the radio package can refuse, as one tree.
+
+    RadioError                    an expected failure of the radio layer
+    ├── RadioConfigError          a bad setting, or a call that this radio, station or level cannot serve
+    ├── SignalError               samples or values that must not go on the air, or cannot be worked on
+    └── SchemeUnsupportedError    the rig lacks what the scheme needs
+
+Every text says what, got, allowed and remedy. A rejected round is no error but a value: `Estimate.rejected`.
+"""
+
+
+class RadioError(Exception):
+    """An expected failure of the radio layer."""
+
+
+class RadioConfigError(RadioError, ValueError):
+    """A bad setting; also a ValueError, so that msgspec reports it with its key path."""
+
+
+class SignalError(RadioError, ValueError):
+    """Samples or values that are empty, not finite, of a wrong type or shape, or over full scale or power."""
+
+
+class SchemeUnsupportedError(RadioError):
+    """The rig lacks what the scheme needs."""

@@ -1,0 +1,342 @@
+"""The access point: sounds the channels, plans the power, estimates the over-the-air sum, announces the update."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from radio.backend import IQ
+from radio.link import AccessPointLink
+from radio.schemes import Csi, Estimate, Scheme, TransmitPlan
+from testbed import messages as m
+from testbed import schedule
+from testbed.config import RunConfig
+from testbed.journal import Journal, Result, Status
+from testbed.ledger import Ledger, budget_of, claims_privacy
+from testbed.privacy import leak
+from testbed.results import RoundRecord, nmse_db
+from testbed.roster import AttemptFailedError, Roster
+
+log = logging.getLogger(__name__)
+_EVALUATION_ATTEMPTS = 3
+_CSI_SIGMAS = 3.0
+"""How many standard deviations of a channel estimate the ledger adds to |h_k α_k|."""
+
+
+def round_seed(run_seed: int, round_index: int) -> int:
+    """The public seed of one round's directions, 63 bits."""
+    digest = hashlib.sha256(f"airzero round {run_seed} {round_index}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def coefficients_of(estimate: Sequence[float], learning_rate: float) -> tuple[float, ...]:
+    """What each direction is multiplied with: η·p̂_q/Q in float64, rounded once to float32."""
+    scaled = learning_rate * np.asarray(estimate, dtype=np.float64) / len(estimate)
+    return tuple(float(c) for c in scaled.astype(np.float32))
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What one transmission of a round came to."""
+
+    plan: m.Plan | None = None
+    estimate: Estimate | None = None
+    rho: float | None = 0.0
+    fingerprint: str | None = None
+    ready: list[m.Ready] = field(default_factory=list)
+    learner_s: float = 0.0
+    radio_s: float = 0.0
+    airtime_s: float = 0.0
+
+    @property
+    def truth(self) -> dict[int, tuple[float, ...]]:
+        """device → clipped scalars, where the experiment reveals them."""
+        return {k: v for ready in self.ready for k, v in (ready.ground_truth or {}).items()}
+
+
+class AccessPoint:
+    """Plays rounds with the hosts of a roster over one radio link."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        roster: Roster,
+        link: AccessPointLink,
+        scheme: Scheme,
+        journal: Journal,
+        ledger: Ledger,
+    ) -> None:
+        self._rig = config.rig
+        self._experiment = config.experiment
+        self._roster = roster
+        self._link = link
+        self._scheme = scheme
+        self._journal = journal
+        self._ledger = ledger
+        self._budget = budget_of(config.experiment)
+        self._claims = claims_privacy(config.experiment, has_receiver_noise=config.rig.air.snr_db < math.inf)
+        self.last_capture: IQ | None = None
+
+    def play(self, round_index: int) -> RoundRecord:
+        """One round: up to ``max_attempts`` transmissions, then the result on disk, then the announcement.
+
+        Raises BudgetSpentError before a transmission that the budget does not cover.
+        """
+        started = time.perf_counter()
+        seed = round_seed(self._experiment.seed, round_index)
+        attempts: list[_Attempt] = []
+        reason: str | None = None
+        missing = False
+        for number in range(1, self._experiment.rounds.max_attempts + 1):
+            attempt = _Attempt()
+            attempts.append(attempt)
+            try:
+                self._transmit(round_index, number, seed, attempt)
+            except AttemptFailedError as err:
+                reason, missing = err.reason, bool(err.missing)
+                log.warning("round %d, attempt %d: %s", round_index, number, reason)
+                continue
+            missing = False
+            if attempt.estimate is not None and attempt.estimate.rejected is None:
+                break
+            reason = attempt.estimate.rejected if attempt.estimate else "silent: the schedule allows no power"
+            if attempt.estimate is None:
+                break
+            log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)
+        last = attempts[-1]
+        accepted = last.estimate if last.estimate is not None and last.estimate.rejected is None else None
+        status: Status
+        if accepted is not None:
+            status = "ok" if len(attempts) == 1 else "retried"
+        else:
+            status = "skipped" if missing or last.estimate is None else "rejected"
+        estimates = tuple(float(v) for v in accepted.values) if accepted is not None else ()
+        coefficients = coefficients_of(estimates, self._experiment.learner.learning_rate) if estimates else ()
+        self._journal.append(
+            Result(
+                round=round_index,
+                attempt=len(attempts),
+                status=status,
+                seed=seed,
+                estimates=estimates,
+                coefficients=coefficients,
+            )
+        )
+        self._roster.broadcast(
+            m.RoundResult(
+                round=round_index,
+                seed=seed,
+                status=status,
+                coefficients=coefficients,
+                fingerprint=last.fingerprint,
+            )
+        )
+        return self._record(round_index, seed, status, reason, attempts, estimates, time.perf_counter() - started)
+
+    def evaluate(self, round_index: int) -> m.Evaluated | None:
+        """Loss and metric of the current weights, from the host of the first device; None if nobody answers."""
+        for _ in range(_EVALUATION_ATTEMPTS):
+            try:
+                peer = self._roster.peer_of(min(self._roster.served, default=0))
+                self._roster.send(peer, m.Evaluate(round=round_index))
+                answers = self._roster.collect(
+                    m.Evaluated,
+                    [peer],
+                    self._rig.control.learner_timeout_s,
+                    what="evaluation",
+                    accept=lambda answer: answer.round == round_index,
+                )
+            except AttemptFailedError as err:
+                log.warning("evaluation after round %d: %s", round_index, err.reason)
+            else:
+                return answers[peer]
+        return None
+
+    # ---- one attempt
+
+    def _transmit(self, round_index: int, number: int, seed: int, attempt: _Attempt) -> None:
+        """Sound, plan, charge, transmit, estimate; fills ``attempt``. Raises AttemptFailedError."""
+        roster, control = self._roster, self._rig.control
+        if roster.missing:
+            raise AttemptFailedError(f"devices {roster.missing} have no host", roster.missing)
+        clock = time.perf_counter()
+        roster.broadcast(m.SoundStart(round=round_index, attempt=number, seed=seed))
+        prepared = roster.collect(
+            m.Prepared,
+            list(roster.hosts),
+            control.learner_timeout_s,
+            what="scalars",
+            accept=lambda a: (a.round, a.attempt) == (round_index, number),
+        )
+        attempt.fingerprint = roster.check_agreement(
+            {peer: answer.fingerprint for peer, answer in prepared.items()}, f"round {round_index}"
+        )
+        attempt.learner_s = time.perf_counter() - clock
+        try:
+            self._link.begin_block(round_index, number)
+            margin = self._sound(round_index, number, attempt)
+            clock = time.perf_counter()
+            csi = self._link.predict_csi()
+            attempt.plan, attempt.rho = self._plan(csi, margin)
+            attempt.radio_s += time.perf_counter() - clock
+            if attempt.plan.gain <= 0:
+                return
+            self._ledger.charge(round_index, number, attempt.rho)
+            attempt.ready = self._start(round_index, number, seed, attempt.plan, csi)
+            attempt.estimate = self._receive(round_index, number, attempt)
+        finally:
+            attempt.airtime_s = self._link.airtime_s
+
+    def _sound(self, round_index: int, number: int, attempt: _Attempt) -> float:
+        """Poll every device's pilot; returns by how much |h_k α_k| may exceed c, from the estimates' variances."""
+        if not self._link.needs_sounding:
+            self._link.measure_noise()
+            return 1.0
+        margin = 1.0
+        for device in range(self._rig.num_devices):
+            self._poll(round_index, number, device, "pilot")
+            clock = time.perf_counter()
+            estimate = self._link.capture_pilot(device)
+            attempt.radio_s += time.perf_counter() - clock
+            if not estimate.is_heard:
+                raise AttemptFailedError(f"device {device}: its pilot was not heard")
+            margin = max(margin, 1 + _CSI_SIGMAS * math.sqrt(estimate.gain_variance) / abs(estimate.gain))
+        return margin
+
+    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> None:
+        peer = self._roster.peer_of(device)
+        self._roster.send(peer, m.Poll(round=round_index, attempt=number, device=device, slot=slot))
+        self._roster.collect(
+            m.Transmitting,
+            [peer],
+            self._rig.control.radio_timeout_s,
+            what=f"{slot} of device {device}",
+            accept=lambda a: (a.round, a.attempt, a.device) == (round_index, number, device),
+        )
+
+    def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
+        """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
+        for peer, host in list(self._roster.hosts.items()):
+            own = {
+                k: m.DeviceCsi(gain_real=csi[k].gain.real, gain_imag=csi[k].gain.imag, cfo_hz=csi[k].cfo_hz)
+                for k in host.devices
+                if k in csi
+            }
+            self._roster.send(peer, m.RoundStart(round=round_index, attempt=number, seed=seed, plan=plan, csi=own))
+        answers = self._roster.collect(
+            m.Ready,
+            list(self._roster.hosts),
+            self._rig.control.radio_timeout_s,
+            what="payload",
+            accept=lambda a: (a.round, a.attempt) == (round_index, number),
+        )
+        return list(answers.values())
+
+    def _receive(self, round_index: int, number: int, attempt: _Attempt) -> Estimate:
+        assert attempt.plan is not None
+        plan = radio_plan(attempt.plan)
+        if self._scheme.superposed:
+            clock = time.perf_counter()
+            estimate = self._link.receive_superposed(plan)
+        else:
+            for device in plan.active:
+                self._poll(round_index, number, device, "payload")
+                clock = time.perf_counter()
+                self._link.receive_slot(device, plan)
+                attempt.radio_s += time.perf_counter() - clock
+            clock = time.perf_counter()
+            estimate = self._link.combine(plan)
+        attempt.radio_s += time.perf_counter() - clock
+        self.last_capture = self._link.last_capture
+        return estimate
+
+    def _plan(self, csi: dict[int, Csi], margin: float) -> tuple[m.Plan, float | None]:
+        """The round's plan and its leak ρ, None where no leak can be stated."""
+        learner, noise_std = self._experiment.learner, self._experiment.privacy.artificial_noise_std
+        num_devices = self._rig.num_devices
+        limits = schedule.RoundLimits(
+            max_gain=self._link.max_gain(csi, clip=learner.clip, noise_std=noise_std),
+            noise_variance=self._link.noise_variance,
+            artificial_noise_variance=num_devices * noise_std**2,
+        )
+        gain = schedule.full_gain(limits)
+        if self._experiment.schedule.name == "static":
+            gain = min(schedule.static_gain(limits, self._budget) / margin, limits.max_gain)
+        rho: float | None = None
+        if self._scheme.superposed and limits.noise_variance > 0:
+            rho = leak(self._budget.sensitivity, schedule.sum_noise_variance(gain * margin, limits))
+        plan = m.Plan(
+            gain=gain,
+            artificial_noise_std=noise_std,
+            clip=learner.clip,
+            num_queries=learner.num_queries,
+            active=tuple(range(num_devices)),
+        )
+        return plan, rho
+
+    # ---- what is written down
+
+    def _record(
+        self,
+        round_index: int,
+        seed: int,
+        status: Status,
+        reason: str | None,
+        attempts: list[_Attempt],
+        estimates: tuple[float, ...],
+        wall_s: float,
+    ) -> RoundRecord:
+        last = attempts[-1]
+        truth = last.truth
+        mean = (
+            tuple(float(v) for v in np.mean([truth[k] for k in sorted(truth)], axis=0))
+            if len(truth) == self._rig.num_devices
+            else None
+        )
+        losses = [loss for ready in last.ready for loss in (ready.losses or {}).values()]
+        radio_s = sum(a.radio_s for a in attempts)
+        learner_s = sum(a.learner_s for a in attempts)
+        rhos = [a.rho for a in attempts if a.plan is not None]
+        estimate = last.estimate
+        return RoundRecord(
+            round=round_index,
+            seed=seed,
+            scheme=self._scheme.name,
+            status=status,
+            attempt=len(attempts),
+            reason=reason,
+            estimate=estimates or None,
+            true_mean=mean,
+            nmse_db=nmse_db(estimates, mean) if estimates and mean else None,
+            predicted_error_std=math.sqrt(estimate.error_variance[0]) if estimate and estimates else None,
+            symbol_snr_db=estimate.symbol_snr_db if estimate and math.isfinite(estimate.symbol_snr_db) else None,
+            gain=last.plan.gain if last.plan and self._scheme.superposed else None,
+            artificial_noise_std=last.plan.artificial_noise_std if last.plan else 0.0,
+            rho_spent=None if None in rhos else math.fsum(r for r in rhos if r is not None),
+            epsilon_spent=self._ledger.epsilon if self._claims else None,
+            loss=float(np.mean(losses)) if losses else None,
+            airtime_s=sum(a.airtime_s for a in attempts),
+            uplink_bits_per_device=self._scheme.uplink_bits_per_device(self._experiment.learner.num_queries),
+            learner_s=learner_s,
+            radio_s=radio_s,
+            control_s=max(0.0, wall_s - learner_s - radio_s),
+            wall_s=wall_s,
+        )
+
+
+def radio_plan(plan: m.Plan) -> TransmitPlan:
+    """The plan as the radio layer knows it."""
+    return TransmitPlan(
+        gain=plan.gain,
+        artificial_noise_std=plan.artificial_noise_std,
+        clip=plan.clip,
+        num_queries=plan.num_queries,
+        active=plan.active,
+    )

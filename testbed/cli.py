@@ -1,0 +1,286 @@
+"""The command line: parses, calls, prints. Results on stdout, progress and logs on stderr.
+
+Exit codes: 0 done, 1 expected failure (one line), 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+INTERRUPTED = 130
+DEFAULT_CONTROL = "tcp://127.0.0.1:5555"
+DEFAULT_AIR = "tcp://127.0.0.1:5556"
+
+app = typer.Typer(
+    name="testbed",
+    help="Fine-tune language models over the air: zeroth-order scalars, analog symbols, one over-the-air sum a round.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+RigOption = Annotated[str | None, typer.Option("--rig", "-r", help="Rig: a name in hardware_configs/, or a TOML file.")]
+ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Experiment: a name, or a TOML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Override one key of either; repeatable."),
+]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory (default: runs/<time>-<name>).")]
+ResumeOption = Annotated[
+    Path | None, typer.Option("--resume", help="Continue the run in this directory from its journal.")
+]
+DirArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
+
+
+@app.callback()
+def _logging(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+@app.command()
+def run(
+    rig: RigOption = None,
+    experiment: ExperimentOption = None,
+    out: OutOption = None,
+    overrides: SetOption = None,
+    resume: ResumeOption = None,
+) -> None:
+    """Run a whole experiment in one process; without arguments the quickstart on the loopback rig.
+
+    Examples:
+
+        testbed run
+
+        testbed run --set scheme.name=ideal --set seed=2 --out runs/ideal
+
+        testbed run --set task.path=../shared/data/sst2
+
+        testbed run --resume runs/20261121-120000-quickstart
+    """
+    from testbed.config_files import load
+    from testbed.display import RunDisplay, print_outcome
+    from testbed.rig import resolve
+    from testbed.run import run_in_one_process
+
+    _refuse_both(resume, rig, experiment, overrides, out)
+    config = resolve(load(rig, experiment, overrides or []))
+    with _interruptible() as should_stop, RunDisplay() as display:
+        outcome = run_in_one_process(config, out=out, resume=resume, progress=display, should_stop=should_stop)
+    print_outcome(outcome)
+    _exit_if_interrupted(outcome.summary.stopped)
+
+
+@app.command("access-point")
+def access_point(
+    rig: RigOption = None,
+    experiment: ExperimentOption = None,
+    out: OutOption = None,
+    overrides: SetOption = None,
+    resume: ResumeOption = None,
+    bind: Annotated[str, typer.Option(help="Address that devices connect to.")] = DEFAULT_CONTROL,
+    air: Annotated[str, typer.Option(help="Address of the simulated air.")] = DEFAULT_AIR,
+) -> None:
+    """Be the access point of an experiment whose devices are other processes.
+
+    Start `testbed air` and `testbed device` beside it, in any order. Example, three shells:
+
+        testbed air
+
+        testbed access-point --out runs/three-processes
+
+        testbed device --devices 0-4
+    """
+    from testbed.config_files import load
+    from testbed.display import RunDisplay, print_outcome
+    from testbed.rig import resolve
+    from testbed.run import serve_access_point
+
+    _refuse_both(resume, rig, experiment, overrides, out)
+    config = resolve(load(rig, experiment, overrides or []))
+    with _interruptible() as should_stop, RunDisplay() as display:
+        outcome = serve_access_point(
+            config,
+            bind=bind,
+            air_address=air,
+            out=out,
+            resume=resume,
+            progress=display,
+            should_stop=should_stop,
+            on_listening=lambda address: typer.echo(f"access point at {address}", err=True),
+        )
+    print_outcome(outcome)
+    _exit_if_interrupted(outcome.summary.stopped)
+
+
+@app.command()
+def device(
+    devices: Annotated[str, typer.Option(help="Devices that this host serves: 0-4, or 0,2,3.")],
+    connect: Annotated[str, typer.Option(help="Address of the access point.")] = DEFAULT_CONTROL,
+    air: Annotated[
+        str | None, typer.Option(help="Address of the simulated air (default: what the access point says).")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="SECTION.KEY=VALUE",
+            help="What is different on this host, for example task.path.",
+        ),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write this host's final weights here (safetensors).")] = None,
+    timeout_s: Annotated[
+        float, typer.Option(min=1, help="Give up when the access point is silent for so long.")
+    ] = 60.0,
+) -> None:
+    """Be a learner host: one copy of the model that computes for several devices.
+
+    Examples:
+
+        testbed device --devices 0-4
+
+        testbed device --devices 0,1 --connect tcp://127.0.0.1:5555 --set model.device=cuda
+    """
+    from testbed.run import serve_devices
+
+    numbers = _device_numbers(devices)
+    with _interruptible() as should_stop:
+        reason = serve_devices(
+            numbers,
+            connect=connect,
+            air_address=air,
+            overrides=overrides or [],
+            save=save,
+            timeout_s=timeout_s,
+            should_stop=should_stop,
+        )
+    typer.echo(f"devices {devices}: {reason}")
+    _exit_if_interrupted(reason)
+
+
+@app.command()
+def air(
+    bind: Annotated[str, typer.Option(help="Address that the access point and the devices connect to.")] = DEFAULT_AIR,
+) -> None:
+    """Serve a simulated air to an access point and devices in other processes, until interrupted.
+
+    The access point configures it from its rig. Example:
+
+        testbed air --bind tcp://127.0.0.1:5556
+    """
+    from testbed.air_service import air_codec, serve_air
+    from testbed.transport import Server, new_context
+
+    with _interruptible() as should_stop, Server(new_context(), air_codec(), bind) as server:
+        typer.echo(f"air at {server.address}")
+        sys.stdout.flush()
+        serve_air(server, should_stop)
+
+
+@app.command()
+def replay(run_dir: DirArgument) -> None:
+    """Rebuild a run's final weights from its initial weights and its journal, and compare them bit for bit.
+
+    Example:
+
+        testbed replay runs/20261121-120000-quickstart
+    """
+    from testbed.replay import replay_run
+
+    typer.echo(replay_run(run_dir))
+
+
+@app.command()
+def report(run_dir: DirArgument) -> None:
+    """Draw a run's plots and report.html again, also for a run that was cut off.
+
+    Example:
+
+        testbed report runs/20261121-120000-quickstart
+    """
+    from testbed.report import write_report
+    from testbed.results import RunDirectory
+
+    typer.echo(write_report(RunDirectory.open(run_dir)))
+
+
+def main() -> None:
+    """Entry point: turns expected failures into one line and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as err:
+        if not _is_expected(err):
+            raise
+        typer.echo(f"error: {err}", err=True)
+        sys.exit(1)
+
+
+def _is_expected(err: Exception) -> bool:
+    from testbed.failures import EXPECTED
+
+    return isinstance(err, EXPECTED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C (or SIGTERM) asks to stop after the current round, the second one stops at once."""
+    requests: list[int] = []
+
+    def ask(number: int, _: FrameType | None) -> None:
+        requests.append(number)
+        if len(requests) > 1:
+            raise KeyboardInterrupt
+        typer.echo("\nstopping after this round; once more to stop at once", err=True)
+
+    previous: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(requests)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _refuse_both(resume: Path | None, *others: object) -> None:
+    if resume is not None and any(others):
+        raise typer.BadParameter(
+            "a resumed run keeps its own configuration and directory; leave out --rig, --experiment, --set and --out",
+            param_hint="--resume",
+        )
+
+
+def _device_numbers(text: str) -> list[int]:
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise typer.BadParameter(
+                f"got {text!r}, expected numbers and ranges such as 0-4 or 0,2,3", param_hint="--devices"
+            )
+        numbers.update(range(int(first), int(last or first) + 1))
+    if not numbers:
+        raise typer.BadParameter(f"got {text!r}, an empty range", param_hint="--devices")
+    return sorted(numbers)
+
+
+def _exit_if_interrupted(reason: str) -> None:
+    if reason in ("interrupted", "stopped"):
+        raise typer.Exit(INTERRUPTED)

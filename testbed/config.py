@@ -1,0 +1,131 @@
+"""What a run is asked to do: a rig (the bench) and an experiment (the question), both TOML, both strict."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from learner.config import LearnerConfig, ModelConfig, TaskConfig
+from radio.config import AirConfig, FrameConfig, RadioConfig
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all configuration records."""
+
+
+class ClockConfig(Config, frozen=True):
+    """What the rig's radios share; it decides which schemes the rig supports."""
+
+    shared_clock: bool = False
+    """All radios run from one reference oscillator."""
+    trigger: bool = False
+    """Radios can start together to within a sample or so."""
+    streaming: bool = False
+    """Transmitters keep a gapless sample count."""
+
+
+class ControlConfig(Config, frozen=True):
+    """Deadlines of the control plane, each of which names who is missing when it passes."""
+
+    join_timeout_s: Positive = 120.0
+    """All devices have joined."""
+    learner_timeout_s: Positive = 120.0
+    """All scalars of a round are computed; also one evaluation."""
+    radio_timeout_s: Positive = 20.0
+    """A polled device transmits, or answers RoundStart."""
+
+
+class Rig(Config, frozen=True):
+    """What is on the bench, or simulated."""
+
+    description: str = ""
+    """One line for reports."""
+    backend: Literal["loopback"] = "loopback"
+    """Which kind of radio."""
+    num_devices: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 5
+    """K, the number of devices; the access point comes on top."""
+    radio: RadioConfig = RadioConfig()
+    """How every radio is tuned."""
+    frame: FrameConfig = FrameConfig()
+    """How a transmission is laid out in samples."""
+    clock: ClockConfig = ClockConfig()
+    """What the radios share."""
+    control: ControlConfig = ControlConfig()
+    """Deadlines."""
+    air: AirConfig = AirConfig()
+    """The simulated channel."""
+
+
+class SchemeConfig(Config, frozen=True):
+    """How values become symbols and back."""
+
+    name: str = "coherent"
+    """``coherent``, ``digital`` or ``ideal``."""
+    air_level: Literal["rig", "sample", "symbol"] = "rig"
+    """``symbol`` replaces the rig's air by y = Σ h x + z with the same SNR, and no samples; ``rig``: as the rig says."""
+
+
+class ScheduleConfig(Config, frozen=True):
+    """How transmit power is spread over the rounds."""
+
+    name: Literal["full", "static"] = "full"
+    """``full``: all the power there is, no privacy claim. ``static``: the same noise in every round, within the budget."""
+
+
+class PrivacyConfig(Config, frozen=True):
+    """The budget that ``static`` keeps, and what it protects (METHOD: sensitivity of the sum of clipped scalars)."""
+
+    dp_epsilon: Positive = 5.0
+    dp_delta: Fraction = 1e-2
+    adjacency: Literal["client-replace", "client-zero-out"] = "client-replace"
+    """Neighbouring data sets differ in one whole client: sensitivity 2·clip (replace) or clip (zero-out)."""
+    artificial_noise_std: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Noise that every device adds to its scalar before precoding, in the scalar's unit."""
+
+
+class RoundsConfig(Config, frozen=True):
+    """How long the run is and what happens to rounds that fail."""
+
+    num: Count = 1000
+    """T, the number of rounds."""
+    eval_every: Count = 50
+    """Rounds between evaluations on the test split; the last round is always evaluated."""
+    max_attempts: Count = 2
+    """Transmissions of one round before it is given up; every one is charged to the privacy ledger."""
+    max_skipped_in_a_row: Count = 3
+    """So many rounds in a row given up for missing devices end the run."""
+
+
+class Experiment(Config, frozen=True):
+    """What is asked of a rig: model, task, scheme, schedule, privacy, rounds."""
+
+    name: str = "experiment"
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
+    """Seed of everything random in the run: directions, batches, partition, simulated air."""
+    ground_truth: bool = False
+    """Devices also report their scalars over the control plane, to measure NMSE. Voids every privacy claim."""
+    model: ModelConfig = ModelConfig()
+    task: TaskConfig = TaskConfig()
+    learner: LearnerConfig = LearnerConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    rounds: RoundsConfig = RoundsConfig()
+
+
+class RunConfig(Config, frozen=True):
+    """Everything that decides a run; travels to the hosts and is written into the run directory."""
+
+    rig: Rig
+    experiment: Experiment
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """The configuration as plain dictionaries, for TOML and JSON."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return plain

@@ -1,0 +1,185 @@
+"""What every radio backend must do. A new backend adds one entry to BENCHES and passes the same tests.
+
+A bench is a transmitter and a receiver that hears it, configured, over a link without noise to speak of. Backends
+without timed transmission start late by an unknown amount, so the tests look for a frame instead of expecting it.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from radio.air import Air
+from radio.backend import IQ, Radio
+from radio.config import AirConfig, RadioConfig
+from radio.errors import RadioConfigError, RadioError, SignalError
+from radio.loopback import LoopbackRadio
+
+TUNING = RadioConfig()
+
+
+@dataclass
+class RadioBench:
+    """Two radios of one backend that hear each other."""
+
+    transmitter: Radio
+    receiver: Radio
+    amplitude_tolerance: float
+    """Of a received frame, relative, after the best complex gain."""
+
+
+def loopback_bench() -> RadioBench:
+    config = AirConfig(snr_db=math.inf, cfo_max_hz=0.0, delay_max_samples=0.0, path_loss_db=10.0, fading="none")
+    air = Air(config, num_devices=1, seed=1, sample_rate_hz=TUNING.sample_rate_hz, tx_power=TUNING.max_power)
+    return RadioBench(LoopbackRadio(air, 0), LoopbackRadio(air, air.access_point), amplitude_tolerance=1e-5)
+
+
+BENCHES: dict[str, Callable[[], RadioBench]] = {"loopback": loopback_bench}
+
+
+def some_frame(num_samples: int, seed: int = 1) -> IQ:
+    phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, num_samples)
+    return (0.5 * np.exp(1j * phases)).astype(np.complex64)
+
+
+def count_frames(heard: IQ, frame: IQ, tolerance: float) -> int:
+    """How many times `frame` occurs in `heard`, up to one common complex gain each."""
+    matches = np.abs(np.correlate(heard, frame, mode="valid"))
+    energy = np.convolve(np.abs(heard) ** 2, np.ones(frame.size), mode="valid")
+    likeness = matches**2 / np.maximum(energy * float(np.sum(np.abs(frame) ** 2)), 1e-12)
+    return int(np.sum(likeness > 1 - 10 * tolerance))
+
+
+class TestRadioContract:
+    @pytest.fixture(params=sorted(BENCHES))
+    def bench(self, request: pytest.FixtureRequest) -> Iterator[RadioBench]:
+        made = BENCHES[request.param]()
+        with made.transmitter, made.receiver:
+            made.transmitter.configure(TUNING)
+            made.receiver.configure(TUNING)
+            yield made
+
+    def test_it_is_a_radio(self, bench: RadioBench) -> None:
+        assert isinstance(bench.transmitter, Radio)
+        for name in ("trigger", "streaming", "shared_clock"):
+            assert isinstance(getattr(bench.transmitter.capabilities, name), bool)
+
+    def test_a_capture_has_the_asked_length_and_type_and_advances_the_clock(self, bench: RadioBench) -> None:
+        before = bench.receiver.clock_samples
+        heard = bench.receiver.capture(1000)
+        assert heard.shape == (1000,)
+        assert heard.dtype == np.complex64
+        bench.receiver.elapse(500)
+        assert bench.receiver.clock_samples >= before + 1500
+
+    @pytest.mark.parametrize("num_repeats", [1, 3])
+    def test_a_frame_is_sent_so_many_times_and_ends_by_itself(self, bench: RadioBench, num_repeats: int) -> None:
+        frame = some_frame(400)
+        bench.transmitter.transmit(frame, num_repeats=num_repeats)
+        heard = bench.receiver.capture(4000)
+        assert count_frames(heard, frame, bench.amplitude_tolerance) == num_repeats
+        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
+
+    def test_a_cyclic_frame_repeats_until_stopped(self, bench: RadioBench) -> None:
+        frame = some_frame(400)
+        bench.transmitter.start_cyclic(frame)
+        for _ in range(2):
+            assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) >= 9
+        bench.transmitter.stop()
+        bench.transmitter.stop()
+        bench.receiver.elapse(100)
+        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
+
+    def test_a_stream_is_gapless(self, bench: RadioBench) -> None:
+        if not bench.transmitter.capabilities.streaming:
+            pytest.skip("this radio declares no streaming")
+        whole = some_frame(1200)
+        for piece in np.split(whole, 3):
+            bench.transmitter.stream(piece)
+        assert count_frames(bench.receiver.capture(4000), whole, bench.amplitude_tolerance) == 1
+
+    def test_a_new_transmission_replaces_the_old_one(self, bench: RadioBench) -> None:
+        first, second = some_frame(400, 1), some_frame(400, 2)
+        bench.transmitter.start_cyclic(first)
+        bench.transmitter.transmit(second, num_repeats=1)
+        heard = bench.receiver.capture(4000)
+        assert count_frames(heard, second, bench.amplitude_tolerance) == 1
+        assert count_frames(heard, first, bench.amplitude_tolerance) == 0
+
+    def test_a_capture_sees_nothing_that_ended_before_it(self, bench: RadioBench) -> None:
+        frame = some_frame(400)
+        bench.transmitter.transmit(frame, num_repeats=1)
+        bench.receiver.elapse(4000)
+        assert count_frames(bench.receiver.capture(1000), frame, bench.amplitude_tolerance) == 0
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            np.zeros(0, dtype=np.complex64),
+            np.zeros((2, 4), dtype=np.complex64),
+            np.zeros(8, dtype=np.complex128),
+            np.full(8, 1.001, dtype=np.complex64),
+            np.full(8, np.nan, dtype=np.complex64),
+            np.full(8, np.inf, dtype=np.complex64),
+            np.zeros(6, dtype=np.complex64),
+        ],
+        ids=["empty", "two axes", "complex128", "over full scale", "NaN", "infinite", "not a multiple of four"],
+    )
+    def test_a_bad_frame_never_reaches_the_air(self, bench: RadioBench, bad: np.ndarray) -> None:
+        for send in (
+            lambda: bench.transmitter.transmit(bad, num_repeats=1),
+            lambda: bench.transmitter.start_cyclic(bad),
+            lambda: bench.transmitter.stream(bad),
+        ):
+            with pytest.raises(SignalError, match="got"):
+                send()
+
+    def test_zero_repeats_are_refused(self, bench: RadioBench) -> None:
+        with pytest.raises(SignalError, match="num_repeats"):
+            bench.transmitter.transmit(some_frame(8), num_repeats=0)
+
+    def test_closing_silences_and_is_safe_twice(self, bench: RadioBench) -> None:
+        frame = some_frame(400)
+        bench.transmitter.start_cyclic(frame)
+        bench.transmitter.close()
+        bench.transmitter.close()
+        bench.receiver.elapse(100)
+        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
+        with pytest.raises(RadioError):
+            bench.transmitter.transmit(frame, num_repeats=1)
+
+    def test_leaving_the_context_by_an_error_silences(self, bench: RadioBench) -> None:
+        frame = some_frame(400)
+
+        def fail() -> None:
+            with bench.transmitter as radio:
+                radio.start_cyclic(frame)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fail()
+        bench.receiver.elapse(100)
+        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
+
+    def test_a_new_block_is_announced_without_harm(self, bench: RadioBench) -> None:
+        bench.receiver.begin_block(3, 0)
+        assert bench.receiver.capture(100).shape == (100,)
+
+
+class TestLoopbackOnly:
+    def test_another_sample_rate_than_the_airs_is_refused(self) -> None:
+        with pytest.raises(RadioConfigError, match="sample_rate_hz"):
+            loopback_bench().transmitter.configure(RadioConfig(sample_rate_hz=2e6))
+
+    def test_a_radio_must_be_configured_first(self) -> None:
+        with pytest.raises(RadioConfigError, match="configure"):
+            loopback_bench().transmitter.transmit(some_frame(8), num_repeats=1)
+
+    def test_a_device_owns_no_clock(self) -> None:
+        radio = loopback_bench().transmitter
+        radio.configure(TUNING)
+        for call in (lambda: radio.elapse(8), lambda: radio.begin_block(0, 0), lambda: radio.capture(8)):
+            with pytest.raises(RadioConfigError, match="access point only"):
+                call()
