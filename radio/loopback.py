@@ -79,7 +79,7 @@ class LoopbackRadio:
         self._medium.silence(self._station)
 
     def capture(self, num_samples: int) -> IQ:
-        """Receive fresh samples, shape [num_samples]; the access point only."""
+        """Receive fresh samples, shape [num_samples]; a device hears the access point."""
         self._check_ready()
         return self._medium.capture(self._station, num_samples)
 

@@ -1,16 +1,20 @@
-"""Channel inversion: how much gain everybody can afford, and what a device sends to arrive with it."""
+"""Channel inversion: who takes part, how much gain everybody can afford, and what a device sends to arrive with it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
+from radio.records import Checked
 
 NOISE_CLIP_STDS = 4.0  # METHOD §1: p + n is clipped at ±(clip + 4σ) before precoding
+NUM_GAINS_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +23,30 @@ class Csi:
 
     gain: complex
     cfo_hz: float = 0.0
+    resource_powers: tuple[float, float] | None = None
+    """|h|² on the two resources of a noncoherent scheme."""
+
+
+class AlignmentRule(Checked, frozen=True, kw_only=True):
+    """How channels of different strength are made to arrive alike (METHOD §5)."""
+
+    name: Literal["min_k", "truncated", "regularised"] = "min_k"
+    """``min_k``: everybody inverts, the weakest sets the gain. ``truncated``: too weak devices keep silent.
+    ``regularised``: c|h|/(|h|² + λ), at most full power; the gain weighs misalignment against noise."""
+    truncate_below_db: Annotated[float, msgspec.Meta(ge=-100, le=20)] = -10.0
+    """Of ``truncated``: devices whose |h|² lies so far below the mean over devices and rounds keep silent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """What a rule came to in one round; public."""
+
+    gain: float
+    """c: as what a value of 1 arrives, in amplitude or, of noncoherent schemes, in power; 0 is a silent round."""
+    active: tuple[int, ...]
+    """Devices that transmit, ascending."""
+    ridge: float = 0.0
+    """λ of ``regularised``, else 0."""
 
 
 def value_bound(clip: float, noise_std: float) -> float:
@@ -39,16 +67,71 @@ def alignment_gain(gains: NDArray[np.complex128], *, clip: float, noise_std: flo
     return max_amplitude * float(np.abs(gains).min()) / bound
 
 
-def precode(values: NDArray[np.float64], *, gain: float, csi: Csi, symbol_period_s: float) -> NDArray[np.complex128]:
-    """x = (c/ĥ)·value for one symbol each, shape [Q]; ĥ turns by the carrier offset from symbol to symbol.
+def strong_enough(powers: NDArray[np.float64], rule: AlignmentRule, mean_power: float) -> NDArray[np.bool_]:
+    """Which devices a rule keeps, from their |h|² [K]; `mean_power` is that over devices and rounds so far."""
+    if rule.name != "truncated":
+        return np.ones(powers.shape, dtype=np.bool_)
+    return (powers >= mean_power * 10 ** (rule.truncate_below_db / 10)) & (powers > 0)
 
-    A silent round (c = 0) sends zeros whatever the channel. Raises SignalError for a device without channel.
+
+def regularised_gain(
+    gains: NDArray[np.complex128],
+    *,
+    bound: float,
+    max_amplitude: float,
+    noise_variance: float,
+    value_power: float,
+) -> tuple[float, float]:
+    """c and λ that minimise Σ_k (g_k − 1)²·E[p²] + N0'/c², g_k = min(|h|²/(|h|² + λ), √P|h|/(c·bound)).
+
+    λ = N0'·bound²/P, the noise against a device's full power; c is the best of 64 between the weakest and the
+    strongest device's (arXiv 1905.05462 without the average-power constraint).
+    """
+    magnitudes = np.abs(gains)
+    if magnitudes.size == 0 or not magnitudes.max() > 0:
+        return 0.0, 0.0
+    ridge = noise_variance * (bound / max_amplitude) ** 2
+    limits = max_amplitude * magnitudes / bound  # [K], the gain at which a device is at full power
+    lowest = max(float(limits.min()), 1e-3 * float(limits.max()))
+    tried = np.geomspace(lowest, float(limits.max()), NUM_GAINS_TRIED)
+    aligned = np.minimum(magnitudes**2 / (magnitudes**2 + ridge), limits / tried[:, None])  # [tried, K]
+    errors = ((aligned - 1) ** 2).sum(axis=1) * value_power + noise_variance / tried**2
+    return float(tried[np.argmin(errors)]), ridge
+
+
+def expected_alignment(
+    gains: NDArray[np.complex128], *, gain: float, ridge: float, bound: float, max_amplitude: float
+) -> NDArray[np.float64]:
+    """g_k, what arrives of a value as a multiple of c, shape [K]; ones but under regularised inversion."""
+    if ridge == 0 or gain == 0:
+        return np.ones(gains.shape)
+    power = np.abs(gains) ** 2
+    limits = max_amplitude * np.abs(gains) / (bound * gain)
+    return np.minimum(power / (power + ridge), limits)
+
+
+def precode(
+    values: NDArray[np.complex128],
+    *,
+    gain: float,
+    csi: Csi,
+    symbol_period_s: float,
+    ridge: float = 0.0,
+    max_factor: float = math.inf,
+    first_symbol: int = 0,
+) -> NDArray[np.complex128]:
+    """x = (c/ĥ)·value for one symbol each, shape [S]; ĥ turns by the carrier offset from symbol to symbol.
+
+    With a ridge λ, x = c·ĥ*/(|ĥ|² + λ)·value, of magnitude `max_factor` per value at most. A silent round (c = 0)
+    sends zeros whatever the channel. Raises SignalError for a device without channel.
     """
     if gain == 0:
         return np.zeros(values.size, dtype=np.complex128)
-    if csi.gain == 0 or not np.isfinite(csi.gain):
+    magnitude = abs(csi.gain)
+    if magnitude == 0 or not np.isfinite(csi.gain):
         raise SignalError(f"csi.gain: got {csi.gain}; allowed: finite and not zero; leave this device out of the plan")
-    times_s = np.arange(values.size) * symbol_period_s
-    channel = csi.gain * np.exp(2j * np.pi * csi.cfo_hz * times_s)
-    symbols: NDArray[np.complex128] = gain * values / channel
+    factor = gain / magnitude if ridge == 0 else min(gain * magnitude / (magnitude**2 + ridge), max_factor)
+    times_s = (first_symbol + np.arange(values.size)) * symbol_period_s
+    turn = np.exp(-2j * np.pi * csi.cfo_hz * times_s) * (np.conj(csi.gain) / magnitude)
+    symbols: NDArray[np.complex128] = factor * values * turn
     return symbols

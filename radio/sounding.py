@@ -19,6 +19,8 @@ Indices = NDArray[np.int64]
 
 NOISE_MEMORY_CAPTURES = 1000
 HEARD_POWER_RATIO = 10.0
+VALUE_PRIOR_ROUNDS = 10.0
+VALUE_FLOOR = 1e-3  # of the clip
 MAX_DATA_BETWEEN_PILOTS = 16  # at 288 µs a symbol, offsets up to ±100 Hz stay unambiguous
 
 
@@ -56,9 +58,48 @@ class ChannelEstimate:
         return from_gain + (2 * math.pi * distance_s) ** 2 * self.cfo_variance_hz2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerEstimate:
+    """One device's |h|² on the two resources of a noncoherent scheme, as its tones show it."""
+
+    resource_powers: tuple[float, float]
+    resource_variances: tuple[float, float]
+    noise_power: float
+    """N0, total per complex sample."""
+    cfo_hz: float = 0.0
+    """Not measured: tones need no carrier lock."""
+
+    @property
+    def power(self) -> float:
+        """Mean |h|², never negative."""
+        return max(sum(self.resource_powers) / 2, 0.0)
+
+    @property
+    def gain(self) -> complex:
+        """√ of the mean power; its phase is unknown."""
+        return complex(math.sqrt(self.power))
+
+    @property
+    def gain_variance(self) -> float:
+        """Of |ĥ|: Var(|h|²)/(4|h|²)."""
+        return sum(self.resource_variances) / 4 / (4 * self.power) if self.power > 0 else math.inf
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether both resources stand out: a power above five standard deviations."""
+        pairs = zip(self.resource_powers, self.resource_variances, strict=True)
+        return all(power > 5 * math.sqrt(variance) and power > 0 for power, variance in pairs)
+
+    @property
+    def relative_power_variance(self) -> float:
+        """Of what arrives on a resource when |h|² is inverted."""
+        pairs = zip(self.resource_powers, self.resource_variances, strict=True)
+        return sum(variance / power**2 for power, variance in pairs) / 2 if self.is_heard else math.inf
+
+
 @dataclass(slots=True)
 class NoiseMeter:
-    """The mean of N0 over the captures heard so far; of the latest 1000 or so, after as many."""
+    """The mean of a power over the captures heard so far; of the latest 1000 or so, after as many."""
 
     power: float = math.nan
     num_captures: int = 0
@@ -70,6 +111,35 @@ class NoiseMeter:
         before = self.power if self.num_captures else measured_power
         self.num_captures = min(self.num_captures + 1, NOISE_MEMORY_CAPTURES)
         self.power = before + (measured_power - before) / self.num_captures
+
+
+@dataclass(slots=True)
+class ValueMeter:
+    """E p_k², learned from the estimates of the mean: K·E p̂² if devices' values are independent and centred.
+
+    Values that agree make it too large by up to K, so that predicted errors err on the safe side. It starts at
+    (clip/3)², worth ten rounds; noisy rounds count less; it forgets as `NoiseMeter` does.
+    """
+
+    clip: float = math.nan
+    weight: float = 0.0
+    mean_square: float = math.nan
+
+    def prior(self, clip: float) -> float:
+        """What is known before a round with values within ±clip."""
+        if clip != self.clip:
+            self.clip, self.weight, self.mean_square = clip, VALUE_PRIOR_ROUNDS, (clip / 3) ** 2
+        return min(max(self.mean_square, (VALUE_FLOOR * clip) ** 2), clip**2)
+
+    def update(self, means: NDArray[np.float64], variances: NDArray[np.float64], num_active: int) -> None:
+        """Take in one round's estimates [Q]."""
+        observed = float(np.mean(num_active * (means**2 - variances)))
+        weight = (self.mean_square / (self.mean_square + num_active * float(np.mean(variances)))) ** 2
+        if not (math.isfinite(observed) and weight > 0):
+            return
+        self.weight = min(self.weight + weight, NOISE_MEMORY_CAPTURES)
+        self.mean_square += (observed - self.mean_square) * weight / self.weight
+        self.mean_square = max(self.mean_square, (VALUE_FLOOR * self.clip) ** 2)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,6 +260,32 @@ def slot_layout(num_data: int) -> SlotLayout:
     last = num_data + num_runs
     pilots = np.append(np.arange(num_runs) * step, last)
     return SlotLayout(pilots=pilots, data=np.setdiff1d(np.arange(last), pilots))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PayloadLayout:
+    """Where a superposed payload's pilots [L], gap and values [Q] are, as symbol indices."""
+
+    before: Indices
+    gap: int
+    values: Indices
+    after: Indices
+
+    @property
+    def num_symbols(self) -> int:
+        """Symbols from the first pilot to the last."""
+        return 2 * self.before.size + 1 + self.values.size
+
+
+def payload_layout(num_codes: int, num_values: int) -> PayloadLayout:
+    """L orthogonal pilots, a silent symbol in which noise is heard, the values, the pilots again."""
+    values = num_codes + 1 + np.arange(num_values)
+    return PayloadLayout(
+        before=np.arange(num_codes),
+        gap=num_codes,
+        values=values,
+        after=num_codes + 1 + num_values + np.arange(num_codes),
+    )
 
 
 def fill_slot(data: Complexes, layout: SlotLayout, *, pilot_amplitude: float) -> Complexes:

@@ -8,6 +8,7 @@ import msgspec
 
 from learner.config import LearnerConfig, ModelConfig, TaskConfig
 from radio.config import AirConfig, FrameConfig, RadioConfig
+from radio.precoding import AlignmentRule
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -65,7 +66,9 @@ class SchemeConfig(Config, frozen=True):
     """How values become symbols and back."""
 
     name: str = "coherent"
-    """``coherent``, ``digital`` or ``ideal``."""
+    """``coherent``, ``sign``, ``energy``, ``fsk_vote``, ``digital`` or ``ideal``."""
+    alignment: AlignmentRule = AlignmentRule()
+    """How channels of different strength are made to arrive alike."""
     air_level: Literal["rig", "sample", "symbol"] = "rig"
     """``symbol`` replaces the rig's air by y = Σ h x + z with the same SNR, and no samples; ``rig``: as the rig says."""
 

@@ -43,7 +43,9 @@ def resolve(config: RunConfig) -> RunConfig:
     frame = rig.frame.for_level(air.level)
     check_compatible(air, frame)
     rig = msgspec.structs.replace(rig, air=air, frame=frame)
-    if experiment.schedule.name == "static" and (not chosen.needs_sounding or rig.air.snr_db == float("inf")):
+    if experiment.schedule.name == "static" and (
+        not chosen.needs_sounding or chosen.waveform == "tones" or rig.air.snr_db == float("inf")
+    ):
         raise ConfigError(
             f"schedule.name: got 'static' with scheme {chosen.name!r} at air.snr_db = {rig.air.snr_db:g}, but it "
             "rations receiver noise: allowed with a coherent scheme on a noisy air; use schedule.name = 'full'"

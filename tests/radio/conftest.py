@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from radio.access_point_link import AccessPointLink
 from radio.air import Air
 from radio.config import AirConfig, FrameConfig, RadioConfig
-from radio.link import AccessPointLink, DeviceLink
+from radio.device_link import DeviceLink
 from radio.loopback import LoopbackRadio
+from radio.precoding import AlignmentRule
 from radio.schemes import Estimate, TransmitPlan, scheme
 
 
@@ -22,6 +24,7 @@ class Bench:
     devices: list[DeviceLink]
     access_point: AccessPointLink
     superposed: bool
+    plan: TransmitPlan | None = None
 
     def sound(self, round_index: int = 0, attempt: int = 0) -> None:
         """Start a block and let every device send its pilot."""
@@ -37,16 +40,20 @@ class Bench:
         """One whole round with `values` [K, Q] at full power."""
         self.sound(round_index)
         csi = self.access_point.predict_csi()
-        plan = TransmitPlan(
-            gain=self.access_point.max_gain(csi, clip=clip, noise_std=0.0),
+        alignment = self.access_point.align(csi, clip=clip, noise_std=0.0, num_queries=values.shape[1])
+        self.plan = plan = TransmitPlan(
+            gain=alignment.gain,
             artificial_noise_std=0.0,
             clip=clip,
             num_queries=values.shape[1],
-            active=tuple(range(len(self.devices))),
+            active=alignment.active,
+            ridge=alignment.ridge,
+            round_index=round_index,
         )
-        order = list(range(len(self.devices)))[:: -1 if backwards else 1]
+        order = list(alignment.active)[:: -1 if backwards else 1]
         for index in order:
-            self.devices[index].send_values(values[index], plan, csi.get(index))
+            secret = np.random.default_rng([round_index, index])
+            self.devices[index].send_values(values[index], plan, csi.get(index), secret)
             if not self.superposed:
                 self.access_point.receive_slot(index, plan)
         if self.superposed:
@@ -61,11 +68,13 @@ def build(
     num_devices: int = 5,
     seed: int = 1,
     frame: FrameConfig | None = None,
+    tuning: RadioConfig | None = None,
+    rule: AlignmentRule | None = None,
 ) -> Bench:
     chosen = scheme(name)
     air_config = chosen.air_override or air_config
     layout = (frame or FrameConfig()).for_level(air_config.level)
-    tuning = RadioConfig()
+    tuning = tuning or RadioConfig()
     air = Air(
         air_config,
         num_devices=num_devices,
@@ -76,7 +85,8 @@ def build(
     return Bench(
         air=air,
         devices=[
-            DeviceLink(LoopbackRadio(air, device), tuning, layout, chosen, device) for device in range(num_devices)
+            DeviceLink(LoopbackRadio(air, device), tuning, layout, chosen, device, num_devices=num_devices)
+            for device in range(num_devices)
         ],
         access_point=AccessPointLink(
             LoopbackRadio(air, air.access_point),
@@ -84,6 +94,7 @@ def build(
             layout,
             chosen,
             num_devices,
+            rule=rule,
             genie=air.truth if air_config.csi == "genie" else None,
         ),
         superposed=chosen.superposed,

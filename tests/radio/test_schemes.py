@@ -148,9 +148,9 @@ def test_uplink_bits_and_symbols_are_accounted():
 
 
 def test_an_unknown_scheme_lists_the_known_ones():
-    with pytest.raises(RadioConfigError, match="coherent, digital, ideal"):
+    with pytest.raises(RadioConfigError, match="coherent, digital, energy, fsk_vote, ideal, sign"):
         scheme("coherant")
-    assert SCHEME_NAMES == ("coherent", "digital", "ideal")
+    assert SCHEME_NAMES == ("coherent", "digital", "energy", "fsk_vote", "ideal", "sign")
 
 
 @pytest.mark.parametrize(

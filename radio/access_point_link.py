@@ -1,0 +1,336 @@
+"""The access point's end of all links: soundings, alignment, reception, and what it remembers from round to round.
+
+A round: begin_block → capture_pilot per device → predict_csi → align → (plan; devices start sending) →
+receive_superposed, or receive_slot per device and combine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.backend import IQ, Radio
+from radio.channel import Truth
+from radio.config import FrameConfig, RadioConfig
+from radio.errors import RadioConfigError, SignalError
+from radio.payloads import PayloadReceiver
+from radio.pilots import PeriodTiming, estimate_powers, estimate_symbols, find_frame, symbol_pilot, tone_pilot
+from radio.precoding import (
+    Alignment,
+    AlignmentRule,
+    Csi,
+    alignment_gain,
+    regularised_gain,
+    strong_enough,
+    value_bound,
+)
+from radio.schemes import check_support
+from radio.schemes.base import Estimate, Received, Scheme, SymbolFormat, TransmitPlan
+from radio.sounding import (
+    MAX_DATA_BETWEEN_PILOTS,
+    CfoTracker,
+    ChannelEstimate,
+    NoiseMeter,
+    PowerEstimate,
+    ValueMeter,
+    check_unambiguous,
+    equalise_slot,
+    slot_layout,
+)
+from radio.waveform import is_saturated, matched_filter, noise_power_of_guard, real_noise_variance
+
+UNIT_CSI = Csi(gain=1.0 + 0.0j)
+
+
+class AccessPointLink:
+    """The access point's receiver, its channel estimates and its memory of offsets, noise, links and values."""
+
+    def __init__(
+        self,
+        radio: Radio,
+        radio_config: RadioConfig,
+        frame: FrameConfig,
+        scheme: Scheme,
+        num_devices: int,
+        *,
+        rule: AlignmentRule | None = None,
+        genie: Callable[[], Truth] | None = None,
+    ) -> None:
+        """`genie` replaces sounding by the air's own truth (symbol level only)."""
+        if genie is not None and not frame.is_symbol_level:
+            raise RadioConfigError("csi: got 'genie' on a sample-level frame; allowed on the symbol level only")
+        check_support(scheme, radio.capabilities)
+        self._uses_tones = scheme.waveform == "tones"
+        self._rule = rule or AlignmentRule()
+        _check_setup(scheme, frame, radio_config, self._rule)
+        radio.configure(radio_config)
+        self._radio = radio
+        self._radio_config = radio_config
+        self._frame = frame
+        self._scheme = scheme
+        self._num_devices = num_devices
+        self._genie = genie
+        self._format = SymbolFormat.of(frame, radio_config)
+        self._payloads = PayloadReceiver(frame, radio_config, scheme, num_devices)
+        bound_hz = 0.0 if frame.is_symbol_level else radio_config.residual_cfo_max_hz
+        self._trackers = [CfoTracker.within(bound_hz) for _ in range(num_devices)]
+        self._noise = NoiseMeter()
+        self._link_power = NoiseMeter()
+        self._values = ValueMeter()
+        self._last_capture: IQ = np.zeros(0, dtype=np.complex64)
+        self._saturated = False
+        self._start_block()
+
+    @property
+    def needs_sounding(self) -> bool:
+        """Whether devices must send pilots before the payload."""
+        return self._scheme.needs_sounding and self._genie is None
+
+    @property
+    def last_capture(self) -> IQ:
+        """The latest capture, shape [N], for plots and recordings."""
+        return self._last_capture
+
+    @property
+    def channel_estimates(self) -> dict[int, ChannelEstimate | PowerEstimate]:
+        """This block's soundings by device."""
+        return dict(self._estimates)
+
+    @property
+    def airtime_s(self) -> float:
+        """Air time since the block began, captured and elapsed."""
+        return (self._radio.clock_samples - self._block_start) / self._radio_config.sample_rate_hz
+
+    @property
+    def max_amplitude(self) -> float:
+        """The largest symbol magnitude that any device may send."""
+        return self._format.max_amplitude
+
+    @property
+    def noise_power(self) -> float:
+        """N0, total per complex sample: the mean over the noise heard so far (the truth with a genie).
+
+        Raises SignalError before the first capture.
+        """
+        if self._genie is not None:
+            return self._genie().noise_power
+        if self._noise.num_captures == 0:
+            raise SignalError("noise_power: nothing was captured yet; sound a device, or call measure_noise() first")
+        return self._noise.power
+
+    @property
+    def noise_variance(self) -> float:
+        """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
+        return real_noise_variance(self.noise_power, self._frame)
+
+    def begin_block(self, round_index: int, attempt: int) -> None:
+        """Start a round, or another attempt: forgets channels, but neither carrier offsets nor the noise."""
+        self._radio.begin_block(round_index, attempt)
+        self._start_block()
+
+    def measure_noise(self) -> float:
+        """Capture a guard while nobody sends, and return N0 as known now."""
+        self._capture(self._frame.guard_samples)
+        self._noise.update(noise_power_of_guard(self._last_capture, self._frame))
+        return self.noise_power
+
+    def send_pilot(self) -> None:
+        """Send the access point's own sounding, from which devices learn their channels by reciprocity."""
+        if self._uses_tones:
+            timing = PeriodTiming.of(self._frame, self._frame.tone_sounding_samples)
+            self._radio.transmit(tone_pilot(self._frame, self._radio_config), num_repeats=timing.num_repeats)
+        else:
+            self._radio.transmit(symbol_pilot(self._frame, self._format), num_repeats=1)
+
+    def capture_pilot(self, device: int) -> ChannelEstimate | PowerEstimate:
+        """Capture the sounding that `device` has just started, and estimate its channel."""
+        if not 0 <= device < self._num_devices:
+            raise SignalError(f"device: got {device}; allowed: 0..{self._num_devices - 1}")
+        estimate: ChannelEstimate | PowerEstimate
+        if self._uses_tones:
+            timing = PeriodTiming.of(self._frame, self._frame.tone_sounding_samples)
+            self._radio.elapse(timing.settle_samples)
+            estimate = estimate_powers(
+                self._capture(self._frame.tone_sounding_samples), self._frame, self._radio_config
+            )
+            self._noise.update(estimate.noise_power)
+        else:
+            first_sample = self._radio.clock_samples
+            capture = self._capture(self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1))
+            self._noise.update(noise_power_of_guard(capture, self._frame))
+            estimate = estimate_symbols(
+                capture, self._frame, self._radio_config,
+                noise_power=self.noise_power, first_sample=first_sample, tracker=self._trackers[device],
+            )  # fmt: skip
+        self._estimates[device] = estimate
+        self._link_power.update(abs(estimate.gain) ** 2)
+        self._saturated = self._saturated or is_saturated(self._last_capture, self._frame)
+        self._elapsed_to_payload = False
+        return estimate
+
+    def predict_csi(self) -> dict[int, Csi]:
+        """Let the air time from sounding to payload pass, and extrapolate every sounded channel to now.
+
+        Devices must start sending after this call, as the payload is expected at the next capture. Called
+        again, it extrapolates to the new present without waiting. Without sounding: the genie's gains, else ones.
+        """
+        if not self.needs_sounding:
+            return self._csi_without_sounding()
+        if not self._elapsed_to_payload:
+            self._radio.elapse(self._frame.sounding_to_payload_samples)
+            self._elapsed_to_payload = True
+        first_symbol_time = self._radio.clock_samples + self._frame.first_symbol_samples
+        told: dict[int, Csi] = {}
+        for device, estimate in sorted(self._estimates.items()):
+            if isinstance(estimate, PowerEstimate):
+                told[device] = Csi(gain=estimate.gain, resource_powers=estimate.resource_powers)
+            else:
+                told[device] = Csi(gain=complex(estimate.at(first_symbol_time)), cfo_hz=estimate.cfo_hz)
+        return told
+
+    def align(self, csi: Mapping[int, Csi], *, clip: float, noise_std: float, num_queries: int = 1) -> Alignment:
+        """Who transmits, and with which gain at most, by the rule; gain 0 when nobody can."""
+        devices = np.array(sorted(csi), dtype=np.int64)
+        gains = np.array([csi[device].gain for device in devices.tolist()], dtype=np.complex128)
+        if not self._scheme.needs_sounding:
+            limit = self._format.tone_power / num_queries if self._uses_tones else self._format.max_amplitude
+            return Alignment(gain=limit / value_bound(clip, noise_std), active=tuple(devices.tolist()))
+        powers = np.abs(gains) ** 2
+        mean_power = self._link_power.power if self._link_power.num_captures else float(powers.mean())
+        kept = strong_enough(powers, self._rule, mean_power)
+        if self._rule.name == "truncated":
+            kept &= np.array([self._genie is not None or self._estimates[k].is_heard for k in devices.tolist()])
+        if self._uses_tones:
+            weakest = np.array([min(csi[device].resource_powers or (0.0, 0.0)) for device in devices.tolist()])
+            limit = self._format.tone_power / num_queries * float(np.maximum(weakest[kept], 0).min(initial=np.inf))
+            gain = limit / value_bound(clip, noise_std) if kept.any() else 0.0
+            return Alignment(gain=gain, active=tuple(devices[kept].tolist()))
+        ridge = 0.0
+        if self._rule.name == "regularised":
+            gain, ridge = regularised_gain(
+                gains,
+                bound=value_bound(clip, noise_std),
+                max_amplitude=self._format.max_amplitude,
+                noise_variance=self.noise_variance,
+                value_power=self._value_power(clip),
+            )
+        else:
+            gain = alignment_gain(gains[kept], clip=clip, noise_std=noise_std, max_amplitude=self._format.max_amplitude)
+        return Alignment(gain=gain, active=tuple(devices[kept].tolist()), ridge=ridge)
+
+    def receive_superposed(self, plan: TransmitPlan) -> Estimate:
+        """Capture the payload that the active devices have started, and estimate their mean."""
+        known = {device: self._estimates[device] for device in plan.active if device in self._estimates}
+        gains = self._gains_of(plan)
+        if self._uses_tones:
+            timing = PeriodTiming.of(self._frame, self._frame.tone_period_samples)
+            self._radio.elapse(timing.settle_samples)
+            received = self._payloads.tones(self._capture(self._frame.tone_period_samples), plan, known)
+            self._noise.update(received.quality["noise_power"])
+        else:
+            first_time = self._radio.clock_samples + self._frame.first_symbol_samples
+            capture = self._capture(self._frame.num_samples(self._payloads.num_symbols(plan)))
+            self._noise.update(self._payloads.noise_power(capture))
+            received = self._payloads.symbols(
+                capture, plan, known, gains, noise_variance=self.noise_variance, first_time=first_time
+            )
+        received = replace(
+            received,
+            noise_variance=self.noise_variance,
+            symbol_snr_db=self._symbol_snr_db(float(np.mean(np.abs(gains) ** 2)) if gains.size else 1.0),
+            saturated=self._saturated or is_saturated(self._last_capture, self._frame),
+            value_power=self._value_power(plan.clip),
+        )
+        estimate = self._scheme.estimate([received], plan)
+        if estimate.rejected is None and not self._scheme.votes:
+            self._values.update(estimate.values, estimate.error_variance, len(plan.active))
+        return estimate
+
+    def receive_slot(self, device: int, plan: TransmitPlan) -> None:
+        """Capture the slot that `device` has just started; `combine` uses it."""
+        layout = slot_layout(self._scheme.frame_symbols(plan.num_queries))
+        capture = self._capture(self._frame.num_capture_samples(layout.num_symbols))
+        self._noise.update(noise_power_of_guard(capture, self._frame))
+        problem = None
+        if self._frame.start_uncertainty_samples > 0:
+            capture, found = find_frame(
+                capture, layout.num_symbols, self._frame,
+                amplitude=self._format.max_amplitude, sample_rate_hz=self._radio_config.sample_rate_hz,
+            )  # fmt: skip
+            problem = None if found else "no frame was found in its slot; it was silent, late or too weak"
+        symbols = matched_filter(capture, layout.num_symbols, self._frame)
+        data, gain_power = equalise_slot(symbols, layout, pilot_amplitude=self._format.max_amplitude)
+        self._slots[device] = Received(
+            symbols=data,
+            noise_variance=self.noise_variance / gain_power if gain_power > 0 else math.inf,
+            symbol_snr_db=self._symbol_snr_db(gain_power),
+            saturated=is_saturated(self._last_capture, self._frame),
+            device=device,
+            problem=problem,
+        )
+
+    def combine(self, plan: TransmitPlan) -> Estimate:
+        """Estimate the mean from this block's slots."""
+        return self._scheme.estimate(list(self._slots.values()), plan)
+
+    def _start_block(self) -> None:
+        self._estimates: dict[int, ChannelEstimate | PowerEstimate] = {}
+        self._slots: dict[int, Received] = {}
+        self._elapsed_to_payload = False
+        self._saturated = False
+        self._block_start = self._radio.clock_samples
+
+    def _capture(self, num_samples: int) -> IQ:
+        self._last_capture = self._radio.capture(num_samples)
+        return self._last_capture
+
+    def _value_power(self, clip: float) -> float:
+        return 1.0 if self._scheme.votes else self._values.prior(clip)
+
+    def _csi_without_sounding(self) -> dict[int, Csi]:
+        if self._genie is None:
+            return dict.fromkeys(range(self._num_devices), UNIT_CSI)
+        powers = np.abs(self._genie().gains) ** 2
+        return {
+            device: Csi(gain=complex(gain), resource_powers=(float(power), float(power)))
+            for device, (gain, power) in enumerate(zip(self._genie().gains, powers, strict=True))
+        }
+
+    def _gains_of(self, plan: TransmitPlan) -> NDArray[np.complex128]:
+        """ĥ of the active devices, ones where nobody knows."""
+        if self._genie is not None:
+            return self._genie().gains[list(plan.active)]
+        gains = [self._estimates[k].gain if k in self._estimates else 1.0 for k in plan.active]
+        return np.array(gains, dtype=np.complex128)
+
+    def _symbol_snr_db(self, gain_power: float) -> float:
+        variance = self.noise_variance
+        if variance == 0:
+            return math.inf
+        snr = self._radio_config.max_power * gain_power / variance
+        return 10 * math.log10(snr) if snr > 0 else -math.inf
+
+
+def _check_setup(scheme: Scheme, frame: FrameConfig, radio_config: RadioConfig, rule: AlignmentRule) -> None:
+    """Raise RadioConfigError for what this scheme cannot work with."""
+    if scheme.waveform == "tones":
+        if rule.name == "regularised":
+            raise RadioConfigError(
+                f"alignment.name: got 'regularised' with scheme {scheme.name!r}; allowed: 'min_k' or 'truncated'"
+            )
+        return
+    if frame.is_symbol_level:
+        return
+    if scheme.superposed and frame.start_uncertainty_samples > 0:
+        raise RadioConfigError(
+            f"frame.start_uncertainty_samples: got {frame.start_uncertainty_samples} with scheme {scheme.name!r}, "
+            "whose devices must start together: allowed: 0; add a trigger, or use a scheme of tones (energy, fsk_vote)"
+        )
+    if frame.start_uncertainty_samples > 0 and frame.sync_samples == 0:
+        raise RadioConfigError("frame.sync_samples: got 0; allowed: above 0 where frame.start_uncertainty_samples > 0")
+    spacing = frame.pilot_spacing_symbols if scheme.needs_sounding else MAX_DATA_BETWEEN_PILOTS + 1
+    check_unambiguous(radio_config.residual_cfo_max_hz, spacing * SymbolFormat.of(frame, radio_config).period_s)

@@ -1,0 +1,130 @@
+"""The inner loops of the simulated air, compiled: interpolating filter, carrier rotation, phase noise.
+
+All loops work on chunks that are fixed in absolute time, and without reordering of sums, so a sample's value does
+not depend on where a capture begins or ends, nor on the process that computes it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+CHUNK_SAMPLES = 256
+SEGMENT_SAMPLES = 64
+NUM_OCTAVES = 6
+OCTAVE_RATIO = 4
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_LOW_16 = np.uint64(0xFFFF)
+_STD_OF_16_BITS = 65536.0 / np.sqrt(12.0)
+
+
+@njit(cache=True, nogil=True)
+def interpolator_taps(table, fractions, delays, gains):  # type: ignore[no-untyped-def]
+    """FIR taps [B, J] that delay by `delays` [L] − `fractions` [B], each tap weighted by `gains` [B, L].
+
+    `table` [P + 1, 2·HALF] holds the windowed sinc at P phases; neighbours are joined by straight lines.
+    """
+    num_phases, width = table.shape[0] - 1, table.shape[1]
+    span = 0
+    for tap in range(delays.size):
+        span = max(span, int(np.ceil(delays[tap])) + 1)
+    taps = np.zeros((fractions.size, width + span + 1), dtype=np.complex128)
+    for b in range(fractions.size):
+        for tap in range(delays.size):
+            # the kernel K(position + j − half) for j = 0..; position in (−span, 1]
+            position = fractions[b] - delays[tap]
+            whole = int(np.floor(position))
+            phase = (position - whole) * num_phases
+            low = min(int(phase), num_phases - 1)
+            weight = phase - low
+            for m in range(width):
+                value = table[low, m] + weight * (table[low + 1, m] - table[low, m])
+                taps[b, m - whole + 1] += gains[b, tap] * value
+    return taps
+
+
+@njit(cache=True, nogil=True)
+def filter_chunks(real, imag, offsets, starts, ends, moving, out):  # type: ignore[no-untyped-def]
+    """Each chunk of `out` is the input [N] behind its FIR, which moves straight from `starts` to `ends` [B, J]."""
+    num_chunks, num_taps = starts.shape
+    ar, ai = np.empty(CHUNK_SAMPLES), np.empty(CHUNK_SAMPLES)
+    br, bi = np.empty(CHUNK_SAMPLES), np.empty(CHUNK_SAMPLES)
+    for b in range(num_chunks):
+        ar[:], ai[:], br[:], bi[:] = 0.0, 0.0, 0.0, 0.0
+        for j in range(num_taps):
+            first = offsets[b] - j
+            xr, xi = real[first : first + CHUNK_SAMPLES], imag[first : first + CHUNK_SAMPLES]
+            tr, ti = starts[b, j].real, starts[b, j].imag
+            if tr != 0.0 or ti != 0.0:
+                for i in range(CHUNK_SAMPLES):
+                    ar[i] += xr[i] * tr - xi[i] * ti
+                    ai[i] += xr[i] * ti + xi[i] * tr
+            if moving:
+                dr, di = ends[b, j].real - tr, ends[b, j].imag - ti
+                for i in range(CHUNK_SAMPLES):
+                    br[i] += xr[i] * dr - xi[i] * di
+                    bi[i] += xr[i] * di + xi[i] * dr
+        begin = b * CHUNK_SAMPLES
+        for i in range(CHUNK_SAMPLES):
+            weight = i / CHUNK_SAMPLES
+            out[begin + i] = complex(ar[i] + weight * br[i], ai[i] + weight * bi[i])
+
+
+@njit(cache=True, nogil=True)
+def _noise_at(key, octave, knot):  # type: ignore[no-untyped-def]
+    """A unit-variance, near-Gaussian number (the sum of four 16-bit uniforms) of a counter."""
+    z = np.uint64(key) + np.uint64(octave) * _MIX_1 + np.uint64(knot) * _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * _MIX_1
+    z = (z ^ (z >> np.uint64(27))) * _MIX_2
+    z = z ^ (z >> np.uint64(31))
+    total = 0.0
+    for _ in range(4):
+        total += float(z & _LOW_16) - 32767.5
+        z = z >> np.uint64(16)
+    return total / (2.0 * _STD_OF_16_BITS)
+
+
+@njit(cache=True, nogil=True)
+def phase_noise(key, std_rad, segment):  # type: ignore[no-untyped-def]
+    """Phase at the start of a segment: a sum of octaves of straight-line noise, knots 1, 4, 16, … segments apart.
+
+    Between knots a straight line of independent ends has 2/3 of their variance on average, for which the scale makes
+    up; the finest octave is read at its knots only, and loses that third when rotation draws its own straight lines.
+    """
+    total = 0.0
+    spacing = 1
+    for octave in range(NUM_OCTAVES):
+        knot = segment // spacing
+        weight = (segment - knot * spacing) / spacing
+        total += (1.0 - weight) * _noise_at(key, octave, knot)
+        if weight > 0.0:
+            total += weight * _noise_at(key, octave, knot + 1)
+        spacing *= OCTAVE_RATIO
+    return std_rad * np.sqrt(1.5 / NUM_OCTAVES) * total
+
+
+@njit(cache=True, nogil=True)
+def rotate(samples, first_segment, cycles_per_sample, key, std_rad):  # type: ignore[no-untyped-def]
+    """Turn whole segments in place by carrier offset and phase noise; within a segment the phase is a straight line."""
+    step = 2.0 * np.pi * cycles_per_sample * SEGMENT_SAMPLES
+    noise_rad = 0.0
+    if std_rad > 0.0:
+        noise_rad = phase_noise(key, std_rad, first_segment)
+    for s in range(samples.size // SEGMENT_SAMPLES):
+        segment = first_segment + s
+        cycles = cycles_per_sample * (float(segment) * SEGMENT_SAMPLES)
+        start_rad = 2.0 * np.pi * (cycles - np.floor(cycles)) + noise_rad
+        turn_rad = step
+        if std_rad > 0.0:
+            next_rad = phase_noise(key, std_rad, segment + 1)
+            turn_rad += next_rad - noise_rad
+            noise_rad = next_rad
+        turn_rad /= SEGMENT_SAMPLES
+        phasor = complex(np.cos(start_rad), np.sin(start_rad))
+        turn = complex(np.cos(turn_rad), np.sin(turn_rad))
+        begin = s * SEGMENT_SAMPLES
+        for i in range(SEGMENT_SAMPLES):
+            samples[begin + i] *= phasor
+            phasor *= turn
