@@ -7,6 +7,7 @@ order and noise comes from counters, so neither arrival order nor the number of 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from threading import Lock
 from typing import Protocol
 
@@ -29,8 +30,8 @@ from radio.fading import BlockFading, MovingFading, profile_of
 from radio.hardware import digitise, draw_angles, radiate
 from radio.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
 
-PARALLEL_SAMPLES = 1 << 17
-"""So many samples of all transmitters together are worth a thread each."""
+BLOCK_SAMPLES = 1 << 14
+"""Long captures are computed in blocks of absolute time that fit a cache, by as many threads as there are."""
 
 
 class Medium(Protocol):
@@ -244,18 +245,20 @@ class Air:
         else:
             links = [(self.access_point, station)] if self.access_point in self._on_air else []
 
-        def heard(link: tuple[int, int]) -> Samples:
-            sender, device = link
-            gains = (
-                self._block_gains[device] if self._moving is None else self._gains_of(device, chunk_edges(start, stop))
-            )
-            return propagate(self._on_air[sender], self._path(device, back=sender != device), gains, start, stop)
+        def heard(block: tuple[int, int]) -> Samples:
+            begin, end = block
+            total = np.zeros(end - begin, dtype=np.complex128)
+            for sender, device in links:
+                gains = self._gains_of(device, chunk_edges(begin, end)) if self._moving else self._block_gains[device]
+                path = self._path(device, back=sender != device)
+                total += propagate(self._on_air[sender], path, gains, begin, end)
+            return total
 
-        total = np.zeros(stop - start, dtype=np.complex128)
-        is_long = len(links) * (stop - start) >= PARALLEL_SAMPLES
-        for arriving in self._threads.map(heard, links) if self._threads and is_long else map(heard, links):
-            total += arriving
-        return total
+        edges = [start, *range((start // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES, stop, BLOCK_SAMPLES), stop]
+        blocks = list(pairwise(edges))
+        if len(blocks) == 1:
+            return heard(blocks[0])
+        return np.concatenate(list((self._threads.map if self._threads else map)(heard, blocks)))
 
     def _path(self, device: int, *, back: bool = False) -> Path:
         oscillator = self._oscillators[device]

@@ -46,6 +46,19 @@ def interpolator_taps(table, fractions, delays, gains):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
+def read_cyclic(samples, begin, first, last, real, imag):  # type: ignore[no-untyped-def]
+    """Add a repeating frame to [first, last) of `real` and `imag`; `begin` is how far into it `first` is."""
+    length = samples.size
+    position = begin % length
+    for i in range(first, last):
+        real[i] += samples[position].real
+        imag[i] += samples[position].imag
+        position += 1
+        if position == length:
+            position = 0
+
+
+@njit(cache=True, nogil=True)
 def filter_chunks(real, imag, offsets, starts, ends, moving, out):  # type: ignore[no-untyped-def]
     """Each chunk of `out` is the input [N] behind its FIR, which moves straight from `starts` to `ends` [B, J]."""
     num_chunks, num_taps = starts.shape

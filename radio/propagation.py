@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from radio.channel import Oscillator
 from radio.config import FILTER_HALF_LENGTH_SAMPLES as HALF
-from radio.kernels import CHUNK_SAMPLES, SEGMENT_SAMPLES, filter_chunks, interpolator_taps, rotate
+from radio.kernels import CHUNK_SAMPLES, SEGMENT_SAMPLES, filter_chunks, interpolator_taps, read_cyclic, rotate
 
 Samples = NDArray[np.complex128]
 
@@ -30,24 +30,11 @@ class Transmission:
     start: int
     stop: int
 
-    def read(self, start: int, stop: int) -> Samples:
-        """What the antenna radiates in [start, stop), zero outside the transmission."""
-        radiated = np.zeros(stop - start, dtype=np.complex128)
-        first, last = max(start, self.start), min(stop, self.stop)
+    def add_to(self, real: NDArray[np.float64], imag: NDArray[np.float64], start: int) -> None:
+        """Add what the antenna radiates from its sample `start` on; nothing outside the transmission."""
+        first, last = max(start, self.start), min(start + real.size, self.stop)
         if first < last:
-            begin, end = first - self.start, last - self.start
-            length = self.samples.size
-            piece = self.samples[begin:end] if end <= length else self.samples[np.arange(begin, end) % length]
-            radiated[first - start : last - start] = piece
-        return radiated
-
-
-def read_all(transmissions: list[Transmission], start: int, stop: int) -> Samples:
-    """The sum of back-to-back transmissions of one antenna in [start, stop)."""
-    radiated = transmissions[0].read(start, stop)
-    for transmission in transmissions[1:]:
-        radiated += transmission.read(start, stop)
-    return radiated
+            read_cyclic(self.samples, first - self.start, first - start, last - start, real, imag)
 
 
 @cache
@@ -107,10 +94,11 @@ def propagate(
     num_taps = starts.shape[1]
     lowest = int(bases[0]) + HALF + 1 - (num_taps - 1)
     highest = int(bases[-1]) + HALF + 1 + CHUNK_SAMPLES
-    radiated = read_all(transmissions, lowest, highest)
+    real, imag = np.zeros(highest - lowest), np.zeros(highest - lowest)
+    for transmission in transmissions:
+        transmission.add_to(real, imag, lowest)
     arriving = np.empty(edges.size * CHUNK_SAMPLES - CHUNK_SAMPLES, dtype=np.complex128)
     offsets = bases + HALF + 1 - lowest
-    real, imag = np.ascontiguousarray(radiated.real), np.ascontiguousarray(radiated.imag)
     filter_chunks(real, imag, offsets, starts, ends, moving, arriving)
     oscillator = path.oscillator
     if path.cycles_per_sample != 0 or oscillator.phase_noise_rad > 0:
