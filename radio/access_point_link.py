@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.backend import IQ, Radio
+from radio.backend import IQ, Radio, check_capture
 from radio.channel import Truth
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError, SignalError
@@ -194,6 +194,8 @@ class AccessPointLink:
 
     def align(self, csi: Mapping[int, Csi], *, clip: float, noise_std: float, num_queries: int = 1) -> Alignment:
         """Who transmits, and with which gain at most, by the rule; gain 0 when nobody can."""
+        if not csi:
+            return Alignment(gain=0.0, active=())
         devices = np.array(sorted(csi), dtype=np.int64)
         gains = np.array([csi[device].gain for device in devices.tolist()], dtype=np.complex128)
         if not self._scheme.needs_sounding:
@@ -285,8 +287,10 @@ class AccessPointLink:
         self._block_start = self._radio.clock_samples
 
     def _capture(self, num_samples: int) -> IQ:
-        self._last_capture = self._radio.capture(num_samples)
-        return self._last_capture
+        capture = self._radio.capture(num_samples)
+        check_capture(capture, num_samples)
+        self._last_capture = capture
+        return capture
 
     def _value_power(self, clip: float) -> float:
         return 1.0 if self._scheme.votes else self._values.prior(clip)

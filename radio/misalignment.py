@@ -79,7 +79,8 @@ def judge(
     noise = pilot_variance / (2 * expected**2)  # [K'], of Re and of Im
     weight_radial = radial_variance / (radial_variance + noise + np.finfo(float).tiny)
     weight_phase = phase_variance / (phase_variance + noise + np.finfo(float).tiny)
-    radial, radial_left = weight_radial * (measured.real - 1), weight_radial * noise
+    magnitude = np.abs(measured) - noise / 2  # without what noise across adds
+    radial, radial_left = weight_radial * (magnitude - 1), weight_radial * noise
     phase, phase_left = weight_phase * np.angle(measured), weight_phase * noise
     rotation = float(phase.mean()) if phase.size else 0.0
     turned = phase - rotation

@@ -64,12 +64,11 @@ def timing_variance(snr: float, num_samples: int) -> float:
 def measure_sync_cfo(part: NDArray[np.complex128], sample_rate_hz: float, snr: float) -> tuple[float, float]:
     """Carrier offset from the turn between the two halves, and its variance in Hz².
 
-    Var(turn) = 2/(N·snr)·(1 + 1/snr') for halves of N/2 samples each, snr' = N·snr/2 (Moose 1994).
+    Var(turn) = (1 + 1/(2·snr))/(n·snr) for halves of n samples each (the last term is noise times noise).
     """
     half = part.size // 2
     turn_rad = float(np.angle(np.vdot(part[:half], part[half:])))
-    per_half = half * snr
-    turn_variance = min((1 / per_half) * (1 + 1 / (2 * per_half)), math.pi**2 / 3) if per_half > 0 else math.pi**2 / 3
+    turn_variance = min((1 + 1 / (2 * snr)) / (half * snr), math.pi**2 / 3) if snr > 0 else math.pi**2 / 3
     scale_hz = sample_rate_hz / (2 * math.pi * half)
     return turn_rad * scale_hz, turn_variance * scale_hz**2
 

@@ -106,7 +106,7 @@ class AccessPoint:
             missing = False
             if attempt.estimate is not None and attempt.estimate.rejected is None:
                 break
-            reason = attempt.estimate.rejected if attempt.estimate else "silent: the schedule allows no power"
+            reason = attempt.estimate.rejected if attempt.estimate else "silent: no device is strong enough, or the schedule allows no power"
             if attempt.estimate is None:
                 break
             log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)
