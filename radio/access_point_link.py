@@ -13,30 +13,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from radio.alignment import choose_alignment
 from radio.backend import IQ, Radio, check_capture
 from radio.channel import Truth
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError, SignalError
+from radio.meters import CfoTracker, NoiseMeter, ValueMeter
 from radio.payloads import PayloadReceiver
 from radio.pilots import PeriodTiming, estimate_powers, estimate_symbols, find_frame, symbol_pilot, tone_pilot
-from radio.precoding import (
-    Alignment,
-    AlignmentRule,
-    Csi,
-    alignment_gain,
-    regularised_gain,
-    strong_enough,
-    value_bound,
-)
+from radio.precoding import Alignment, AlignmentRule, Csi, value_bound
 from radio.schemes import check_support
 from radio.schemes.base import Estimate, Received, Scheme, SymbolFormat, TransmitPlan
 from radio.sounding import (
     MAX_DATA_BETWEEN_PILOTS,
-    CfoTracker,
     ChannelEstimate,
-    NoiseMeter,
     PowerEstimate,
-    ValueMeter,
     check_unambiguous,
     equalise_slot,
     slot_layout,
@@ -194,35 +185,19 @@ class AccessPointLink:
 
     def align(self, csi: Mapping[int, Csi], *, clip: float, noise_std: float, num_queries: int = 1) -> Alignment:
         """Who transmits, and with which gain at most, by the rule; gain 0 when nobody can."""
-        if not csi:
-            return Alignment(gain=0.0, active=())
-        devices = np.array(sorted(csi), dtype=np.int64)
-        gains = np.array([csi[device].gain for device in devices.tolist()], dtype=np.complex128)
-        if not self._scheme.needs_sounding:
-            limit = self._format.tone_power / num_queries if self._uses_tones else self._format.max_amplitude
-            return Alignment(gain=limit / value_bound(clip, noise_std), active=tuple(devices.tolist()))
-        powers = np.abs(gains) ** 2
-        mean_power = self._link_power.power if self._link_power.num_captures else float(powers.mean())
-        kept = strong_enough(powers, self._rule, mean_power)
-        if self._rule.name == "truncated":
-            kept &= np.array([self._genie is not None or self._estimates[k].is_heard for k in devices.tolist()])
-        if self._uses_tones:
-            weakest = np.array([min(csi[device].resource_powers or (0.0, 0.0)) for device in devices.tolist()])
-            limit = self._format.tone_power / num_queries * float(np.maximum(weakest[kept], 0).min(initial=np.inf))
-            gain = limit / value_bound(clip, noise_std) if kept.any() else 0.0
-            return Alignment(gain=gain, active=tuple(devices[kept].tolist()))
-        ridge = 0.0
-        if self._rule.name == "regularised":
-            gain, ridge = regularised_gain(
-                gains,
-                bound=value_bound(clip, noise_std),
-                max_amplitude=self._format.max_amplitude,
-                noise_variance=self.noise_variance,
-                value_power=self._value_power(clip),
-            )
-        else:
-            gain = alignment_gain(gains[kept], clip=clip, noise_std=noise_std, max_amplitude=self._format.max_amplitude)
-        return Alignment(gain=gain, active=tuple(devices[kept].tolist()), ridge=ridge)
+        heard = {k for k in csi if self._genie is not None or k not in self._estimates or self._estimates[k].is_heard}
+        return choose_alignment(
+            csi,
+            self._rule,
+            bound=value_bound(clip, noise_std),
+            num_queries=num_queries,
+            scheme=self._scheme,
+            symbol_format=self._format,
+            heard=heard,
+            mean_power=self._link_power.power,
+            noise_variance=self.noise_variance if self._rule.name == "regularised" else 0.0,
+            value_power=self._value_power(clip),
+        )
 
     def receive_superposed(self, plan: TransmitPlan) -> Estimate:
         """Capture the payload that the active devices have started, and estimate their mean."""

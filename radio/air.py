@@ -6,10 +6,11 @@ order and noise comes from counters, so neither arrival order nor the number of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from threading import Lock
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,49 +33,6 @@ from radio.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chun
 
 BLOCK_SAMPLES = 1 << 14
 """Long captures are computed in blocks of absolute time that fit a cache, by as many threads as there are."""
-
-
-class Medium(Protocol):
-    """What a loopback radio needs of an air, whether in this process or behind a socket."""
-
-    @property
-    def access_point(self) -> int:
-        """The station that owns the clock; devices are the stations below it."""
-        ...
-
-    @property
-    def sample_rate_hz(self) -> float:
-        """The one sample rate of everybody on this air."""
-        ...
-
-    @property
-    def clock_samples(self) -> int:
-        """Index of the sample at which the next capture starts."""
-        ...
-
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
-        """Send from now on so many times, or cyclically (None); replaces what the station was sending."""
-        ...
-
-    def stream(self, station: int, frame: IQ) -> None:
-        """Append right behind what the station is still sending; starts now when it is silent."""
-        ...
-
-    def silence(self, station: int) -> None:
-        """Take the station off the air."""
-        ...
-
-    def capture(self, station: int, num_samples: int) -> IQ:
-        """What the station receives next, shape [num_samples]."""
-        ...
-
-    def elapse(self, num_samples: int) -> None:
-        """Let time pass unheard."""
-        ...
-
-    def begin_block(self, round_index: int, attempt: int) -> None:
-        """Draw a new fading block; silences everyone."""
-        ...
 
 
 class Air:
@@ -178,17 +136,9 @@ class Air:
         self._check_station(station)
         _check_length(num_samples)
         with self._lock:
+            noise = self._noise_of(station, num_samples)
             received = self._superpose(station, self._clock, self._clock + num_samples)
-            if self._noise_power > 0:
-                received += draw_noise(
-                    num_samples,
-                    noise_power=self._noise_power,
-                    seed=self._seed,
-                    round_index=self._round_index,
-                    attempt=self._attempt,
-                    capture=self._num_captures[station],
-                    station=station,
-                )
+            received += noise()
             self._num_captures[station] += 1
             if station == self.access_point:
                 self._advance(num_samples)
@@ -259,6 +209,22 @@ class Air:
         if len(blocks) == 1:
             return heard(blocks[0])
         return np.concatenate(list((self._threads.map if self._threads else map)(heard, blocks)))
+
+    def _noise_of(self, station: int, num_samples: int) -> Callable[[], NDArray[np.complex128] | float]:
+        """Begins to draw a capture's noise, beside the rest where there are threads for it."""
+        if self._noise_power == 0:
+            return lambda: 0.0
+        draw = partial(
+            draw_noise,
+            num_samples,
+            noise_power=self._noise_power,
+            seed=self._seed,
+            round_index=self._round_index,
+            attempt=self._attempt,
+            capture=self._num_captures[station],
+            station=station,
+        )
+        return self._threads.submit(draw).result if self._threads else draw
 
     def _path(self, device: int, *, back: bool = False) -> Path:
         oscillator = self._oscillators[device]

@@ -30,7 +30,7 @@ def interpolator_taps(table, fractions, delays, gains):  # type: ignore[no-untyp
     span = 0
     for tap in range(delays.size):
         span = max(span, int(np.ceil(delays[tap])) + 1)
-    taps = np.zeros((fractions.size, width + span + 1), dtype=np.complex128)
+    taps = np.zeros((fractions.size, -(-(width + span + 1) // 4) * 4), dtype=np.complex64)
     for b in range(fractions.size):
         for tap in range(delays.size):
             # the kernel K(position + j − half) for j = 0..; position in (−span, 1]
@@ -59,30 +59,49 @@ def read_cyclic(samples, begin, first, last, real, imag):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def filter_chunks(real, imag, offsets, starts, ends, moving, out):  # type: ignore[no-untyped-def]
-    """Each chunk of `out` is the input [N] behind its FIR, which moves straight from `starts` to `ends` [B, J]."""
-    num_chunks, num_taps = starts.shape
-    ar, ai = np.empty(CHUNK_SAMPLES), np.empty(CHUNK_SAMPLES)
-    br, bi = np.empty(CHUNK_SAMPLES), np.empty(CHUNK_SAMPLES)
+def filter_chunks(real, imag, offsets, starts, changes, moving, out):  # type: ignore[no-untyped-def]
+    """Each chunk of `out` is the input [N] behind its FIR, which moves straight from `starts` by `changes` [B, J].
+
+    All float32. J is a multiple of 4: four taps a pass, so that the running sums stay in registers for longer.
+    """
+    num_chunks = starts.shape[0]
+    ar, ai = np.empty(CHUNK_SAMPLES, np.float32), np.empty(CHUNK_SAMPLES, np.float32)
+    br, bi = np.empty(CHUNK_SAMPLES, np.float32), np.empty(CHUNK_SAMPLES, np.float32)
     for b in range(num_chunks):
-        ar[:], ai[:], br[:], bi[:] = 0.0, 0.0, 0.0, 0.0
-        for j in range(num_taps):
-            first = offsets[b] - j
-            xr, xi = real[first : first + CHUNK_SAMPLES], imag[first : first + CHUNK_SAMPLES]
-            tr, ti = starts[b, j].real, starts[b, j].imag
-            if tr != 0.0 or ti != 0.0:
-                for i in range(CHUNK_SAMPLES):
-                    ar[i] += xr[i] * tr - xi[i] * ti
-                    ai[i] += xr[i] * ti + xi[i] * tr
-            if moving:
-                dr, di = ends[b, j].real - tr, ends[b, j].imag - ti
-                for i in range(CHUNK_SAMPLES):
-                    br[i] += xr[i] * dr - xi[i] * di
-                    bi[i] += xr[i] * di + xi[i] * dr
+        _accumulate(real, imag, offsets[b], starts[b], ar, ai)
         begin = b * CHUNK_SAMPLES
+        if moving:
+            _accumulate(real, imag, offsets[b], changes[b], br, bi)
+            for i in range(CHUNK_SAMPLES):
+                weight = np.float32(i) / np.float32(CHUNK_SAMPLES)
+                out[begin + i] = complex(ar[i] + weight * br[i], ai[i] + weight * bi[i])
+        else:
+            for i in range(CHUNK_SAMPLES):
+                out[begin + i] = complex(ar[i], ai[i])
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(real, imag, offset, taps, sum_real, sum_imag):  # type: ignore[no-untyped-def]
+    """sum[i] = Σ_j taps[j]·x[offset − j + i]; taps that are all zero are passed over."""
+    sum_real[:] = np.float32(0)
+    sum_imag[:] = np.float32(0)
+    for j in range(0, taps.size, 4):
+        t0, t1, t2, t3 = taps[j], taps[j + 1], taps[j + 2], taps[j + 3]
+        if t0 == 0 and t1 == 0 and t2 == 0 and t3 == 0:
+            continue
+        r0, i0, r1, i1 = t0.real, t0.imag, t1.real, t1.imag
+        r2, i2, r3, i3 = t2.real, t2.imag, t3.real, t3.imag
+        xr = real[offset - j - 3 : offset - j + CHUNK_SAMPLES]
+        xi = imag[offset - j - 3 : offset - j + CHUNK_SAMPLES]
         for i in range(CHUNK_SAMPLES):
-            weight = i / CHUNK_SAMPLES
-            out[begin + i] = complex(ar[i] + weight * br[i], ai[i] + weight * bi[i])
+            sum_real[i] += (
+                xr[i + 3] * r0 - xi[i + 3] * i0 + xr[i + 2] * r1 - xi[i + 2] * i1
+                + xr[i + 1] * r2 - xi[i + 1] * i2 + xr[i] * r3 - xi[i] * i3
+            )  # fmt: skip
+            sum_imag[i] += (
+                xr[i + 3] * i0 + xi[i + 3] * r0 + xr[i + 2] * i1 + xi[i + 2] * r1
+                + xr[i + 1] * i2 + xi[i + 1] * r2 + xr[i] * i3 + xi[i] * r3
+            )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -122,6 +141,7 @@ def phase_noise(key, std_rad, segment):  # type: ignore[no-untyped-def]
 def rotate(samples, first_segment, cycles_per_sample, key, std_rad):  # type: ignore[no-untyped-def]
     """Turn whole segments in place by carrier offset and phase noise; within a segment the phase is a straight line."""
     step = 2.0 * np.pi * cycles_per_sample * SEGMENT_SAMPLES
+    fine = np.empty(8, np.complex128)
     noise_rad = 0.0
     if std_rad > 0.0:
         noise_rad = phase_noise(key, std_rad, first_segment)
@@ -135,9 +155,14 @@ def rotate(samples, first_segment, cycles_per_sample, key, std_rad):  # type: ig
             turn_rad += next_rad - noise_rad
             noise_rad = next_rad
         turn_rad /= SEGMENT_SAMPLES
-        phasor = complex(np.cos(start_rad), np.sin(start_rad))
+        # e^{j(start + i·turn)} as products of 8 fine and 8 coarse phasors: no long chain of multiplications
         turn = complex(np.cos(turn_rad), np.sin(turn_rad))
-        begin = s * SEGMENT_SAMPLES
-        for i in range(SEGMENT_SAMPLES):
-            samples[begin + i] *= phasor
-            phasor *= turn
+        fine[0] = 1.0
+        for i in range(1, 8):
+            fine[i] = fine[i - 1] * turn
+        coarse = complex(np.cos(start_rad), np.sin(start_rad))
+        for k in range(8):
+            begin = s * SEGMENT_SAMPLES + 8 * k
+            for i in range(8):
+                samples[begin + i] *= coarse * fine[i]
+            coarse *= fine[7] * turn

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from radio.air import Medium
 from radio.backend import DMA_MULTIPLE_SAMPLES, IQ, check_frame
 from radio.config import Capabilities, RadioConfig
 from radio.errors import RadioConfigError, SignalError
+from radio.medium import Medium
 
 ALL_CAPABILITIES = Capabilities(trigger=True, streaming=True, shared_clock=True)
 

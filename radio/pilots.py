@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from radio.backend import IQ
 from radio.config import FrameConfig, RadioConfig
+from radio.meters import CfoTracker
 from radio.schemes.base import SymbolFormat
-from radio.sounding import CfoTracker, ChannelEstimate, PowerEstimate, estimate_channel, fill_slot, sounding_layout
+from radio.sounding import ChannelEstimate, PowerEstimate, estimate_channel, fill_slot, sounding_layout
 from radio.synchronisation import Synchronisation, synchronise
 from radio.tones import max_tone_power, measure_noise, measure_powers, period_of, sounding_tones, tone_layout, transform
 from radio.waveform import matched_filter, modulate, noise_power_of_guard, real_noise_variance

@@ -14,7 +14,6 @@ from radio.errors import SignalError
 from radio.records import Checked
 
 NOISE_CLIP_STDS = 4.0  # METHOD §1: p + n is clipped at ±(clip + 4σ) before precoding
-NUM_GAINS_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,51 +51,6 @@ class Alignment:
 def value_bound(clip: float, noise_std: float) -> float:
     """The public bound on |p + n| beyond which devices clip."""
     return clip + NOISE_CLIP_STDS * noise_std
-
-
-def alignment_gain(gains: NDArray[np.complex128], *, clip: float, noise_std: float, max_amplitude: float) -> float:
-    """c = min_k √P|h_k| / (clip + 4σ), the largest gain at which no device can exceed its power; `gains` [K].
-
-    `max_amplitude` is √P, or less where a peak would pass full scale. Zero when a device has no channel.
-    """
-    bound = value_bound(clip, noise_std)
-    if not (bound > 0 and math.isfinite(bound)):
-        raise SignalError(f"clip + 4·noise_std: got {bound}; allowed: a finite bound > 0")
-    if gains.size == 0:
-        return 0.0
-    return max_amplitude * float(np.abs(gains).min()) / bound
-
-
-def strong_enough(powers: NDArray[np.float64], rule: AlignmentRule, mean_power: float) -> NDArray[np.bool_]:
-    """Which devices a rule keeps, from their |h|² [K]; `mean_power` is that over devices and rounds so far."""
-    if rule.name != "truncated":
-        return np.ones(powers.shape, dtype=np.bool_)
-    return (powers >= mean_power * 10 ** (rule.truncate_below_db / 10)) & (powers > 0)
-
-
-def regularised_gain(
-    gains: NDArray[np.complex128],
-    *,
-    bound: float,
-    max_amplitude: float,
-    noise_variance: float,
-    value_power: float,
-) -> tuple[float, float]:
-    """c and λ that minimise Σ_k (g_k − 1)²·E[p²] + N0'/c², g_k = min(|h|²/(|h|² + λ), √P|h|/(c·bound)).
-
-    λ = N0'·bound²/P, the noise against a device's full power; c is the best of 64 between the weakest and the
-    strongest device's (arXiv 1905.05462 without the average-power constraint).
-    """
-    magnitudes = np.abs(gains)
-    if magnitudes.size == 0 or not magnitudes.max() > 0:
-        return 0.0, 0.0
-    ridge = noise_variance * (bound / max_amplitude) ** 2
-    limits = max_amplitude * magnitudes / bound  # [K], the gain at which a device is at full power
-    lowest = max(float(limits.min()), 1e-3 * float(limits.max()))
-    tried = np.geomspace(lowest, float(limits.max()), NUM_GAINS_TRIED)
-    aligned = np.minimum(magnitudes**2 / (magnitudes**2 + ridge), limits / tried[:, None])  # [tried, K]
-    errors = ((aligned - 1) ** 2).sum(axis=1) * value_power + noise_variance / tried**2
-    return float(tried[np.argmin(errors)]), ridge
 
 
 def expected_alignment(

@@ -30,7 +30,7 @@ class Transmission:
     start: int
     stop: int
 
-    def add_to(self, real: NDArray[np.float64], imag: NDArray[np.float64], start: int) -> None:
+    def add_to(self, real: NDArray[np.float32], imag: NDArray[np.float32], start: int) -> None:
         """Add what the antenna radiates from its sample `start` on; nothing outside the transmission."""
         first, last = max(start, self.start), min(start + real.size, self.stop)
         if first < last:
@@ -83,23 +83,23 @@ def propagate(
     wholes = np.floor(shifts[:-1])
     moving = path.oscillator.sro != 0 or gains.ndim == 2
     at_edges = gains if gains.ndim == 2 else np.broadcast_to(gains, (edges.size, gains.size))
-    if not moving:
-        starts = ends = np.broadcast_to(
-            _taps(shifts[:1] - wholes[:1], path, at_edges[:1]), (edges.size - 1, _num_taps(path))
-        )
+    if moving:
+        at_every_edge = _taps(shifts - np.floor(shifts), path, at_edges)
+        starts = at_every_edge[:-1]
+        changes = _rebased(at_every_edge[1:], np.floor(shifts[1:]) - wholes) - starts
     else:
-        starts = _taps(shifts[:-1] - wholes, path, at_edges[:-1])
-        ends = _taps(shifts[1:] - wholes, path, at_edges[1:])
+        starts = np.repeat(_taps(shifts[:1] - wholes[:1], path, at_edges[:1]), edges.size - 1, axis=0)
+        changes = starts[:0]
     bases = edges[:-1] + wholes.astype(np.int64)
     num_taps = starts.shape[1]
     lowest = int(bases[0]) + HALF + 1 - (num_taps - 1)
     highest = int(bases[-1]) + HALF + 1 + CHUNK_SAMPLES
-    real, imag = np.zeros(highest - lowest), np.zeros(highest - lowest)
+    real, imag = np.zeros((2, highest - lowest), dtype=np.float32)
     for transmission in transmissions:
         transmission.add_to(real, imag, lowest)
     arriving = np.empty(edges.size * CHUNK_SAMPLES - CHUNK_SAMPLES, dtype=np.complex128)
     offsets = bases + HALF + 1 - lowest
-    filter_chunks(real, imag, offsets, starts, ends, moving, arriving)
+    filter_chunks(real, imag, offsets, starts, changes, moving, arriving)
     oscillator = path.oscillator
     if path.cycles_per_sample != 0 or oscillator.phase_noise_rad > 0:
         first_segment = int(edges[0]) // SEGMENT_SAMPLES
@@ -107,12 +107,16 @@ def propagate(
     return arriving[start - int(edges[0]) : stop - int(edges[0])]
 
 
-def _taps(fractions: NDArray[np.float64], path: Path, gains: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    taps: NDArray[np.complex128] = interpolator_taps(
+def _taps(fractions: NDArray[np.float64], path: Path, gains: NDArray[np.complex128]) -> NDArray[np.complex64]:
+    taps: NDArray[np.complex64] = interpolator_taps(
         _interpolator(), fractions, path.tap_delays_samples, np.ascontiguousarray(gains)
     )
     return taps
 
 
-def _num_taps(path: Path) -> int:
-    return 2 * HALF + int(np.ceil(path.tap_delays_samples).max()) + 2
+def _rebased(taps: NDArray[np.complex64], moves: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Taps [B, J] as counted from a sample `moves` [B] (−1, 0, 1) before theirs; they have a zero to spare."""
+    rebased = taps.copy()
+    rebased[moves == 1, :-1], rebased[moves == 1, -1] = taps[moves == 1, 1:], 0
+    rebased[moves == -1, 1:], rebased[moves == -1, 0] = taps[moves == -1, :-1], 0
+    return rebased

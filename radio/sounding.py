@@ -1,4 +1,4 @@
-"""From pilots to channels: gain, carrier offset and their variances; and the memory of each device's offset.
+"""From pilots to channels: gain, carrier offset and their variances.
 
 A slot is a pilot, then data with a pilot after every 16 symbols and at the end; a sounding is a slot without
 data whose two pilots are `pilot_spacing_symbols` apart. Times are receive-clock samples of a symbol's start.
@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import RadioConfigError
+from radio.meters import CfoTracker
 
 Complexes = NDArray[np.complex128]
 Indices = NDArray[np.int64]
 
-NOISE_MEMORY_CAPTURES = 1000
 HEARD_POWER_RATIO = 10.0
-VALUE_PRIOR_ROUNDS = 10.0
-VALUE_FLOOR = 1e-3  # of the clip
 MAX_DATA_BETWEEN_PILOTS = 16  # at 288 µs a symbol, offsets up to ±100 Hz stay unambiguous
 
 
@@ -95,80 +93,6 @@ class PowerEstimate:
         """Of what arrives on a resource when |h|² is inverted."""
         pairs = zip(self.resource_powers, self.resource_variances, strict=True)
         return sum(variance / power**2 for power, variance in pairs) / 2 if self.is_heard else math.inf
-
-
-@dataclass(slots=True)
-class NoiseMeter:
-    """The mean of a power over the captures heard so far; of the latest 1000 or so, after as many."""
-
-    power: float = math.nan
-    num_captures: int = 0
-
-    def update(self, measured_power: float) -> None:
-        """Take in one capture's measurement; one that is not finite is left out."""
-        if not math.isfinite(measured_power):
-            return
-        before = self.power if self.num_captures else measured_power
-        self.num_captures = min(self.num_captures + 1, NOISE_MEMORY_CAPTURES)
-        self.power = before + (measured_power - before) / self.num_captures
-
-
-@dataclass(slots=True)
-class ValueMeter:
-    """E p_k², learned from the estimates of the mean: K·E p̂² if devices' values are independent and centred.
-
-    Values that agree make it too large by up to K, so that predicted errors err on the safe side. It starts at
-    (clip/3)², worth ten rounds; noisy rounds count less; it forgets as `NoiseMeter` does.
-    """
-
-    clip: float = math.nan
-    weight: float = 0.0
-    mean_square: float = math.nan
-
-    def prior(self, clip: float) -> float:
-        """What is known before a round with values within ±clip."""
-        if clip != self.clip:
-            self.clip, self.weight, self.mean_square = clip, VALUE_PRIOR_ROUNDS, (clip / 3) ** 2
-        return min(max(self.mean_square, (VALUE_FLOOR * clip) ** 2), clip**2)
-
-    def update(self, means: NDArray[np.float64], variances: NDArray[np.float64], num_active: int) -> None:
-        """Take in one round's estimates [Q]."""
-        observed = float(np.mean(num_active * (means**2 - variances)))
-        weight = (self.mean_square / (self.mean_square + num_active * float(np.mean(variances)))) ** 2
-        if not (math.isfinite(observed) and weight > 0):
-            return
-        self.weight = min(self.weight + weight, NOISE_MEMORY_CAPTURES)
-        self.mean_square += (observed - self.mean_square) * weight / self.weight
-        self.mean_square = max(self.mean_square, (VALUE_FLOOR * self.clip) ** 2)
-
-
-@dataclass(slots=True, kw_only=True)
-class CfoTracker:
-    """A scalar Kalman filter over rounds for one device's residual carrier offset.
-
-    A crystal's residual is constant but for a slow drift, so old soundings sharpen new ones. The prior is the
-    rig's stated bound: uniform in ±bound has variance bound²/3.
-    """
-
-    cfo_hz: float
-    variance_hz2: float
-    drift_hz: float = 0.05
-    """Standard deviation of the change from one sounding to the next."""
-
-    @classmethod
-    def within(cls, bound_hz: float) -> CfoTracker:
-        """A tracker that knows the bound only."""
-        return cls(cfo_hz=0.0, variance_hz2=bound_hz**2 / 3, drift_hz=0.05 if bound_hz > 0 else 0.0)
-
-    def update(self, measured_hz: float, variance_hz2: float) -> None:
-        """Take in one measurement; one without information (infinite variance) only ages the tracker."""
-        predicted = self.variance_hz2 + self.drift_hz**2
-        if not math.isfinite(variance_hz2) or predicted == 0:
-            self.variance_hz2 = predicted
-            return
-        weight = predicted / (predicted + variance_hz2)
-        self.cfo_hz += weight * (measured_hz - self.cfo_hz)
-        self.variance_hz2 = (1 - weight) * predicted
 
 
 def check_unambiguous(cfo_max_hz: float, spacing_s: float) -> None:

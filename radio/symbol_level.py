@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from radio.alignment import regularised_gain, strong_enough
 from radio.config import AirConfig, RadioConfig
 from radio.errors import RadioConfigError, SignalError
 from radio.fading import BlockFading, profile_of
-from radio.precoding import AlignmentRule, expected_alignment, regularised_gain, strong_enough
+from radio.precoding import AlignmentRule, expected_alignment
 from radio.randomness import generator
 from radio.schemes.votes import decide_shares, decide_sums
 from radio.tones import PILOT_SHARE, max_tone_power

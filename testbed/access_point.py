@@ -25,6 +25,7 @@ from testbed.roster import AttemptFailedError, Roster
 
 log = logging.getLogger(__name__)
 _EVALUATION_ATTEMPTS = 3
+_SILENT = "silent: no device is strong enough, or the schedule allows no power"
 _CSI_SIGMAS = 3.0
 """How many standard deviations of a channel estimate the ledger adds to |h_k α_k|."""
 
@@ -106,7 +107,7 @@ class AccessPoint:
             missing = False
             if attempt.estimate is not None and attempt.estimate.rejected is None:
                 break
-            reason = attempt.estimate.rejected if attempt.estimate else "silent: no device is strong enough, or the schedule allows no power"
+            reason = attempt.estimate.rejected if attempt.estimate else _SILENT
             if attempt.estimate is None:
                 break
             log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)

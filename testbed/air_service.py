@@ -14,11 +14,12 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from radio.air import Air, Medium
+from radio.air import Air
 from radio.backend import IQ
 from radio.channel import Truth
 from radio.config import AirConfig
 from radio.errors import RadioError
+from radio.medium import Medium
 from testbed.config import RunConfig
 from testbed.errors import PeerTimeoutError, TestbedError, TransportError
 from testbed.transport import Client, Codec, Server

@@ -17,10 +17,10 @@ from learner.errors import LearnerError
 from learner.evaluation import evaluate
 from learner.replica import Replica, Scalars
 from learner.tasks import Task
-from radio.air import Medium
 from radio.backend import Radio
 from radio.device_link import DeviceLink
 from radio.errors import RadioError
+from radio.medium import Medium
 from radio.precoding import Csi
 from radio.randomness import generator
 from radio.schemes import Scheme

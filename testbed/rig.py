@@ -6,11 +6,11 @@ from typing import Protocol
 
 import msgspec
 
-from radio.air import Medium
 from radio.backend import Radio
 from radio.channel import Truth
 from radio.config import Capabilities, check_compatible
 from radio.loopback import LoopbackRadio
+from radio.medium import Medium
 from radio.schemes import Scheme, check_support, scheme
 from testbed.config import RunConfig
 from testbed.errors import ConfigError

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from radio.air_config import AirConfig
+from radio.alignment import regularised_gain
 from radio.backend import check_capture
 from radio.config import FrameConfig, RadioConfig, check_compatible
 from radio.errors import RadioConfigError, SignalError
-from radio.precoding import AlignmentRule, regularised_gain
+from radio.precoding import AlignmentRule
 from radio.simulated_rig import FREE_RUNNING, SimulatedRig
 from radio.symbol_level import play_rounds
 
