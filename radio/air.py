@@ -75,6 +75,9 @@ class Air:
             if doppler > 0 and config.fading != "none"
             else None
         )
+        self._uplinks = [self._make_path(device, back=False) for device in range(num_devices)]
+        self._downlinks = [self._make_path(device, back=True) for device in range(num_devices)]
+        self._longest_samples = max(path.length_samples for path in self._uplinks)
         self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._lock = Lock()
         self._clock = 0
@@ -116,7 +119,7 @@ class Air:
             queue = self._on_air.setdefault(station, [])
             if queue and queue[-1].stop == FOREVER_SAMPLES:
                 raise RadioConfigError(f"station {station}: got a stream behind a cyclic transmission; stop that first")
-            now = self._clock if station == self.access_point else self._path(station).sample_at(self._clock)
+            now = self._clock if station == self.access_point else self._uplinks[station].sample_at(self._clock)
             if queue and queue[-1].stop >= now:
                 start, samples = queue[-1].stop, self._distorted(station, frame, self._num_actions[station])
             else:
@@ -200,7 +203,7 @@ class Air:
             total = np.zeros(end - begin, dtype=np.complex128)
             for sender, device in links:
                 gains = self._gains_of(device, chunk_edges(begin, end)) if self._moving else self._block_gains[device]
-                path = self._path(device, back=sender != device)
+                path = self._uplinks[device] if sender == device else self._downlinks[device]
                 total += propagate(self._on_air[sender], path, gains, begin, end)
             return total
 
@@ -226,7 +229,7 @@ class Air:
         )
         return self._threads.submit(draw).result if self._threads else draw
 
-    def _path(self, device: int, *, back: bool = False) -> Path:
+    def _make_path(self, device: int, *, back: bool) -> Path:
         oscillator = self._oscillators[device]
         return Path(
             delay_samples=self._delays[device],
@@ -249,7 +252,7 @@ class Air:
             device=station,
             transmission=action,
         )
-        return self._distorted(station, frame, action), self._path(station).sample_at(self._clock + jitter)
+        return self._distorted(station, frame, action), self._uplinks[station].sample_at(self._clock + jitter)
 
     def _distorted(self, station: int, frame: IQ, action: int) -> Samples:
         samples = frame.astype(np.complex128)
@@ -269,9 +272,9 @@ class Air:
         self._clock += num_samples
         for station, queue in list(self._on_air.items()):
             if station == self.access_point:
-                heard_until = self._clock - max(self._path(device).length_samples for device in range(self.num_devices))
+                heard_until = self._clock - self._longest_samples
             else:
-                path = self._path(station)
+                path = self._uplinks[station]
                 heard_until = path.sample_at(self._clock) - path.length_samples
             self._on_air[station] = [transmission for transmission in queue if transmission.stop >= heard_until]
             if not self._on_air[station]:

@@ -111,8 +111,7 @@ def _problem(before: Complexes, after: Complexes, active: NDArray[np.int64], exp
         turn = max(abs(np.angle(before[device])), abs(np.angle(after[device])))
         if turn > LARGEST_ROTATION_RAD:
             return f"device {device}: turned by {np.rad2deg(turn):.0f}°; sound more often, or correct its clock"
-    strays = np.setdiff1d(np.arange(before.size), active)
-    for device in strays.tolist():
-        if present[device] > PRESENT_ABOVE:
-            return stray_text(device, before.size)
+    present[active] = 0
+    for device in np.flatnonzero(present > PRESENT_ABOVE).tolist():
+        return stray_text(device, before.size)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +38,25 @@ class PeriodTiming:
         return cls(num_settle * period_samples, num_settle + 1)
 
 
+@lru_cache
 def symbol_pilot(frame: FrameConfig, symbol_format: SymbolFormat) -> IQ:
-    """Two pilots at full power."""
+    """Two pilots at full power, read-only."""
     amplitude = symbol_format.max_amplitude
     symbols = fill_slot(
         np.zeros(0, dtype=np.complex128), sounding_layout(frame.pilot_spacing_symbols), pilot_amplitude=amplitude
     )
-    return modulate(symbols, frame, max_amplitude=amplitude, sync_amplitude=amplitude)
+    pilot = modulate(symbols, frame, max_amplitude=amplitude, sync_amplitude=amplitude)
+    pilot.flags.writeable = False
+    return pilot
 
 
+@lru_cache
 def tone_pilot(frame: FrameConfig, radio_config: RadioConfig) -> IQ:
-    """One period of a noncoherent sounding at full power; on the symbol level its transform."""
+    """One period of a noncoherent sounding at full power, read-only; on the symbol level its transform."""
     tones = sounding_tones(max_tone_power(radio_config.max_power), frame.tone_sounding_samples)
-    return tones.astype(np.complex64) if frame.is_symbol_level else period_of(tones)
+    pilot = tones.astype(np.complex64) if frame.is_symbol_level else period_of(tones)
+    pilot.flags.writeable = False
+    return pilot
 
 
 def tones_of(capture: IQ, frame: FrameConfig) -> NDArray[np.complex128]:

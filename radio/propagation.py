@@ -6,7 +6,7 @@ Every function is local in absolute sample time, so capturing in pieces equals c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def _interpolator() -> NDArray[np.float64]:
     return table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Path:
     """How one transmitter is heard by one receiver."""
 
@@ -58,7 +58,7 @@ class Path:
     cycles_per_sample: float
     """Carrier offset over the sample rate."""
 
-    @property
+    @cached_property
     def length_samples(self) -> int:
         """How long a sample is heard after it was sent."""
         return int(np.ceil(self.delay_samples + self.tap_delays_samples.max())) + HALF + 1
@@ -82,13 +82,13 @@ def propagate(
     shifts = edges * path.oscillator.sro - path.delay_samples  # the transmitter's time, less the receiver's
     wholes = np.floor(shifts[:-1])
     moving = path.oscillator.sro != 0 or gains.ndim == 2
-    at_edges = gains if gains.ndim == 2 else np.broadcast_to(gains, (edges.size, gains.size))
     if moving:
+        at_edges = gains if gains.ndim == 2 else np.repeat(gains[None], edges.size, axis=0)
         at_every_edge = _taps(shifts - np.floor(shifts), path, at_edges)
         starts = at_every_edge[:-1]
         changes = _rebased(at_every_edge[1:], np.floor(shifts[1:]) - wholes) - starts
     else:
-        starts = np.repeat(_taps(shifts[:1] - wholes[:1], path, at_edges[:1]), edges.size - 1, axis=0)
+        starts = _taps(shifts[:1] - wholes[:1], path, gains[None]).repeat(edges.size - 1, axis=0)
         changes = starts[:0]
     bases = edges[:-1] + wholes.astype(np.int64)
     num_taps = starts.shape[1]

@@ -114,7 +114,9 @@ class SimulatedRig:
         )
         mapped = self.scheme.mapped(values)
         for index in list(plan.active)[:: -1 if backwards else 1]:
-            secret = generator(self.seed, index, round_index, purpose="secret phases")
+            secret = None
+            if self.scheme.waveform == "tones":
+                secret = generator(self.seed, index, round_index, purpose="secret phases")
             self.devices[index].send_values(mapped[index], plan, csi.get(index), secret)
             if not self.scheme.superposed:
                 self.access_point.receive_slot(index, plan)
