@@ -20,7 +20,15 @@ from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError, SignalError
 from radio.meters import CfoTracker, NoiseMeter, ValueMeter
 from radio.payloads import PayloadReceiver
-from radio.pilots import PeriodTiming, estimate_powers, estimate_symbols, find_frame, symbol_pilot, tone_pilot
+from radio.pilots import (
+    PeriodTiming,
+    estimate_powers,
+    estimate_symbols,
+    find_frame,
+    reported_powers,
+    symbol_pilot,
+    tone_pilot,
+)
 from radio.precoding import Alignment, AlignmentRule, Csi, value_bound
 from radio.schemes import check_support
 from radio.schemes.base import Estimate, Received, Scheme, SymbolFormat, TransmitPlan
@@ -74,6 +82,7 @@ class AccessPointLink:
         self._values = ValueMeter()
         self._last_capture: IQ = np.zeros(0, dtype=np.complex64)
         self._saturated = False
+        self._elapsed_to_payload = False
         self._start_block()
 
     @property
@@ -134,8 +143,39 @@ class AccessPointLink:
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_sounding_samples)
             self._radio.transmit(tone_pilot(self._frame, self._radio_config), num_repeats=timing.num_repeats)
+            self._radio.elapse(timing.settle_samples)
         else:
             self._radio.transmit(symbol_pilot(self._frame, self._format), num_repeats=1)
+
+    def learn_csi(self, device: int, csi: Csi | None) -> ChannelEstimate | PowerEstimate:
+        """Take in what `device` heard of the access point's sounding; its receiver is taken to be as noisy as this one.
+
+        None is a device that heard nothing.
+        """
+        if self._uses_tones:
+            powers = csi.resource_powers if csi is not None else None
+            estimate: ChannelEstimate | PowerEstimate = reported_powers(
+                powers or (0.0, 0.0), self._frame, self._radio_config, noise_power=self.noise_power
+            )
+        else:
+            estimate = ChannelEstimate(
+                gain=csi.gain if csi is not None else 0j,
+                cfo_hz=0.0,
+                gain_variance=self.noise_variance / self._format.max_amplitude**2,
+                cfo_variance_hz2=0.0,
+                noise_power=self.noise_power,
+                time_samples=self._radio.clock_samples,
+                sample_rate_hz=self._radio_config.sample_rate_hz,
+            )
+        self._remember(device, estimate)
+        return estimate
+
+    def pass_pilot(self) -> None:
+        """Let the time of the access point's own sounding pass, and end it."""
+        num_symbols = self._frame.pilot_spacing_symbols + 1
+        length = self._frame.tone_sounding_samples if self._uses_tones else self._frame.num_samples(num_symbols)
+        self._radio.elapse(length)
+        self._radio.stop()
 
     def capture_pilot(self, device: int) -> ChannelEstimate | PowerEstimate:
         """Capture the sounding that `device` has just started, and estimate its channel."""
@@ -157,10 +197,8 @@ class AccessPointLink:
                 capture, self._frame, self._radio_config,
                 noise_power=self.noise_power, first_sample=first_sample, tracker=self._trackers[device],
             )  # fmt: skip
-        self._estimates[device] = estimate
-        self._link_power.update(abs(estimate.gain) ** 2)
         self._saturated = self._saturated or is_saturated(self._last_capture, self._frame)
-        self._elapsed_to_payload = False
+        self._remember(device, estimate)
         return estimate
 
     def predict_csi(self) -> dict[int, Csi]:
@@ -260,6 +298,11 @@ class AccessPointLink:
         self._elapsed_to_payload = False
         self._saturated = False
         self._block_start = self._radio.clock_samples
+
+    def _remember(self, device: int, estimate: ChannelEstimate | PowerEstimate) -> None:
+        self._estimates[device] = estimate
+        self._link_power.update(abs(estimate.gain) ** 2)
+        self._elapsed_to_payload = False
 
     def _capture(self, num_samples: int) -> IQ:
         capture = self._radio.capture(num_samples)

@@ -14,7 +14,16 @@ from radio.meters import CfoTracker
 from radio.schemes.base import SymbolFormat
 from radio.sounding import ChannelEstimate, PowerEstimate, estimate_channel, fill_slot, sounding_layout
 from radio.synchronisation import Synchronisation, synchronise
-from radio.tones import max_tone_power, measure_noise, measure_powers, period_of, sounding_tones, tone_layout, transform
+from radio.tones import (
+    max_tone_power,
+    measure_noise,
+    measure_powers,
+    period_of,
+    power_variance,
+    sounding_tones,
+    tone_layout,
+    transform,
+)
 from radio.waveform import matched_filter, modulate, noise_power_of_guard, real_noise_variance
 
 ARRIVAL_MARGIN_SAMPLES = 64  # delay and filters, on top of a late start
@@ -76,6 +85,19 @@ def estimate_powers(capture: IQ, frame: FrameConfig, radio_config: RadioConfig) 
         resource_powers=(float(powers[0]), float(powers[1])),
         resource_variances=(float(variances[0]), float(variances[1])),
         noise_power=noise_power,
+    )
+
+
+def reported_powers(
+    powers: tuple[float, float], frame: FrameConfig, radio_config: RadioConfig, *, noise_power: float
+) -> PowerEstimate:
+    """What a receiver with this noise must have measured to report |h|² on both resources."""
+    num_samples = frame.tone_sounding_samples
+    num_tones = tone_layout(num_samples, 1, 0).tones_per_resource
+    sent = max_tone_power(radio_config.max_power) / 2
+    variances = [power_variance(power, sent, num_tones, num_samples, noise_power) for power in powers]
+    return PowerEstimate(
+        resource_powers=powers, resource_variances=(variances[0], variances[1]), noise_power=noise_power
     )
 
 

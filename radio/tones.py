@@ -148,17 +148,22 @@ def measure_noise(tones: Tones, layout: ToneLayout) -> float:
     return float(np.mean(np.abs(tones[layout.quiet]) ** 2))
 
 
+def power_variance(gain: float, sent: float, num_tones: int, num_samples: int, noise_power: float) -> float:
+    """Of |h|² measured on M tones that were sent with a power: (2·N0·S + M·N0²)/N², S the bins' signal, over sent²."""
+    signal = max(gain, 0.0) * sent * num_samples
+    return (2 * noise_power * signal + num_tones * noise_power**2) / num_samples**2 / sent**2
+
+
 def measure_powers(
     tones: Tones, layout: ToneLayout, *, power: float, noise_power: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """|h|² on the two resources from a sounding sent with `power`, and the variances, both [2].
 
-    Unbiased: the noise that the bins hold is taken off. Var = (2·N0·S + M·N0²)/N² against a signal of S in M bins.
+    Unbiased: the noise that the bins hold is taken off.
     """
     num_samples, num_tones = tones.size, layout.tones_per_resource
     sent = power / 2  # on each resource
     received = (np.abs(tones[layout.resources[0]]) ** 2).sum(axis=1) / num_samples
     gains = (received - num_tones * noise_power / num_samples) / sent
-    signal = np.maximum(gains, 0) * sent * num_samples
-    variance = (2 * noise_power * signal + num_tones * noise_power**2) / num_samples**2 / sent**2
-    return gains, variance
+    variances = [power_variance(float(gain), sent, num_tones, num_samples, noise_power) for gain in gains]
+    return gains, np.array(variances)

@@ -201,27 +201,34 @@ class AccessPoint:
             self._link.measure_noise()
             return 1.0
         margin = 1.0
+        listens = self._experiment.scheme.csi == "reciprocity"
+        if listens:
+            self._link.measure_noise()
+            self._link.send_pilot()
         for device in range(self._rig.num_devices):
-            self._poll(round_index, number, device, "pilot")
+            answer = self._poll(round_index, number, device, "listen" if listens else "pilot")
             clock = time.perf_counter()
-            estimate = self._link.capture_pilot(device)
+            estimate = self._link.learn_csi(device, _own(answer.heard)) if listens else self._link.capture_pilot(device)
             attempt.radio_s += time.perf_counter() - clock
             if not estimate.is_heard and self._experiment.scheme.alignment.name != "truncated":
                 raise AttemptFailedError(f"device {device}: its pilot was not heard")
             if estimate.is_heard:
                 margin = max(margin, 1 + _CSI_SIGMAS * math.sqrt(estimate.gain_variance) / abs(estimate.gain))
+        if listens:
+            self._link.pass_pilot()
         return margin
 
-    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> None:
+    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> m.Transmitting:
         peer = self._roster.peer_of(device)
         self._roster.send(peer, m.Poll(round=round_index, attempt=number, device=device, slot=slot))
-        self._roster.collect(
+        answers = self._roster.collect(
             m.Transmitting,
             [peer],
             self._rig.control.radio_timeout_s,
             what=f"{slot} of device {device}",
             accept=lambda a: (a.round, a.attempt, a.device) == (round_index, number, device),
         )
+        return answers[peer]
 
     def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
@@ -338,6 +345,13 @@ class AccessPoint:
             control_s=max(0.0, wall_s - learner_s - radio_s),
             wall_s=wall_s,
         )
+
+
+def _own(told: m.DeviceCsi | None) -> Csi | None:
+    if told is None:
+        return None
+    gain = complex(told.gain_real, told.gain_imag)
+    return Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
 
 
 def radio_plan(plan: m.Plan, round_index: int) -> TransmitPlan:

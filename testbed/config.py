@@ -69,6 +69,8 @@ class SchemeConfig(Config, frozen=True):
     """``coherent``, ``sign``, ``energy``, ``fsk_vote``, ``digital`` or ``ideal``."""
     alignment: AlignmentRule = AlignmentRule()
     """How channels of different strength are made to arrive alike."""
+    csi: Literal["sounding", "reciprocity"] = "sounding"
+    """``sounding``: devices send pilots in turn. ``reciprocity``: they listen to the access point's and report."""
     air_level: Literal["rig", "sample", "symbol"] = "rig"
     """``symbol`` replaces the rig's air by y = Σ h x + z with the same SNR, and no samples; ``rig``: as the rig says."""
 

@@ -19,7 +19,7 @@ from learner.replica import Replica, Scalars
 from learner.tasks import Task
 from radio.backend import Radio
 from radio.device_link import DeviceLink
-from radio.errors import RadioError
+from radio.errors import RadioError, SignalError
 from radio.medium import Medium
 from radio.precoding import Csi
 from radio.randomness import generator
@@ -277,13 +277,26 @@ class LearnerHost:
     def _transmit_slot(self, poll: m.Poll) -> None:
         if poll.round not in self._prepared or poll.device not in self._links:
             return
+        heard = None
         if poll.slot == "pilot":
             self._links[poll.device].send_pilot()
+        elif poll.slot == "listen":
+            heard = self._listen(poll.device)
         elif self._plan is not None:
             self._send_values(poll.device, self._plan)
         else:
             return
-        self._client.send(m.Transmitting(round=poll.round, attempt=poll.attempt, device=poll.device))
+        self._client.send(m.Transmitting(round=poll.round, attempt=poll.attempt, device=poll.device, heard=heard))
+
+    def _listen(self, device: int) -> m.DeviceCsi | None:
+        try:
+            csi = self._links[device].hear_pilot()
+        except SignalError as err:
+            log.warning("%s", err)
+            return None
+        return m.DeviceCsi(
+            gain_real=csi.gain.real, gain_imag=csi.gain.imag, cfo_hz=0.0, resource_powers=csi.resource_powers
+        )
 
     def _start_payload(self, start: m.RoundStart) -> None:
         """Superposed payloads start now; slots wait for their poll."""

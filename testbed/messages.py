@@ -14,7 +14,7 @@ from testbed.journal import Status
 from testbed.transport import Codec
 
 PROTOCOL_VERSION = 1
-Slot: TypeAlias = Literal["pilot", "payload"]
+Slot: TypeAlias = Literal["pilot", "listen", "payload"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -86,11 +86,12 @@ class Prepared(Message, frozen=True):
 
 
 class Transmitting(Message, frozen=True):
-    """The polled device has started to transmit."""
+    """The polled device has started to transmit; of slot ``listen``, what it heard of the access point's pilot."""
 
     round: int
     attempt: int
     device: int
+    heard: DeviceCsi | None = None
 
 
 class Ready(Message, frozen=True):
@@ -162,7 +163,7 @@ class SoundStart(Message, frozen=True):
 
 
 class Poll(Message, frozen=True):
-    """One device sends its pilot, or its own payload slot, now."""
+    """One device sends its pilot, or its own payload slot, or listens to the access point's pilot, now."""
 
     round: int
     attempt: int

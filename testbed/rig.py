@@ -43,6 +43,12 @@ def resolve(config: RunConfig) -> RunConfig:
     frame = rig.frame.for_level(air.level)
     check_compatible(air, frame)
     rig = msgspec.structs.replace(rig, air=air, frame=frame)
+    offset_hz = rig.radio.residual_cfo_max_hz
+    if experiment.scheme.csi == "reciprocity" and chosen.waveform == "symbols" and offset_hz > 0:
+        raise ConfigError(
+            f"scheme.csi: got 'reciprocity' with scheme {chosen.name!r} and residual_cfo_max_hz = {offset_hz:g}; "
+            "phases are reciprocal on one clock only: allowed with 0, or with scheme 'energy'; use scheme.csi = 'sounding'"
+        )
     if experiment.schedule.name == "static" and (
         not chosen.needs_sounding or chosen.waveform == "tones" or rig.air.snr_db == float("inf")
     ):
