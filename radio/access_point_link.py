@@ -18,6 +18,7 @@ from radio.backend import IQ, Radio, check_capture
 from radio.channel import Truth
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError, SignalError
+from radio.link_setup import check_setup
 from radio.meters import CfoTracker, NoiseMeter, ValueMeter
 from radio.payloads import PayloadReceiver
 from radio.pilots import (
@@ -25,6 +26,7 @@ from radio.pilots import (
     estimate_powers,
     estimate_symbols,
     find_frame,
+    reported_gain,
     reported_powers,
     symbol_pilot,
     tone_pilot,
@@ -33,10 +35,8 @@ from radio.precoding import Alignment, AlignmentRule, Csi, value_bound
 from radio.schemes import check_support
 from radio.schemes.base import Estimate, Received, Scheme, SymbolFormat, TransmitPlan
 from radio.sounding import (
-    MAX_DATA_BETWEEN_PILOTS,
     ChannelEstimate,
     PowerEstimate,
-    check_unambiguous,
     equalise_slot,
     slot_layout,
 )
@@ -65,7 +65,7 @@ class AccessPointLink:
         check_support(scheme, radio.capabilities)
         self._uses_tones = scheme.waveform == "tones"
         self._rule = rule or AlignmentRule()
-        _check_setup(scheme, frame, radio_config, self._rule)
+        check_setup(scheme, frame, radio_config, self._rule)
         radio.configure(radio_config)
         self._radio = radio
         self._radio_config = radio_config
@@ -158,14 +158,9 @@ class AccessPointLink:
                 powers or (0.0, 0.0), self._frame, self._radio_config, noise_power=self.noise_power
             )
         else:
-            estimate = ChannelEstimate(
-                gain=csi.gain if csi is not None else 0j,
-                cfo_hz=0.0,
-                gain_variance=self.noise_variance / self._format.max_amplitude**2,
-                cfo_variance_hz2=0.0,
-                noise_power=self.noise_power,
-                time_samples=self._radio.clock_samples,
-                sample_rate_hz=self._radio_config.sample_rate_hz,
+            gain = csi.gain if csi is not None else 0j
+            estimate = reported_gain(
+                gain, self._frame, self._radio_config, noise_power=self.noise_power, time=self._radio.clock_samples
             )
         self._remember(device, estimate)
         return estimate
@@ -335,24 +330,3 @@ class AccessPointLink:
             return math.inf
         snr = self._radio_config.max_power * gain_power / variance
         return 10 * math.log10(snr) if snr > 0 else -math.inf
-
-
-def _check_setup(scheme: Scheme, frame: FrameConfig, radio_config: RadioConfig, rule: AlignmentRule) -> None:
-    """Raise RadioConfigError for what this scheme cannot work with."""
-    if scheme.waveform == "tones":
-        if rule.name == "regularised":
-            raise RadioConfigError(
-                f"alignment.name: got 'regularised' with scheme {scheme.name!r}; allowed: 'min_k' or 'truncated'"
-            )
-        return
-    if frame.is_symbol_level:
-        return
-    if scheme.superposed and frame.start_uncertainty_samples > 0:
-        raise RadioConfigError(
-            f"frame.start_uncertainty_samples: got {frame.start_uncertainty_samples} with scheme {scheme.name!r}, "
-            "whose devices must start together: allowed: 0; add a trigger, or use a scheme of tones (energy, fsk_vote)"
-        )
-    if frame.start_uncertainty_samples > 0 and frame.sync_samples == 0:
-        raise RadioConfigError("frame.sync_samples: got 0; allowed: above 0 where frame.start_uncertainty_samples > 0")
-    spacing = frame.pilot_spacing_symbols if scheme.needs_sounding else MAX_DATA_BETWEEN_PILOTS + 1
-    check_unambiguous(radio_config.residual_cfo_max_hz, spacing * SymbolFormat.of(frame, radio_config).period_s)

@@ -101,6 +101,22 @@ def reported_powers(
     )
 
 
+def reported_gain(
+    gain: complex, frame: FrameConfig, radio_config: RadioConfig, *, noise_power: float, time: int
+) -> ChannelEstimate:
+    """What a receiver with this noise must have measured, on a shared clock, to report a gain."""
+    amplitude = SymbolFormat.of(frame, radio_config).max_amplitude
+    return ChannelEstimate(
+        gain=gain,
+        cfo_hz=0.0,
+        gain_variance=real_noise_variance(noise_power, frame) / amplitude**2,
+        cfo_variance_hz2=0.0,
+        noise_power=noise_power,
+        time_samples=time,
+        sample_rate_hz=radio_config.sample_rate_hz,
+    )
+
+
 def find_frame(
     capture: IQ, num_symbols: int, frame: FrameConfig, *, amplitude: float, sample_rate_hz: float
 ) -> tuple[IQ, Synchronisation | None]:
