@@ -47,7 +47,7 @@ def resolve(config: RunConfig) -> RunConfig:
     if experiment.scheme.csi == "reciprocity" and chosen.waveform == "symbols" and offset_hz > 0:
         raise ConfigError(
             f"scheme.csi: got 'reciprocity' with scheme {chosen.name!r} and residual_cfo_max_hz = {offset_hz:g}; "
-            "phases are reciprocal on one clock only: allowed with 0, or with scheme 'energy'; use scheme.csi = 'sounding'"
+            "phases are reciprocal on one clock only: allowed with 0, or with scheme 'energy'; or use 'sounding'"
         )
     if experiment.schedule.name == "static" and (
         not chosen.needs_sounding or chosen.waveform == "tones" or rig.air.snr_db == float("inf")
