@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from radio.access_point_link import AccessPointLink
 from radio.backend import IQ
-from radio.link import AccessPointLink
 from radio.schemes import Csi, Estimate, Scheme, TransmitPlan
 from testbed import messages as m
 from testbed import schedule
@@ -25,6 +25,7 @@ from testbed.roster import AttemptFailedError, Roster
 
 log = logging.getLogger(__name__)
 _EVALUATION_ATTEMPTS = 3
+_SILENT = "silent: no device is strong enough, or the schedule allows no power"
 _CSI_SIGMAS = 3.0
 """How many standard deviations of a channel estimate the ledger adds to |h_k α_k|."""
 
@@ -111,7 +112,7 @@ class AccessPoint:
             missing = False
             if attempt.estimate is not None and attempt.estimate.rejected is None:
                 break
-            reason = attempt.estimate.rejected if attempt.estimate else "silent: the schedule allows no power"
+            reason = attempt.estimate.rejected if attempt.estimate else _SILENT
             if attempt.estimate is None:
                 break
             log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)
@@ -208,32 +209,45 @@ class AccessPoint:
             self._link.measure_noise()
             return 1.0
         margin = 1.0
+        listens = self._experiment.scheme.csi == "reciprocity"
+        if listens:
+            self._link.measure_noise()
+            self._link.send_pilot()
         for device in range(self._rig.num_devices):
-            self._poll(round_index, number, device, "pilot")
+            answer = self._poll(round_index, number, device, "listen" if listens else "pilot")
             clock = time.perf_counter()
-            estimate = self._link.capture_pilot(device)
+            estimate = self._link.learn_csi(device, _own(answer.heard)) if listens else self._link.capture_pilot(device)
             attempt.radio_s += time.perf_counter() - clock
-            if not estimate.is_heard:
+            if not estimate.is_heard and self._experiment.scheme.alignment.name != "truncated":
                 raise AttemptFailedError(f"device {device}: its pilot was not heard")
-            margin = max(margin, 1 + _CSI_SIGMAS * math.sqrt(estimate.gain_variance) / abs(estimate.gain))
+            if estimate.is_heard:
+                margin = max(margin, 1 + _CSI_SIGMAS * math.sqrt(estimate.gain_variance) / abs(estimate.gain))
+        if listens:
+            self._link.pass_pilot()
         return margin
 
-    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> None:
+    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> m.Transmitting:
         peer = self._roster.peer_of(device)
         self._roster.send(peer, m.Poll(round=round_index, attempt=number, device=device, slot=slot))
-        self._roster.collect(
+        answers = self._roster.collect(
             m.Transmitting,
             [peer],
             self._rig.control.radio_timeout_s,
             what=f"{slot} of device {device}",
             accept=lambda a: (a.round, a.attempt, a.device) == (round_index, number, device),
         )
+        return answers[peer]
 
     def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
         for peer, host in list(self._roster.hosts.items()):
             own = {
-                k: m.DeviceCsi(gain_real=csi[k].gain.real, gain_imag=csi[k].gain.imag, cfo_hz=csi[k].cfo_hz)
+                k: m.DeviceCsi(
+                    gain_real=csi[k].gain.real,
+                    gain_imag=csi[k].gain.imag,
+                    cfo_hz=csi[k].cfo_hz,
+                    resource_powers=csi[k].resource_powers,
+                )
                 for k in host.devices
                 if k in csi
             }
@@ -249,7 +263,7 @@ class AccessPoint:
 
     def _receive(self, round_index: int, number: int, attempt: _Attempt) -> Estimate:
         assert attempt.plan is not None
-        plan = radio_plan(attempt.plan)
+        plan = radio_plan(attempt.plan, round_index)
         if self._scheme.superposed:
             clock = time.perf_counter()
             estimate = self._link.receive_superposed(plan)
@@ -268,24 +282,26 @@ class AccessPoint:
     def _plan(self, csi: dict[int, Csi], margin: float) -> tuple[m.Plan, float | None]:
         """The round's plan and its leak ρ, None where no leak can be stated."""
         learner, noise_std = self._experiment.learner, self._experiment.privacy.artificial_noise_std
-        num_devices = self._rig.num_devices
+        clip = self._scheme.mapped_clip(learner.clip)
+        alignment = self._link.align(csi, clip=clip, noise_std=noise_std, num_queries=learner.num_queries)
         limits = schedule.RoundLimits(
-            max_gain=self._link.max_gain(csi, clip=learner.clip, noise_std=noise_std),
+            max_gain=alignment.gain,
             noise_variance=self._link.noise_variance,
-            artificial_noise_variance=num_devices * noise_std**2,
+            artificial_noise_variance=len(alignment.active) * noise_std**2,
         )
         gain = schedule.full_gain(limits)
         if self._experiment.schedule.name == "static":
             gain = min(schedule.static_gain(limits, self._budget) / margin, limits.max_gain)
         rho: float | None = None
-        if self._scheme.superposed and limits.noise_variance > 0:
+        if self._scheme.superposed and self._scheme.waveform == "symbols" and limits.noise_variance > 0:
             rho = leak(self._budget.sensitivity, schedule.sum_noise_variance(gain * margin, limits))
         plan = m.Plan(
             gain=gain,
             artificial_noise_std=noise_std,
-            clip=learner.clip,
+            clip=clip,
             num_queries=learner.num_queries,
-            active=tuple(range(num_devices)),
+            active=alignment.active,
+            ridge=alignment.ridge,
         )
         return plan, rho
 
@@ -303,11 +319,11 @@ class AccessPoint:
     ) -> RoundRecord:
         last = attempts[-1]
         truth = last.truth
-        mean = (
-            tuple(float(v) for v in np.mean([truth[k] for k in sorted(truth)], axis=0))
-            if len(truth) == self._rig.num_devices
-            else None
-        )
+        active = last.plan.active if last.plan else ()
+        reference: tuple[float, ...] | None = None
+        if active and set(active) <= set(truth):
+            exact = self._scheme.reference(np.array([truth[k] for k in active]))
+            reference = tuple(float(v) for v in exact)
         losses = [loss for ready in last.ready for loss in (ready.losses or {}).values()]
         radio_s = sum(a.radio_s for a in attempts)
         learner_s = sum(a.learner_s for a in attempts)
@@ -321,8 +337,8 @@ class AccessPoint:
             attempt=len(attempts),
             reason=reason,
             estimate=estimates or None,
-            true_mean=mean,
-            nmse_db=nmse_db(estimates, mean) if estimates and mean else None,
+            true_mean=reference,
+            nmse_db=nmse_db(estimates, reference) if estimates and reference else None,
             predicted_error_std=math.sqrt(estimate.error_variance[0]) if estimate and estimates else None,
             symbol_snr_db=estimate.symbol_snr_db if estimate and math.isfinite(estimate.symbol_snr_db) else None,
             gain=last.plan.gain if last.plan and self._scheme.superposed else None,
@@ -339,7 +355,14 @@ class AccessPoint:
         )
 
 
-def radio_plan(plan: m.Plan) -> TransmitPlan:
+def _own(told: m.DeviceCsi | None) -> Csi | None:
+    if told is None:
+        return None
+    gain = complex(told.gain_real, told.gain_imag)
+    return Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
+
+
+def radio_plan(plan: m.Plan, round_index: int) -> TransmitPlan:
     """The plan as the radio layer knows it."""
     return TransmitPlan(
         gain=plan.gain,
@@ -347,4 +370,6 @@ def radio_plan(plan: m.Plan) -> TransmitPlan:
         clip=plan.clip,
         num_queries=plan.num_queries,
         active=plan.active,
+        ridge=plan.ridge,
+        round_index=round_index,
     )

@@ -6,11 +6,11 @@ from typing import Protocol
 
 import msgspec
 
-from radio.air import Medium
 from radio.backend import Radio
 from radio.channel import Truth
 from radio.config import Capabilities, check_compatible
 from radio.loopback import LoopbackRadio
+from radio.medium import Medium
 from radio.schemes import Scheme, check_support, scheme
 from testbed.config import RunConfig
 from testbed.errors import ConfigError
@@ -43,7 +43,15 @@ def resolve(config: RunConfig) -> RunConfig:
     frame = rig.frame.for_level(air.level)
     check_compatible(air, frame)
     rig = msgspec.structs.replace(rig, air=air, frame=frame)
-    if experiment.schedule.name == "static" and (not chosen.needs_sounding or rig.air.snr_db == float("inf")):
+    offset_hz = rig.radio.residual_cfo_max_hz
+    if experiment.scheme.csi == "reciprocity" and chosen.waveform == "symbols" and offset_hz > 0:
+        raise ConfigError(
+            f"scheme.csi: got 'reciprocity' with scheme {chosen.name!r} and residual_cfo_max_hz = {offset_hz:g}; "
+            "phases are reciprocal on one clock only: allowed with 0, or with scheme 'energy'; or use 'sounding'"
+        )
+    if experiment.schedule.name == "static" and (
+        not chosen.needs_sounding or chosen.waveform == "tones" or rig.air.snr_db == float("inf")
+    ):
         raise ConfigError(
             f"schedule.name: got 'static' with scheme {chosen.name!r} at air.snr_db = {rig.air.snr_db:g}, but it "
             "rations receiver noise: allowed with a coherent scheme on a noisy air; use schedule.name = 'full'"

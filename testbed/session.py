@@ -16,8 +16,8 @@ from typing import Protocol
 import msgspec
 
 from learner.replica import Replica, replay
+from radio.access_point_link import AccessPointLink
 from radio.backend import IQ
-from radio.link import AccessPointLink
 from testbed import journal as j
 from testbed import messages as m
 from testbed.access_point import AccessPoint, round_seed
@@ -168,7 +168,15 @@ def conduct(
     )
     with access_point_radio(config, medium) as radio:
         genie = medium.truth if config.rig.air.csi == "genie" and scheme.needs_sounding else None
-        link = AccessPointLink(radio, config.rig.radio, config.rig.frame, scheme, config.rig.num_devices, genie=genie)
+        link = AccessPointLink(
+            radio,
+            config.rig.radio,
+            config.rig.frame,
+            scheme,
+            config.rig.num_devices,
+            rule=experiment.scheme.alignment,
+            genie=genie,
+        )
         access_point = AccessPoint(
             config, roster=roster, link=link, scheme=scheme, journal=session.journal, ledger=ledger
         )
