@@ -8,8 +8,24 @@ PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonEmptyStr = Annotated[str, msgspec.Meta(min_length=1)]
 
+DirectionKind = Literal["rademacher", "gaussian"]
+FloatType = Literal["float32", "bfloat16", "float16"]
+
 EMBEDDED = "embedded"
 """The `path` of the model and of the reviews that come with the package."""
+
+
+class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Low-rank adapters: W + (alpha / rank) B A, B = 0 and A uniform from the seed, so that all hosts agree."""
+
+    rank: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    """Rows of A."""
+    alpha: PositiveFloat = 16.0
+    """Scale, before division by the rank."""
+    target_modules: tuple[NonEmptyStr, ...] = ()
+    """Names of the linear layers that get adapters ("q_proj", "v_proj"); peft's choice for the model if empty."""
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    """Seed of A."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,10 +33,14 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     path: NonEmptyStr = EMBEDDED
     """ "embedded", a local Hugging Face directory, or a name on the Hugging Face hub."""
-    dtype: Literal["float32"] = "float32"
-    """Element type of the weights and of the arithmetic."""
+    dtype: FloatType = "float32"
+    """Element type in which the weights are kept and updated; 16-bit updates are rounded stochastically."""
+    compute_dtype: FloatType | None = None
+    """Element type of the arithmetic; that of the weights if absent. bfloat16 beside float32 weights is fast."""
     device: NonEmptyStr = "cpu"
-    """A torch device: "cpu", "cuda", "cuda:1"."""
+    """A torch device ("cpu", "cuda", "cuda:1"), or "auto": spread over all GPUs by accelerate."""
+    lora: LoraSettings | None = None
+    """Train low-rank adapters (package peft) instead of all weights."""
 
 
 class TaskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +78,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Examples per device and round."""
     num_queries: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
     """Directions per round, one scalar each."""
+    direction: DirectionKind = "rademacher"
+    """Distribution of z: signs (least variance), or the Gaussian-like binomial of learner/directions.py."""
     clip: PositiveFloat = 100.0
     """γ: p_k is clipped to ±γ before transmission (METHOD §1)."""
     num_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from learner.replica import Replica, label_losses
+from learner.replica import Replica
+from learner.scoring import label_losses
 from learner.tasks import Task
 
 
