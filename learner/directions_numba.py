@@ -30,6 +30,8 @@ _M0, _M1, _W0, _W1, _MASK32, _S32 = map(
 _ONE = np.uint32(1)
 _SIGNS, _ROUNDING, _FIELDS = 0, 1, 2  # counter word 3: what the bits are for
 
+_VECTOR = ir.VectorType(ir.FloatType(), 32)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -90,25 +92,68 @@ def _draw(words, block, num, k0, k1, query, stream):
         w0[lane], w1[lane], w2[lane], w3[lane] = c0, c1, c2, c3
 
 
+def _choose(context, builder, word, plus, minus):
+    """32 floats: minus where a bit of the word is set, else plus; a masked move, which no loop becomes by itself."""
+    index = ir.IntType(32)
+    anything = ir.Constant(_VECTOR, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(index, 32), [0] * 32)
+    plus_all, minus_all = (
+        builder.shuffle_vector(builder.insert_element(anything, value, ir.Constant(index, 0)), anything, zeros)
+        for value in (plus, minus)
+    )
+    mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), 32))
+    return builder.select(mask, minus_all, plus_all)
+
+
+def _place(context, builder, kind, array, index):
+    """Pointer to 32 floats of a float32 array."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
 @intrinsic
 def _spread(typing_context, out, start, bits, plus, minus):
-    """out[start : start+32] = minus where a bit is set, else plus: a masked move, which no loop becomes by itself."""
+    """out[start : start+32] = minus where a bit is set, else plus."""
     signature = types.void(out, types.intp, types.uint32, types.float32, types.float32)
 
     def build(context, builder, signature, arguments):
         array, first, word, *values = arguments
-        data = context.make_array(signature.args[0])(context, builder, array).data
-        index = ir.IntType(32)
-        vector = ir.VectorType(ir.FloatType(), 32)
-        anything = ir.Constant(vector, ir.Undefined)
-        zeros = ir.Constant(ir.VectorType(index, 32), [0] * 32)
-        plus_all, minus_all = (
-            builder.shuffle_vector(builder.insert_element(anything, value, ir.Constant(index, 0)), anything, zeros)
-            for value in values
+        place = _place(context, builder, signature.args[0], array, first)
+        builder.store(_choose(context, builder, word, *values), place, align=4)
+        return context.get_dummy_value()
+
+    return signature, build
+
+
+@intrinsic
+def _spread_both(typing_context, source, up, down, start, bits, plus, minus):
+    """`_spread`, and at once up, down = source ± that, for float32 arrays."""
+    signature = types.void(source, up, down, types.intp, types.uint32, types.float32, types.float32)
+
+    def build(context, builder, signature, arguments):
+        *arrays, first, word, one, other = arguments
+        given, above, below = (
+            _place(context, builder, kind, array, first)
+            for kind, array in zip(signature.args[:3], arrays, strict=True)
         )
-        mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), 32))
-        place = builder.bitcast(builder.gep(data, [first]), vector.as_pointer())
-        builder.store(builder.select(mask, minus_all, plus_all), place, align=4)
+        value, moved = builder.load(given, align=4), _choose(context, builder, word, one, other)
+        builder.store(builder.fadd(value, moved), above, align=4)
+        builder.store(builder.fsub(value, moved), below, align=4)
+        return context.get_dummy_value()
+
+    return signature, build
+
+
+@intrinsic
+def _spread_onto(typing_context, values, start, bits, plus, minus):
+    """values[start : start+32] += `_spread`, for a float32 array."""
+    signature = types.void(values, types.intp, types.uint32, types.float32, types.float32)
+
+    def build(context, builder, signature, arguments):
+        array, first, word, *amplitudes = arguments
+        place = _place(context, builder, signature.args[0], array, first)
+        value, moved = builder.load(place, align=4), _choose(context, builder, word, *amplitudes)
+        builder.store(builder.fadd(value, moved), place, align=4)
         return context.get_dummy_value()
 
     return signature, build
@@ -255,16 +300,75 @@ def _store_stochastic_of(out, index, value, random):
 # ---- what a step needs
 
 
+def _both_tile(weights, plus, minus, words, blocks, table):
+    """Whole blocks of signs, in registers; False for types other than float32."""
+    raise NotImplementedError
+
+
+@overload(_both_tile)
+def _both_tile_of(weights, plus, minus, words, blocks, table):
+    if not weights.dtype == plus.dtype == minus.dtype == types.float32:
+        return lambda weights, plus, minus, words, blocks, table: False
+
+    def tile(weights, plus, minus, words, blocks, table):
+        for lane in range(blocks):
+            for word in range(4):
+                start = lane * 128 + word * 32
+                _spread_both(weights, plus, minus, start, words[word, lane], table[0], table[1])
+        return True
+
+    return tile
+
+
+def _sweep_tile(weights, words, blocks, table):
+    """Whole blocks of signs, in registers; False for types other than float32."""
+    raise NotImplementedError
+
+
+@overload(_sweep_tile)
+def _sweep_tile_of(weights, words, blocks, table):
+    if weights.dtype != types.float32:
+        return lambda weights, words, blocks, table: False
+
+    def tile(weights, words, blocks, table):
+        for lane in range(blocks):
+            for word in range(4):
+                _spread_onto(weights, lane * 128 + word * 32, words[word, lane], table[0], table[1])
+        return True
+
+    return tile
+
+
+@_compiled
+def _is_whole(first, num, table):
+    """Whether a tile of signs is made of whole blocks."""
+    return len(table) == 2 and first % 128 == 0 and num % 128 == 0
+
+
+@_compiled
+def _draw_signs(words, first, num, k0, k1, query):
+    """The words of whole blocks of signs; returns their number."""
+    blocks = num // 128
+    padded = (blocks + _VECTOR_BLOCKS - 1) // _VECTOR_BLOCKS * _VECTOR_BLOCKS
+    _draw(words, first // 128, padded, k0, k1, query, _U(_SIGNS))
+    return blocks
+
+
 @_compiled
 def _both_range(weights, plus, minus, first, k0, k1, query, table):
     """plus, minus = weights ± amplitude · z, one draw for both; `first` is the global index of weights[0]."""
     words, fields = np.empty((4, _LANES), np.uint32), np.empty(8 * _LANES, np.uint16)
     buffer = np.empty(TILE_ELEMENTS + 256, np.float32)
+    is_float32 = weights.itemsize + plus.itemsize == 8
     for start in range(0, len(weights), TILE_ELEMENTS):
         num = min(TILE_ELEMENTS, len(weights) - start)
+        source, up, down = weights[start : start + num], plus[start : start + num], minus[start : start + num]
+        if is_float32 and _is_whole(first + start, num, table):
+            blocks = _draw_signs(words, first + start, num, k0, k1, query)
+            _both_tile(source, up, down, words, blocks, table)
+            continue
         skip = _amplitudes(buffer, words, fields, first + start, num, k0, k1, query, table)
         moved = buffer[skip : skip + num]
-        source, up, down = weights[start : start + num], plus[start : start + num], minus[start : start + num]
         for j in range(num):
             value = _widen(source[j])
             _store_nearest(up, j, value + moved[j])
@@ -308,6 +412,10 @@ def _sweep_range(weights, first, keys, tables):
         tile = weights[start : start + num]
         for update in range(len(keys)):
             k0, k1, query = keys[update, 0], keys[update, 1], keys[update, 2]
+            if not is_short and _is_whole(first + start, num, tables[update]):
+                blocks = _draw_signs(words, first + start, num, k0, k1, query)
+                _sweep_tile(tile, words, blocks, tables[update])
+                continue
             skip = _amplitudes(buffer, words, fields, first + start, num, k0, k1, query, tables[update])
             moved = buffer[skip : skip + num]
             if is_short:

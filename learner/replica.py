@@ -15,6 +15,7 @@ from learner.config import DirectionKind, ModelConfig
 from learner.directions import Direction, Shift, Update
 from learner.errors import LearnerError, ModelError
 from learner.flat_weights import FlatWeights
+from learner.memory import keep_freed_memory
 from learner.models import compute_dtype_of, device_of, load_model
 from learner.scoring import Scorer
 from learner.sweeps import BOTH, Residents, Sides, Sweep, UnpairableError
@@ -61,6 +62,7 @@ class Replica:
 
         Parameters that require no gradient stay as they are. A model that accelerate spread over devices stays there.
         """
+        keep_freed_memory()
         self.tokenizer = tokenizer
         self.model = model
         self.batch_devices = batch_devices

@@ -18,6 +18,7 @@ from learner.flat_weights import FlatWeights
 _RESIDENT_ELEMENTS = 1 << 16  # shorter parameters are perturbed once per query and kept
 _RESIDENT_TOTAL = 1 << 20
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
+_SHORT_BATCH_ROWS, _SHORT_SCRATCH_ELEMENTS = 128, 768 * 768  # few rows: small chunks stay in cache, outputs are short
 _FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
 _VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
 
@@ -149,25 +150,33 @@ class Sweep(TorchFunctionMode):
 
     def _call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Any function: trained parameters become perturbed ones, and Pairs are computed side by side."""
-        operands = [*args, *kwargs.values()]
-        touched = any(isinstance(value, torch.nn.Parameter) and id(value) in self._slot_of for value in operands)
+        touched = paired = False
+        for value in (*args, *kwargs.values()):
+            kind = type(value)
+            if kind is Pair:
+                paired = True
+            elif kind is torch.nn.Parameter:
+                touched = touched or id(value) in self._slot_of
+            elif kind is list or kind is tuple:
+                paired = paired or any(type(item) is Pair for item in value)
         if touched:
             args = tuple(self._replaced(value) for value in args)
             kwargs = {name: self._replaced(value) for name, value in kwargs.items()}
-            operands = [*args, *kwargs.values()]
-        if not any(side(value, 0) is not value for value in operands):
+            paired = paired or len(self.sides) == 2
+        if not paired:
             result = func(*args, **kwargs)
         else:
             _check_target(func, args)
-            results = [
-                func(*(side(value, n) for value in args), **{name: side(value, n) for name, value in kwargs.items()})
-                for n in range(len(BOTH))
-            ]
-            result = _joined(func, results)
+            result = _joined(func, [self._on_side(n, func, args, kwargs) for n in range(len(BOTH))])
         return self._narrowed(result) if touched else result
 
+    def _on_side(self, n: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs:
+            kwargs = {name: side(value, n) for name, value in kwargs.items()}
+        return func(*[side(value, n) for value in args], **kwargs)
+
     def _replaced(self, value: Any) -> Any:
-        if isinstance(value, torch.nn.Parameter) and id(value) in self._slot_of:
+        if type(value) is torch.nn.Parameter and id(value) in self._slot_of:
             return self.whole(value)
         return value
 
@@ -190,7 +199,8 @@ class Sweep(TorchFunctionMode):
         if type(weight) is Pair or id(weight) not in self._slot_of:
             return self._each(self._linear, x, weight, bias)
         num_rows, width = weight.shape
-        step = max(1, _SCRATCH_ELEMENTS // width)
+        is_short = side(x, 0).numel() <= _SHORT_BATCH_ROWS * width
+        step = max(1, (_SHORT_SCRATCH_ELEMENTS if is_short else _SCRATCH_ELEMENTS) // width)
         if num_rows <= step:
             return self._each(self._linear, x, self._join(self.rows(weight, 0, num_rows)), bias)
         outputs = [side(x, n).new_empty(*x.shape[:-1], num_rows, dtype=self._dtype) for n in range(len(self.sides))]
