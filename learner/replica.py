@@ -21,6 +21,7 @@ from learner.scoring import Scorer
 from learner.sweeps import BOTH, Residents, Sides, Sweep, UnpairableError
 
 _SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
+_LONG_BATCH_TOKENS = 1024  # from here on one sign after the other: two activations weigh more than a second draw
 _REPLAY_UPDATES = 256
 
 
@@ -75,7 +76,7 @@ class Replica:
         self._scorer = Scorer(model)
         self._weights = FlatWeights(model)
         self._residents = Residents(self._weights)
-        self._sides: tuple[Sides, ...] = (BOTH,)
+        self._is_pairable = True
 
     @classmethod
     def load(
@@ -213,26 +214,25 @@ class Replica:
         """Losses of every example on either side of w, float64 [2, B_k] for each device."""
         shift = Shift(direction, scale, self._num_threads)
         residents = self._residents.shifted(shift)
-        try:
-            found = [
-                self._losses(batches, Sweep(self._weights, shift, self._dtype, residents=residents, sides=sides))
-                for sides in self._sides
-            ]
-        except UnpairableError:
-            self._sides = ((0,), (1,))
-            return self._query_losses(batches, direction, scale)
-        return [torch.stack([losses for part in found for losses in part[k]]) for k in range(len(batches))]
+        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
+        groups = _groups(batches) if self.batch_devices else ([batch] for batch in batches)
+        return [losses for group in groups for losses in self._group_losses(group, sweeps)]
 
-    def _losses(self, batches: Sequence[AnyBatch], sweep: Sweep) -> list[list[torch.Tensor]]:
-        """Losses of every example for each device and side of the sweep."""
-        if not self.batch_devices:
-            return [self._scorer.losses(sweep, batch) for batch in batches]
-        found: list[list[torch.Tensor]] = []
-        for group in _groups(batches):
-            sizes = [batch.num_examples for batch in group]
-            parts = [torch.split(losses, sizes) for losses in self._scorer.losses(sweep, merge(group))]
-            found += [[part[k] for part in parts] for k in range(len(group))]
-        return found
+    def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
+        return Sweep(self._weights, shift, self._dtype, residents=residents, sides=sides)
+
+    def _group_losses(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep]) -> list[torch.Tensor]:
+        """The same for devices that share one forward."""
+        batch = merge(group) if len(group) > 1 else group[0]
+        sizes = [member.num_examples for member in group]
+        if self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
+            try:
+                losses = torch.stack(self._scorer.losses(sweeps[BOTH], batch))  # [2, B]
+                return list(torch.split(losses, sizes, dim=1))
+            except UnpairableError:
+                self._is_pairable = False
+        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
+        return list(torch.split(losses, sizes, dim=1))
 
     def _updates(self, seed: int, coefficients: Sequence[float]) -> list[Update]:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below

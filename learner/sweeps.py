@@ -80,7 +80,8 @@ class Residents:
 class Sweep(TorchFunctionMode):
     """Forward passes at w ± μz (`shift`), or at w itself (None), computed in `dtype`.
 
-    sides: (0, 1) for both signs together; (0,) or (1,) for one, which suits models whose control flow depends on values.
+    sides: (0, 1) for both signs together; (0,) or (1,) for one, which suits models whose control flow depends on values,
+    and batches so long that activations weigh more than a second draw of the direction.
     """
 
     def __init__(
@@ -108,7 +109,10 @@ class Sweep(TorchFunctionMode):
             return [parameter[start:stop].to(self._dtype)]
         width = parameter.shape[1]
         part = parameter.view(-1)[start * width : stop * width]
-        made = self._shift.both(part, slot.offset + start * width, dtype=self._dtype)
+        first = slot.offset + start * width
+        if len(self.sides) == 1:
+            return [self._shift.one(part, first, self.sides[0], dtype=self._dtype).view(stop - start, width)]
+        made = self._shift.both(part, first, dtype=self._dtype)
         return [made[number].view(stop - start, width) for number in self.sides]
 
     def gather(self, parameter: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -114,6 +114,8 @@ def test_perturbed_copies_in_any_type_are_the_float32_sum_rounded_to_nearest(
     shift = Shift(Direction(5, 1, kind), 1e-3)  # type: ignore[arg-type]
     wide = shift.both(weights.float(), 77)
     for made in DTYPES:
+        for side in (0, 1):
+            np.testing.assert_array_equal(bits(shift.one(weights, 77, side, dtype=made)), bits(wide[side].to(made)))
         np.testing.assert_array_equal(bits(shift.both(weights, 77, dtype=made)), bits(wide.to(made)))
 
 
