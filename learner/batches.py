@@ -81,17 +81,22 @@ class Encoded:
     """[N], real tokens"""
     labels: NDArray[np.int64]
     """[N], class indices"""
+    starts: NDArray[np.int64] | None = None
+    """[N], first predicted token where tokens are predicted instead of a class"""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
 
-def collate(encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tensor) -> Batch:
+def collate(encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tensor) -> AnyBatch:
     """Make a batch of the given rows [B], padded to a multiple of 8 of their own longest (at most W)."""
     lengths = encoded.lengths[rows]
     width = min(-(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE, encoded.tokens.shape[1])
+    tokens = torch.from_numpy(encoded.tokens[rows, :width].astype(np.int64))
+    if encoded.starts is not None:
+        return TextBatch(tokens, torch.from_numpy(encoded.starts[rows]), torch.from_numpy(lengths))
     return Batch(
-        torch.from_numpy(encoded.tokens[rows, :width].astype(np.int64)),
+        tokens,
         torch.from_numpy(lengths - 1),
         torch.from_numpy(encoded.labels[rows]),
         class_tokens,

@@ -9,6 +9,7 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonEmptyStr = Annotated[str, msgspec.Meta(min_length=1)]
 
 DirectionKind = Literal["rademacher", "gaussian"]
+TaskKind = Literal["classification", "completion", "text"]
 FloatType = Literal["float32", "bfloat16", "float16"]
 
 EMBEDDED = "embedded"
@@ -44,27 +45,33 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class TaskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A classification task, scored on the word that follows a prompt."""
+    """What is learnt: labels (the word that follows a prompt), completions of a prompt, or plain text."""
 
     path: NonEmptyStr = EMBEDDED
-    """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl or .csv,
-    one such file (split 80/20 by seed), or a data set name on the Hugging Face hub."""
-    prompt: Annotated[str, msgspec.Meta(pattern=r"\{text\}")] = "{text} It was"
-    """What the model reads; {text} stands for the sentence."""
-    verbalizer: Annotated[dict[str, str], msgspec.Meta(min_length=2)] = msgspec.field(
-        default_factory=lambda: {"0": " terrible", "1": " great"}
-    )
+    """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl, .csv or .txt,
+    one such file (split 80/20 by seed), or a data set name on the Hugging Face hub ("name" or "name:subset")."""
+    template: Literal["sst2", "rte", "boolq", "yahoo_answers", "squad", "gsm8k", "text"] = "sst2"
+    """How rows are read, asked and scored (learner/templates.py); the keys below override it."""
+    prompt: Annotated[str, msgspec.Meta(pattern=r"\{text\}")] | None = None
+    """What the model reads; {text} stands for the column text_key, any other {name} for the column of that name."""
+    verbalizer: Annotated[dict[str, str], msgspec.Meta(min_length=2)] | None = None
     """Label as written in the data -> the word that the model should say; class indices follow this order."""
-    text_key: NonEmptyStr = "sentence"
-    """Key (JSONL, hub) or column (CSV) of the sentence."""
-    label_key: NonEmptyStr = "label"
-    """Key (JSONL, hub) or column (CSV) of the label."""
+    text_key: NonEmptyStr | None = None
+    """Key (JSONL, hub) or column (CSV) of the text."""
+    label_key: NonEmptyStr | None = None
+    """Key (JSONL, hub) or column (CSV) of the label or answer."""
     max_tokens: Annotated[int, msgspec.Meta(ge=4, le=4096)] = 64
-    """Longest encoded prompt; longer sentences lose their beginning, never the prompt."""
+    """Longest encoded example; longer texts lose their beginning, never the prompt around them or the answer."""
+    max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
+    """Longest completion at evaluation."""
     num_train: PositiveInt | None = None
     """Training examples to keep, drawn by seed; all of them if absent."""
     num_test: PositiveInt | None = None
     """Evaluation examples to keep, drawn by seed; all of them if absent."""
+    partition: Literal["iid", "dirichlet"] = "iid"
+    """How examples are dealt to devices: evenly at random, or each class by shares drawn from a Dirichlet law."""
+    dirichlet_alpha: PositiveFloat = 0.5
+    """Concentration of that law: the smaller, the more one-sided the devices."""
 
 
 class LearnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
