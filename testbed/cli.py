@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -74,12 +74,13 @@ def run(
         testbed run --resume runs/20261121-120000-quickstart
     """
     from testbed.config_files import load
-    from testbed.display import RunDisplay, print_outcome
     from testbed.rig import resolve
-    from testbed.run import run_in_one_process
 
     _refuse_both(resume, rig, experiment, overrides, out)
     config = resolve(load(rig, experiment, overrides or []))
+    from testbed.display import RunDisplay, print_outcome  # torch is imported only once the configuration is fine
+    from testbed.run import run_in_one_process
+
     with _interruptible() as should_stop, RunDisplay() as display:
         outcome = run_in_one_process(config, out=out, resume=resume, progress=display, should_stop=should_stop)
     print_outcome(outcome)
@@ -107,12 +108,13 @@ def access_point(
         testbed device --devices 0-4
     """
     from testbed.config_files import load
-    from testbed.display import RunDisplay, print_outcome
     from testbed.rig import resolve
-    from testbed.run import serve_access_point
 
     _refuse_both(resume, rig, experiment, overrides, out)
     config = resolve(load(rig, experiment, overrides or []))
+    from testbed.display import RunDisplay, print_outcome
+    from testbed.run import serve_access_point
+
     with _interruptible() as should_stop, RunDisplay() as display:
         outcome = serve_access_point(
             config,
@@ -220,10 +222,10 @@ def report(run_dir: DirArgument) -> None:
     typer.echo(write_report(RunDirectory.open(run_dir)))
 
 
-def main() -> None:
-    """Entry point: turns expected failures into one line and an exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: turns expected failures into one line and an exit code; always ends with SystemExit."""
     try:
-        app(standalone_mode=True)
+        app(args=arguments, standalone_mode=True)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)

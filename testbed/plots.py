@@ -39,7 +39,7 @@ def learning_curve(records: Sequence[RoundRecord], initial: InitialEvaluation | 
     trained = [(r.round + 1, r.loss) for r in records if r.loss is not None]
     if trained:
         rounds, losses = zip(*trained, strict=True)
-        top.plot(rounds, losses, ".", color=BLUE, alpha=0.15, markersize=3, label="training, one round")
+        top.plot(rounds, losses, ".", color=BLUE, alpha=0.35, markersize=3, label="training, one round")
         top.plot(rounds, _running_mean(losses), color=BLUE, label=f"training, mean of {_SMOOTHING_ROUNDS} rounds")
     tested = [(r.round + 1, r.eval_loss, r.metric) for r in records if r.metric is not None]
     if initial is not None:

@@ -1,23 +1,40 @@
 """The command line as a user meets it: exit codes, one-line errors, nothing lost."""
 
 import json
+import re
 import resource
 import signal
 import time
 
 import pytest
 
+from testbed.cli import main
+
 SHORT = ["--set", "rounds.num=12", "--set", "rounds.eval_every=6", "--set", "task.num_test=64"]
 FILES = ["config.toml", "run.json", "rounds.jsonl", "journal.bin", "summary.json", "report.html"]
 
 
-def the_one_line(done):
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+def the_one_line(stderr):
+    assert "Traceback" not in stderr
+    lines = stderr.strip().splitlines()
+    assert len(lines) == 1, stderr
     assert lines[0].startswith("error: ")
     return lines[0]
+
+
+@pytest.fixture
+def command(bench, monkeypatch, capsys):
+    """The command line in this process, which starts sooner: exit code, stdout, stderr."""
+    monkeypatch.chdir(bench.directory)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return call
 
 
 def wait_for_first_round(process, run):
@@ -67,7 +84,9 @@ def test_a_changed_weight_is_caught_by_replay(bench):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    assert "final weights" in the_one_line(bench.run("replay", "run"))
+    done = bench.run("replay", "run")
+    assert done.returncode == 1
+    assert "final weights" in the_one_line(done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +108,7 @@ def test_a_changed_weight_is_caught_by_replay(bench):
         (["--resume", "empty"], ["empty", "no run directory"]),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_1(bench, arguments, expected):
+def test_bad_input_is_one_line_and_exit_code_1(bench, command, arguments, expected):
     here = bench.directory
     for name in ("empty", "occupied", "one_class", "no_rows", "odd_label"):
         (here / name).mkdir()
@@ -100,7 +119,9 @@ def test_bad_input_is_one_line_and_exit_code_1(bench, arguments, expected):
     (here / "no_rows" / "test.tsv").write_text("good\t1\nbad\t0\n")
     (here / "odd_label" / "train.tsv").write_text("good\t1\nbad\t0\nodd\t7\n" * 50)
     (here / "odd_label" / "test.tsv").write_text("good\t1\nbad\t0\n")
-    line = the_one_line(bench.run("run", *arguments))
+    code, _, stderr = command("run", *arguments)
+    assert code == 1
+    line = the_one_line(stderr)
     for part in expected:
         assert part in line
     assert (here / "occupied" / "thesis.txt").read_text() == "precious"
@@ -110,21 +131,27 @@ def test_bad_input_is_one_line_and_exit_code_1(bench, arguments, expected):
 @pytest.mark.parametrize(
     "arguments", [["--nonsense"], ["run", "--rigg", "x"], ["device"], ["device", "--devices", "x"]]
 )
-def test_wrong_usage_is_exit_code_2(bench, arguments):
-    done = bench.run(*arguments)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+def test_wrong_usage_is_exit_code_2(command, arguments):
+    code, _, stderr = command(*arguments)
+    assert code == 2
+    assert "Traceback" not in stderr
 
 
-@pytest.mark.parametrize("command", ["run", "access-point", "device", "air", "replay", "report"])
-def test_every_command_has_help_with_an_example(bench, command):
-    done = bench.run(command, "--help")
-    assert done.returncode == 0
-    assert f"testbed {command}" in done.stdout.replace("Usage: testbed", "")
+@pytest.mark.parametrize("name", ["run", "access-point", "device", "air", "replay", "report"])
+def test_every_command_has_help_with_an_example(command, name):
+    code, stdout, _ = command(name, "--help")
+    assert code == 0
+    assert re.search(rf"^ *testbed {name}", stdout, re.MULTILINE)
+
+
+def test_a_bad_key_is_found_before_anything_heavy_is_loaded(bench):
+    done = bench.run("run", "--set", "rounds.nmu=1")
+    assert done.returncode == 1
+    assert "did you mean 'num'" in the_one_line(done.stderr)
 
 
 def test_ctrl_c_keeps_the_results_so_far_and_the_run_can_go_on(bench):
-    process = bench.start("run", "--out", "run", *SHORT[2:], "--set", "rounds.num=300")
+    process = bench.start("run", "--out", "run", *SHORT[2:], "--set", "rounds.num=80", "--set", "learner.batch_size=4")
     run = bench.directory / "run"
     wait_for_first_round(process, run)
     process.send_signal(signal.SIGINT)
@@ -134,18 +161,18 @@ def test_ctrl_c_keeps_the_results_so_far_and_the_run_can_go_on(bench):
     assert "interrupted" in stdout
     before = json.loads((run / "summary.json").read_text())
     assert before["stopped"] == "interrupted"
-    assert 0 < before["rounds_total"] < 300
+    assert 0 < before["rounds_total"] < 80
     assert "bit-identical" in bench.run("replay", "run").stdout
     assert bench.run("run", "--resume", "run").returncode == 0
     after = json.loads((run / "summary.json").read_text())
-    assert after["rounds_total"] == 300
+    assert after["rounds_total"] == 80
     assert after["metric_initial"] == before["metric_initial"]
     assert "bit-identical" in bench.run("replay", "run").stdout
 
 
 def test_a_disk_that_fills_up_ends_the_run_with_one_line_and_it_resumes(bench):
     """A limit on file size, lowered in mid-run, is the kernel's own refusal to write, as on a full disk."""
-    process = bench.start("run", "--out", "run", *SHORT[2:], "--set", "rounds.num=300")
+    process = bench.start("run", "--out", "run", *SHORT[2:], "--set", "rounds.num=80", "--set", "learner.batch_size=4")
     run = bench.directory / "run"
     wait_for_first_round(process, run)
     size_bytes = (run / "journal.bin").stat().st_size
@@ -156,5 +183,5 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_line_and_it_resumes(bench):
     assert "journal.bin: File too large; the run stops here with all earlier rounds safe" in stderr.splitlines()[-1]
     done = bench.run("run", "--resume", "run")
     assert done.returncode == 0, done.stderr
-    assert json.loads((run / "summary.json").read_text())["rounds_total"] == 300
+    assert json.loads((run / "summary.json").read_text())["rounds_total"] == 80
     assert "bit-identical" in bench.run("replay", "run").stdout

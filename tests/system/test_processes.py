@@ -83,7 +83,7 @@ def test_separate_processes_give_the_same_weights_bit_for_bit(bench, scheme):
 
 def test_a_killed_access_point_resumes_where_its_journal_ends(bench):
     lab = Lab(bench)
-    options = ["--set", "rounds.num=200", "--set", "rounds.eval_every=100", "--set", "task.num_test=64"]
+    options = ["--set", "rounds.num=80", "--set", "rounds.eval_every=40", "--set", "task.num_test=64"]
     host = lab.device("0-4")
     first = lab.access_point("--out", "run", *options)
     run = bench.directory / "run"
@@ -92,18 +92,18 @@ def test_a_killed_access_point_resumes_where_its_journal_ends(bench):
     first.communicate(timeout=TIMEOUT_S)
     finished(lab.access_point("--resume", "run"))
     finished(host)
-    assert [result.round for result in results(run)] == list(range(200))
-    assert len((run / "rounds.jsonl").read_text().splitlines()) == 200
-    assert summary(run)["rounds_total"] == 200
+    assert [result.round for result in results(run)] == list(range(80))
+    assert len((run / "rounds.jsonl").read_text().splitlines()) == 80
+    assert summary(run)["rounds_total"] == 80
     charged = {r.round for r in j.read(run / "journal.bin") if isinstance(r, j.Spent)}
-    assert charged == set(range(200))
+    assert charged == set(range(80))
     assert "bit-identical" in bench.run("replay", "run").stdout
 
 
 def test_a_killed_host_comes_back_and_catches_up(bench):
     lab = Lab(bench)
     options = ["--set", "rounds.num=120", "--set", "rounds.eval_every=60", "--set", "task.num_test=64"]
-    slow = ["--set", "control.learner_timeout_s=60", "--set", "rounds.max_attempts=5"]
+    slow = ["--set", "control.rejoin_timeout_s=60", "--set", "rounds.max_attempts=5"]
     stays = lab.device("0-2")
     dies = lab.device("3,4")
     access_point = lab.access_point("--out", "run", *options, *slow)
