@@ -153,9 +153,7 @@ def changed_bits(threads: int) -> int:
         small.input_ids.remainder_(model.config.vocab_size)
         small.class_tokens.remainder_(model.config.vocab_size)
         changed += _changed(Replica(model, None, num_threads=1), small, 1000)
-        changed += _changed(
-            Replica(make_model(getattr(torch, dtype)), None, num_threads=threads), make_batch(1, 32), 3
-        )
+        changed += _changed(Replica(make_model(getattr(torch, dtype)), None, num_threads=threads), make_batch(1, 32), 3)
     return changed
 
 
@@ -164,9 +162,7 @@ def _changed(replica: Replica, batch: AnyBatch, rounds: int) -> int:
     for seed in range(rounds):
         replica.scalars([batch], seed=seed, num_queries=1, perturbation_scale=SCALE)
     after = [p.detach().view(torch.uint8) for p in replica.model.parameters()]
-    return sum(
-        int(np.bitwise_count((a ^ b).numpy()).sum(dtype=np.int64)) for a, b in zip(before, after, strict=True)
-    )
+    return sum(int(np.bitwise_count((a ^ b).numpy()).sum(dtype=np.int64)) for a, b in zip(before, after, strict=True))
 
 
 def main() -> None:

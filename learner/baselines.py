@@ -1,6 +1,6 @@
 """First-order federated learning through the same tasks, to compare with: FedSGD, and FedAvg with SGD or AdamW.
 
-It needs gradients, so it holds a trainable model of its own, and every device sends as many numbers as there are weights.
+It needs gradients, so it holds a trainable model of its own, and every device sends as many numbers as it has weights.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def fedsgd(
         losses = []
         for device in range(task.num_devices):  # gradients of all devices add up in place
             loss = batch_loss(model, task.batch(device, round_index, batch_size)) / task.num_devices
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             losses.append(float(loss.detach()))
         with torch.no_grad():
             for parameter in parameters:
@@ -71,8 +71,7 @@ def fedavg(
 ) -> Iterator[RoundOfGradients]:
     """Each round every device makes `local_steps` steps from the common weights; the mean of their weights is next.
 
-    A device's optimizer begins anew in every round, as it does where devices keep no state. With one step of SGD this is
-    FedSGD.
+    A device's optimizer begins anew in every round, as it does where devices keep no state. One step of SGD is FedSGD.
     """
     if local_steps < 1:
         raise LearnerError(f"local_steps is {local_steps}; allowed 1 or more; use 1 for one step per round")
@@ -87,7 +86,7 @@ def fedavg(
             for step in range(local_steps):
                 local.zero_grad(set_to_none=True)
                 loss = batch_loss(model, task.batch(device, round_index * local_steps + step, batch_size))
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 local.step()
                 losses.append(float(loss.detach()))
             with torch.no_grad():
@@ -98,9 +97,7 @@ def fedavg(
         with torch.no_grad():
             for parameter, mean in zip(parameters, total, strict=True):
                 parameter.copy_(mean)
-        yield RoundOfGradients(
-            sum(losses) / len(losses), _uplink_bytes(parameters), task.num_devices * local_steps
-        )
+        yield RoundOfGradients(sum(losses) / len(losses), _uplink_bytes(parameters), task.num_devices * local_steps)
 
 
 def _trainable(model: Any) -> list[torch.nn.Parameter]:

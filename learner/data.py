@@ -208,8 +208,7 @@ def _from_row(row: dict[str, Any], layout: _Layout, place: str) -> Example:
 def _text(value: object, key: str, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise TaskError(
-            f"{place}: malformed row, {key!r} is {_shorten(value)}; expected a "
-            "sentence; correct or remove the row"
+            f"{place}: malformed row, {key!r} is {_shorten(value)}; expected a sentence; correct or remove the row"
         )
     return value
 

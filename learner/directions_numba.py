@@ -4,7 +4,7 @@ float32 arrays are themselves; bfloat16 travels as uint16 and float16 as int16, 
 Everything is integer arithmetic, table look-ups and single IEEE additions: `directions_torch` gives the same bits.
 """
 
-# mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call,no-redef,call-arg"
 
 import functools
 from collections.abc import Callable
@@ -24,9 +24,7 @@ _LANES = TILE_ELEMENTS // 8 + 16  # Philox blocks of a tile of 16-bit fields, an
 _VECTOR_BLOCKS = 16
 _SERIAL_ELEMENTS = 1 << 16  # waking other threads costs more than this many elements
 _U = np.uint64
-_M0, _M1, _W0, _W1, _MASK32, _S32 = map(
-    _U, (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF, 32)
-)
+_M0, _M1, _W0, _W1, _MASK32, _S32 = map(_U, (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF, 32))
 _ONE = np.uint32(1)
 _SIGNS, _ROUNDING, _FIELDS = 0, 1, 2  # counter word 3: what the bits are for
 
@@ -133,8 +131,7 @@ def _spread_both(typing_context, source, up, down, start, bits, plus, minus):
     def build(context, builder, signature, arguments):
         *arrays, first, word, one, other = arguments
         given, above, below = (
-            _place(context, builder, kind, array, first)
-            for kind, array in zip(signature.args[:3], arrays, strict=True)
+            _place(context, builder, kind, array, first) for kind, array in zip(signature.args[:3], arrays, strict=True)
         )
         value, moved = builder.load(given, align=4), _choose(context, builder, word, one, other)
         builder.store(builder.fadd(value, moved), above, align=4)
@@ -463,9 +460,7 @@ def both_rows(
     _both_rows(weights, rows, out[0], out[1], first, *map(_U, key), table)
 
 
-def sweep(
-    weights: Array, first: int, keys: NDArray[np.uint64], tables: NDArray[np.float32], num_threads: int
-) -> None:
+def sweep(weights: Array, first: int, keys: NDArray[np.uint64], tables: NDArray[np.float32], num_threads: int) -> None:
     """weights [n] += amplitude · z of all updates, in order, in one pass over memory."""
     if num_threads == 1 or len(weights) < _SERIAL_ELEMENTS:
         _sweep_range(weights, first, keys, tables)

@@ -1,7 +1,7 @@
 """Asks the C library to keep memory that is freed and needed again a moment later.
 
-glibc returns freed memory above a limit to the kernel, and takes it back page by page: at 8 × 128 tokens of OPT-125M that
-was 13 % of a forward pass.
+glibc returns freed memory above a limit to the kernel, and takes it back page by page: at 8 × 128 tokens of OPT-125M
+that was 13 % of a forward pass.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
 """Runs numba kernels on the OpenMP threads that torch already has.
 
 numba's own threads would be a second pool, and OpenMP's spin for a while after each region: on few cores the two fight.
-So a kernel is compiled to a C function and handed to the OpenMP library that torch loaded; its threads take parts of the
-work from a shared counter. Where that library is not GNU OpenMP (macOS, Windows), one thread does everything.
+So a kernel is compiled to a C function and handed to the OpenMP library that torch loaded; its threads take parts of
+the work from a shared counter. Where that library is not GNU OpenMP (macOS, Windows), one thread does everything.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"

@@ -101,7 +101,7 @@ class PromptEncoder:
         return text
 
     def _ending(self, example: Example) -> list[int]:
-        """The answer's tokens and the end token, without what the tokenizer puts before a text; at most half the room."""
+        """The answer's tokens and the end token, without the tokenizer's opening; at most half of max_tokens."""
         answer: list[int] = self._tokenizer(" " + example.label, add_special_tokens=False, verbose=False)["input_ids"]
         end = self._tokenizer.eos_token_id
         return (answer if end is None else [*answer, end])[: max(1, self._limit // 2)]
@@ -115,9 +115,7 @@ class PromptEncoder:
             raise TaskError(f"{examples[0].place}: the text has fewer than 2 tokens; give more text")
         return self._padded(rows, np.zeros(len(rows), np.int64), np.ones(len(rows), np.int64))
 
-    def _padded(
-        self, rows: list[list[int]], labels: NDArray[np.int64], starts: NDArray[np.int64] | None
-    ) -> Encoded:
+    def _padded(self, rows: list[list[int]], labels: NDArray[np.int64], starts: NDArray[np.int64] | None) -> Encoded:
         lengths = np.array([len(row) for row in rows], np.int64)
         width = min(-(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE, self._limit)
         tokens = np.full((len(rows), width), self._pad, np.int32)

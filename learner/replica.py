@@ -133,7 +133,8 @@ class Replica:
             )
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
-        queries = [self._query_losses(placed, Direction(seed, query, self._kind), scale) for query in range(num_queries)]
+        directions = [Direction(seed, query, self._kind) for query in range(num_queries)]
+        queries = [self._query_losses(placed, direction, scale) for direction in directions]
         per_example = [torch.stack([losses[k] for losses in queries]).cpu().numpy() for k in range(len(batches))]
         table = np.stack([losses.mean(axis=2) for losses in per_example])  # [K, Q, 2]
         if not np.isfinite(table).all():

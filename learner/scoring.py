@@ -139,4 +139,3 @@ def _of(sweep: Sweep) -> range:
 def label_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of each row, float64 [B], from float32 logits [B, C] and indices [B]."""
     return torch.nn.functional.cross_entropy(logits.double(), labels, reduction="none")
-

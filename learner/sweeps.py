@@ -2,7 +2,7 @@
 
 While a Sweep is active, torch hands it every call. Where a trained parameter is an operand, the sweep makes w ± μz for
 that call only; what comes out is a Pair, one tensor per sign, and calls on Pairs are made once per sign. So modules run
-as they are, of any Hugging Face model; weights are read once for both signs, and the scratch memory is that of one layer.
+as they are, of any Hugging Face model; weights are read once for both signs, and scratch memory is that of one layer.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,6 +20,7 @@ _RESIDENT_TOTAL = 1 << 20
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
 _SHORT_BATCH_ROWS, _SHORT_SCRATCH_ELEMENTS = 128, 768 * 768  # few rows: small chunks stay in cache, outputs are short
 _FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
+_HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
 
 Sides = tuple[int, ...]
@@ -30,7 +31,7 @@ class Pair(torch.Tensor):
     """Tensors at w + μz and w − μz that travel through a model as one; as a tensor it is the first."""
 
     sides: tuple[torch.Tensor, ...]
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def of(sides: Iterable[torch.Tensor]) -> "Pair":
@@ -80,8 +81,8 @@ class Residents:
 class Sweep(TorchFunctionMode):
     """Forward passes at w ± μz (`shift`), or at w itself (None), computed in `dtype`.
 
-    sides: (0, 1) for both signs together; (0,) or (1,) for one, which suits models whose control flow depends on values,
-    and batches so long that activations weigh more than a second draw of the direction.
+    sides: (0, 1) for both signs together; (0,) or (1,) for one, which suits models whose control flow depends on
+    values, and batches so long that activations weigh more than a second draw of the direction.
     """
 
     def __init__(
@@ -250,8 +251,8 @@ class Sweep(TorchFunctionMode):
         weight, bias = self._replaced(weight), self._replaced(bias)
 
         def norm(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
-            wide = [None if t is None else t.float() for t in (weight, bias)]
-            return torch.nn.functional.layer_norm(x.float(), shape, *wide, eps).to(dtype)
+            w, b = (None if values is None else values.float() for values in (weight, bias))
+            return torch.nn.functional.layer_norm(x.float(), shape, w, b, eps).to(dtype)
 
         return self._each(norm, x, weight, bias)
 
@@ -259,7 +260,7 @@ class Sweep(TorchFunctionMode):
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x Wᵀ + b; in float32 on the CPU by oneDNN, which is twice as fast as MKL on other CPUs than Intel's."""
     small = x.numel() * weight.shape[0] < _FAST_PRODUCT
-    if small or x.dtype != torch.float32 or x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if small or x.dtype != torch.float32 or x.device.type != "cpu" or not _HAS_ONEDNN:
         return torch.nn.functional.linear(x, weight, bias)
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 

@@ -61,12 +61,8 @@ TEMPLATES: dict[str, Template] = {
         "topic",
         metric="accuracy",
     ),
-    "squad": Template(
-        "completion", "{text}\nQuestion: {question}\nAnswer:", {}, "context", "answers", metric="f1"
-    ),
-    "gsm8k": Template(
-        "completion", "Question: {text}\nAnswer:", {}, "question", "answer", metric="answer_accuracy"
-    ),
+    "squad": Template("completion", "{text}\nQuestion: {question}\nAnswer:", {}, "context", "answers", metric="f1"),
+    "gsm8k": Template("completion", "Question: {text}\nAnswer:", {}, "question", "answer", metric="answer_accuracy"),
     "text": Template("text", "{text}", {}, "text", "label", metric="perplexity"),
 }
 

@@ -17,9 +17,9 @@ from learner import models
 from learner.batches import Batch
 from learner.config import ModelConfig
 from learner.errors import ModelError
-from learner.scoring import Scorer
 from learner.models import load_model
 from learner.replica import Replica
+from learner.scoring import Scorer
 from learner.tasks import Task
 
 

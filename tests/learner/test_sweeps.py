@@ -77,9 +77,7 @@ def test_matrices_are_perturbed_the_same_in_chunks_of_any_size(
     monkeypatch.setattr(sweeps, "_RESIDENT_ELEMENTS", 0)
     streamed = Replica.load(ModelConfig(path=str(any_model_dir)))
     whole = replica.scalars([class_batch()], **SETTINGS).projected_gradients
-    np.testing.assert_allclose(
-        streamed.scalars([class_batch()], **SETTINGS).projected_gradients, whole, atol=2e-3
-    )
+    np.testing.assert_allclose(streamed.scalars([class_batch()], **SETTINGS).projected_gradients, whole, atol=2e-3)
     monkeypatch.setattr(sweeps, "_SHORT_SCRATCH_ELEMENTS", 130)
     monkeypatch.setattr(sweeps, "_SCRATCH_ELEMENTS", 130)
     chunked = streamed.scalars([class_batch()], **SETTINGS).projected_gradients
@@ -222,12 +220,14 @@ def test_writing_both_signs_into_one_tensor_is_refused(replica: Replica) -> None
         assert type(pair * 2 + torch.ones(1)) is Pair
         with pytest.raises(UnpairableError, match="add_ writes values that depend on the sign"):
             torch.zeros(pair.shape).add_(pair)
-        with pytest.raises(UnpairableError, match="gives .* for the two signs"):
+        with pytest.raises(UnpairableError, match=r"gives .* for the two signs"):
             pair.sum().item()
 
 
 def test_merged_texts_keep_their_spans() -> None:
-    merged = merge([text_batch(), TextBatch(torch.ones((1, 20), dtype=torch.int64), torch.tensor([2]), torch.tensor([20]))])
+    merged = merge(
+        [text_batch(), TextBatch(torch.ones((1, 20), dtype=torch.int64), torch.tensor([2]), torch.tensor([20]))]
+    )
     assert isinstance(merged, TextBatch)
     assert merged.input_ids.shape == (5, 20)
     rows, positions, targets = merged.scored()
