@@ -50,7 +50,12 @@ def load_model_and_task(config: RunConfig) -> Loaded:
     """Load the experiment's model and data. Raises LearnerError."""
     experiment = config.experiment
     learner = experiment.learner
-    replica = Replica.load(experiment.model, num_threads=learner.num_threads, batch_devices=learner.batch_devices)
+    replica = Replica.load(
+        experiment.model,
+        direction=learner.direction,
+        num_threads=learner.num_threads,
+        batch_devices=learner.batch_devices,
+    )
     task = Task(
         experiment.task,
         replica.tokenizer,
@@ -209,10 +214,8 @@ class LearnerHost:
         """Load what the run needs (once per run), then apply the results that this host missed."""
         if welcome.run_id != self._run_id:
             self._load(welcome)
-        for past in welcome.results:
-            if past.round >= self._next_round:
-                self._replica.update(past.seed, past.coefficients)
-                self._next_round = past.round + 1
+        missed = [past for past in welcome.results if past.round >= self._next_round]
+        self._replica.replay((past.seed, past.coefficients) for past in missed)
         self._next_round = max(self._next_round, welcome.next_round)
         self._prepared.clear()
         self._plan = None
@@ -366,7 +369,7 @@ class LearnerHost:
             m.Evaluated(
                 round=round_index,
                 loss=evaluation.loss,
-                metric=evaluation.accuracy,
+                metric=evaluation.metric,
                 num_examples=evaluation.num_examples,
             )
         )

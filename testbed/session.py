@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from learner.replica import Replica, replay
+from learner.templates import template_of
 from radio.access_point_link import AccessPointLink
 from radio.backend import IQ
 from testbed import journal as j
@@ -313,7 +314,8 @@ def _finish(session: Session, roster: Roster, stopped: str) -> str:
 
 def rebuild(directory: RunDirectory, config: RunConfig, results: list[j.Result]) -> Replica:
     """The model after ``results``: initial weights and journal, nothing else."""
-    replica = Replica.load(config.experiment.model, num_threads=config.experiment.learner.num_threads)
+    learner = config.experiment.learner
+    replica = Replica.load(config.experiment.model, direction=learner.direction, num_threads=learner.num_threads)
     replica.load_weights(directory.initial_weights)
     replay(replica, ((r.seed, r.coefficients) for r in results if r.coefficients))
     return replica
@@ -348,7 +350,7 @@ def summarise(
         rounds_ok=len(used),
         rounds_total=len(records),
         rounds_asked=config.experiment.rounds.num,
-        metric_name="accuracy",
+        metric_name=template_of(config.experiment.task).metric,
         metric_initial=initial.metric if initial else None,
         metric_final=math.fsum(metrics[-3:]) / len(metrics[-3:]) if metrics else None,
         metric_last=metrics[-1] if metrics else None,
