@@ -96,7 +96,7 @@ def test_a_changed_weight_is_caught_by_replay(bench):
         (["--set", "rounds.num=0"], ["rounds.num: got 0", ">= 1"]),
         (["--set", "num_devices=0"], ["num_devices: got 0", ">= 1"]),
         (["--experiment", "nothing.toml"], ["no file 'nothing.toml'", "known: "]),
-        (["--set", "scheme.name=telepathy"], ["telepathy", "coherent, digital, ideal"]),
+        (["--set", "scheme.name=telepathy"], ["telepathy", "coherent, digital"]),
         (["--set", "model.path=empty"], ["empty"]),
         (["--set", "task.path=nowhere"], ["nowhere"]),
         (["--set", "task.path=one_class"], ["one_class", "label"]),
