@@ -18,6 +18,7 @@ from learner.flat_weights import FlatWeights
 from learner.memory import keep_freed_memory
 from learner.models import compute_dtype_of, device_of, load_model
 from learner.scoring import Scorer
+from learner.small_models import AsTheyAre, Copies, is_small
 from learner.sweeps import BOTH, Residents, Sides, Sweep, UnpairableError
 
 _SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
@@ -76,6 +77,7 @@ class Replica:
         self._scorer = Scorer(model)
         self._weights = FlatWeights(model)
         self._residents = Residents(self._weights)
+        self._copies = Copies(self._weights) if is_small(self._weights, self._dtype) else None
         self._is_pairable = True
 
     @classmethod
@@ -208,16 +210,28 @@ class Replica:
         copies = {name: parameter.detach().cpu() for name, parameter in self._weights.parameters.items()}
         return {n: (c.float() if c.dtype == torch.bfloat16 else c).numpy().copy() for n, c in copies.items()}
 
-    def _plain(self) -> Sweep:
-        return Sweep(self._weights, None, self._dtype)
+    def _plain(self) -> Sweep | AsTheyAre:
+        return AsTheyAre() if self._copies else Sweep(self._weights, None, self._dtype)
 
     def _query_losses(self, batches: Sequence[AnyBatch], direction: Direction, scale: float) -> list[torch.Tensor]:
         """Losses of every example on either side of w, float64 [2, B_k] for each device."""
         shift = Shift(direction, scale, self._num_threads)
+        if self._copies:
+            return self._small_losses(batches, self._copies, shift)
         residents = self._residents.shifted(shift)
         sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        groups = _groups(batches) if self.batch_devices else ([batch] for batch in batches)
-        return [losses for group in groups for losses in self._group_losses(group, sweeps)]
+        return [losses for group in self._groups(batches) for losses in self._group_losses(group, sweeps)]
+
+    def _small_losses(self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift) -> list[torch.Tensor]:
+        """The same for a small model, one sign after the other for all devices."""
+        groups = list(self._groups(batches))
+        merged = [merge(group) if len(group) > 1 else group[0] for group in groups]
+        as_they_are = AsTheyAre()
+        with copies.each(shift) as signs:
+            found = [[self._scorer.losses(as_they_are, batch)[0] for batch in merged] for _ in signs]
+        sizes = [[member.num_examples for member in group] for group in groups]
+        both = [torch.stack(losses) for losses in zip(*found, strict=True)]
+        return [part for losses, size in zip(both, sizes, strict=True) for part in torch.split(losses, size, dim=1)]
 
     def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
         return Sweep(self._weights, shift, self._dtype, residents=residents, sides=sides)
@@ -235,6 +249,10 @@ class Replica:
         losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
         return list(torch.split(losses, sizes, dim=1))
 
+    def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
+        """Devices that share a forward: each by itself, unless they are batched."""
+        return _neighbours(batches) if self.batch_devices else ([batch] for batch in batches)
+
     def _updates(self, seed: int, coefficients: Sequence[float]) -> list[Update]:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below
             rounded = [np.float32(value) for value in coefficients]
@@ -247,7 +265,7 @@ class Replica:
         return [(Direction(seed, query, self._kind), float(value)) for query, value in enumerate(rounded)]
 
 
-def _groups(batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
+def _neighbours(batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
     """Neighbours that share one forward of at most `_SWEEP_TOKENS` padded tokens."""
     group: list[AnyBatch] = []
     for batch in batches:

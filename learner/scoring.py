@@ -10,7 +10,10 @@ import torch
 
 from learner.batches import AnyBatch, Batch, TextBatch
 from learner.errors import ModelError
+from learner.small_models import AsTheyAre
 from learner.sweeps import Sweep, product, side
+
+AnySweep = Sweep | AsTheyAre
 
 _PROBE_LENGTH = 8
 _VOCABULARY_CHUNK = 2048
@@ -39,7 +42,7 @@ class Scorer:
         """Whether this model needs the slow way, all logits at all positions."""
         return not self._takes_rows
 
-    def class_logits(self, sweep: Sweep, batch: Batch) -> list[torch.Tensor]:
+    def class_logits(self, sweep: AnySweep, batch: Batch) -> list[torch.Tensor]:
         """float32 [B, C] per side; ModelError if the batch is longer than the model's positions."""
         rows = torch.arange(batch.num_examples, device=batch.labels.device)
         hidden = self._forward(sweep, batch.input_ids)
@@ -48,7 +51,7 @@ class Scorer:
         hidden = [side(hidden, n)[rows, batch.last_positions] for n in _of(sweep)]
         return self._project(hidden, sweep.gather(self._head.weight, batch.class_tokens), sweep, batch.class_tokens)
 
-    def losses(self, sweep: Sweep, batch: AnyBatch) -> list[torch.Tensor]:
+    def losses(self, sweep: AnySweep, batch: AnyBatch) -> list[torch.Tensor]:
         """float64 [B] per side: the cross-entropy of each example, over its classes or as the mean of its tokens."""
         if isinstance(batch, Batch):
             return [label_losses(logits, batch.labels) for logits in self.class_logits(sweep, batch)]
@@ -59,7 +62,7 @@ class Scorer:
         return [total.index_add_(0, rows, nll) / counts for total, nll in zip(sums, per_token, strict=True)]
 
     def _token_losses(
-        self, sweep: Sweep, batch: TextBatch, rows: torch.Tensor, positions: torch.Tensor, targets: torch.Tensor
+        self, sweep: AnySweep, batch: TextBatch, rows: torch.Tensor, positions: torch.Tensor, targets: torch.Tensor
     ) -> list[torch.Tensor]:
         """float64 [N] per side, over the whole vocabulary."""
         hidden = self._forward(sweep, batch.input_ids)
@@ -80,7 +83,7 @@ class Scorer:
                 totals[n] = total if totals[n] is None else torch.logaddexp(totals[n], total)
         return [(total - logit).double() for total, logit in zip(totals, wanted, strict=True)]
 
-    def _forward(self, sweep: Sweep, input_ids: torch.Tensor) -> Any:
+    def _forward(self, sweep: AnySweep, input_ids: torch.Tensor) -> Any:
         """Last hidden states [B, T, H], or logits [B, T, V] of a model that needs the slow way."""
         length = input_ids.shape[1]
         if self.max_tokens is not None and length > self.max_tokens:
@@ -94,7 +97,7 @@ class Scorer:
             return self._model(input_ids=input_ids, use_cache=False).logits
 
     def _project(
-        self, hidden: list[torch.Tensor], weight: torch.Tensor, sweep: Sweep, tokens: torch.Tensor
+        self, hidden: list[torch.Tensor], weight: torch.Tensor, sweep: AnySweep, tokens: torch.Tensor
     ) -> list[torch.Tensor]:
         """float32 logits per side for the given rows of the head."""
         bias = None if self._head.bias is None else sweep.whole(self._head.bias)
@@ -132,7 +135,7 @@ class Scorer:
             )
 
 
-def _of(sweep: Sweep) -> range:
+def _of(sweep: AnySweep) -> range:
     return range(len(sweep.sides))
 
 

@@ -15,12 +15,19 @@ from learner.batches import Batch, TextBatch, merge
 from learner.config import ModelConfig
 from learner.directions import Direction, Shift
 from learner.replica import Replica
+from learner.small_models import is_small
 from learner.sweeps import Pair, Sweep, UnpairableError
 from learner.tasks import Task
 
 MakeTask = Callable[..., Task]
 SETTINGS = {"seed": 123, "num_queries": 2, "perturbation_scale": 1e-3}
 SIXTEEN = ("bfloat16", "float16")
+
+
+@pytest.fixture(autouse=True)
+def swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models of these tests are tiny; sweep them as if they were large."""
+    monkeypatch.setattr(replica_module, "is_small", lambda *_: False)
 
 
 def class_batch(num_examples: int = 4, num_tokens: int = 16) -> Batch:
@@ -59,6 +66,27 @@ def test_token_losses_equal_full_logits_of_really_moved_weights(any_model_dir: P
 
 def spans_of(batch: TextBatch) -> tuple[list[int], list[int]]:
     return batch.starts.tolist(), batch.stops.tolist()
+
+
+def test_small_models_take_a_short_way_to_the_same_scalars_and_point_at_their_weights_again(
+    any_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [class_batch(), text_batch(), class_batch(7, 8)]
+    swept = Replica.load(ModelConfig(path=str(any_model_dir)))
+    monkeypatch.setattr(replica_module, "is_small", is_small)
+    small = Replica.load(ModelConfig(path=str(any_model_dir)))
+    assert small._copies is not None
+    assert swept._copies is None
+    before = [(parameter.data_ptr(), parameter.clone()) for parameter in small.model.parameters()]
+    first, second = (r.scalars(batches, **SETTINGS) for r in (small, swept))
+    np.testing.assert_allclose(first.projected_gradients, second.projected_gradients, atol=2e-3)
+    for parameter, (place, values) in zip(small.model.parameters(), before, strict=True):
+        assert parameter.data_ptr() == place
+        assert torch.equal(parameter, values)
+    monkeypatch.setattr(small._scorer, "losses", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        small.scalars(batches, **SETTINGS)
+    assert [parameter.data_ptr() for parameter in small.model.parameters()] == [place for place, _ in before]
 
 
 def test_the_vocabulary_is_scored_the_same_in_chunks_of_any_size(
