@@ -17,9 +17,10 @@ from learner.errors import LearnerError, ModelError
 from learner.flat_weights import FlatWeights
 from learner.memory import keep_freed_memory
 from learner.models import compute_dtype_of, device_of, load_model
+from learner.residents import Residents
 from learner.scoring import Scorer
 from learner.small_models import AsTheyAre, Copies, is_small
-from learner.sweeps import BOTH, Residents, Sides, Sweep, UnpairableError
+from learner.sweeps import BOTH, Sides, Sweep, UnpairableError
 
 _SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
 _LONG_BATCH_TOKENS = 1024  # from here on one sign after the other: two activations weigh more than a second draw

@@ -49,7 +49,8 @@ class Scorer:
         if not self._takes_rows:
             return [side(hidden, n)[rows, batch.last_positions][:, batch.class_tokens].float() for n in _of(sweep)]
         hidden = [side(hidden, n)[rows, batch.last_positions] for n in _of(sweep)]
-        return self._project(hidden, sweep.gather(self._head.weight, batch.class_tokens), sweep, batch.class_tokens)
+        rows_of_head = sweep.gather(self._head.weight, batch.class_tokens, dtype=torch.float32)  # few: exact is cheap
+        return self._project(hidden, rows_of_head, sweep, batch.class_tokens)
 
     def losses(self, sweep: AnySweep, batch: AnyBatch) -> list[torch.Tensor]:
         """float64 [B] per side: the cross-entropy of each example, over its classes or as the mean of its tokens."""

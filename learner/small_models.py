@@ -39,8 +39,8 @@ class AsTheyAre:
         """Rows start … stop−1 of a matrix."""
         return [parameter[start:stop]]
 
-    def gather(self, parameter: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Rows of a matrix by number."""
+    def gather(self, parameter: torch.Tensor, index: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Rows of a matrix by number; float32 is all there is."""
         return parameter[index]
 
     def whole(self, parameter: torch.Tensor) -> torch.Tensor:

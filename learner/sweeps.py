@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from learner.directions import Shift, Spans
+from learner.directions import Shift
 from learner.errors import ModelError
 from learner.flat_weights import FlatWeights
+from learner.residents import RESIDENT_ELEMENTS
 
-_RESIDENT_ELEMENTS = 1 << 16  # shorter parameters are perturbed once per query and kept
-_RESIDENT_TOTAL = 1 << 20
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
 _SHORT_BATCH_ROWS, _SHORT_SCRATCH_ELEMENTS = 128, 768 * 768  # few rows: small chunks stay in cache, outputs are short
 _FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
@@ -49,33 +48,6 @@ def side(value: Any, number: int) -> Any:
     if type(value) in (list, tuple) and any(type(item) is Pair for item in value):
         return type(value)(side(item, number) for item in value)
     return value
-
-
-class Residents:
-    """The many short parameters (biases, norms), perturbed by one call per query for all forward passes of it."""
-
-    def __init__(self, weights: FlatWeights) -> None:
-        self._runs = []
-        self._total = 0
-        for run in weights.runs:
-            slots = [slot for slot in weights.slots if run.first <= slot.offset < run.first + len(run.values)]
-            short = []
-            for slot in sorted(slots, key=lambda slot: slot.count):
-                if slot.count <= _RESIDENT_ELEMENTS and self._total + slot.count <= _RESIDENT_TOTAL:
-                    short.append(slot)
-                    self._total += slot.count
-            if short:
-                short.sort(key=lambda slot: slot.offset)
-                self._runs.append((run, short, Spans([s.offset for s in short], [s.count for s in short])))
-
-    def shifted(self, shift: Shift) -> dict[str, torch.Tensor]:
-        """float32 [2, *shape] by name."""
-        made = {}
-        for run, slots, spans in self._runs:
-            values = shift.both_spans(run.values, spans, run.first)
-            for slot, place in zip(slots, spans.places, strict=True):
-                made[slot.name] = values[:, place : place + slot.count].view(2, *slot.shape)
-        return made
 
 
 class Sweep(TorchFunctionMode):
@@ -116,23 +88,24 @@ class Sweep(TorchFunctionMode):
         made = self._shift.both(part, first, dtype=self._dtype)
         return [made[number].view(stop - start, width) for number in self.sides]
 
-    def gather(self, parameter: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    def gather(self, parameter: torch.Tensor, index: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Rows of a matrix by number, [*index.shape, H]; only these are perturbed."""
+        dtype = dtype or self._dtype
         slot = self._slot_of.get(id(parameter))
         if slot is None or self._shift is None:
-            return parameter[index].to(self._dtype)
-        made = self._shift.both_rows(parameter, index, slot.offset, dtype=self._dtype)
+            return parameter[index].to(dtype)
+        made = self._shift.both_rows(parameter, index, slot.offset, dtype=dtype)
         return self._join([made[number] for number in self.sides])
 
     def whole(self, parameter: torch.Tensor) -> torch.Tensor:
         """A parameter for calls that need all of it: short ones in float32, others in the dtype of the arithmetic."""
         slot = self._slot_of[id(parameter)]
         if self._shift is None:
-            return parameter.detach().to(torch.float32 if slot.count <= _RESIDENT_ELEMENTS else self._dtype)
+            return parameter.detach().to(torch.float32 if slot.count <= RESIDENT_ELEMENTS else self._dtype)
         if slot.name in self._residents:
             made = self._residents[slot.name]
         else:
-            dtype = torch.float32 if slot.count <= _RESIDENT_ELEMENTS else self._dtype
+            dtype = torch.float32 if slot.count <= RESIDENT_ELEMENTS else self._dtype
             made = self._shift.both(parameter.view(-1), slot.offset, dtype=dtype).view(2, *slot.shape)
         return self._join([made[number] for number in self.sides])
 
@@ -173,7 +146,7 @@ class Sweep(TorchFunctionMode):
         else:
             _check_target(func, args)
             result = _joined(func, [self._on_side(n, func, args, kwargs) for n in range(len(BOTH))])
-        return self._narrowed(result) if touched else result
+        return self._narrowed(result, args) if touched else result
 
     def _on_side(self, n: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if kwargs:
@@ -185,9 +158,11 @@ class Sweep(TorchFunctionMode):
             return self.whole(value)
         return value
 
-    def _narrowed(self, result: Any) -> Any:
+    def _narrowed(self, result: Any, args: tuple[Any, ...]) -> Any:
         """Results of short float32 parameters with 16-bit activations go on in 16 bits."""
         if not isinstance(result, torch.Tensor) or result.dtype != torch.float32 or self._dtype == torch.float32:
+            return result
+        if not any(isinstance(value, torch.Tensor) and value.dtype == self._dtype for value in args):
             return result
         return self._each(lambda tensor: tensor.to(self._dtype), result)
 
@@ -236,7 +211,16 @@ class Sweep(TorchFunctionMode):
         """Rows of a table, only the wanted ones perturbed."""
         if id(weight) not in self._slot_of:
             return self._call(torch.nn.functional.embedding, (index, weight, *args), kwargs)
-        return self.gather(weight, index)
+        is_wide = torch.float32 in (
+            weight.dtype,
+            self._dtype,
+        )  # what residuals add to stays float32 beside a master copy
+        return self.gather(weight, index, dtype=torch.float32 if is_wide else None)
+
+    def attention(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Attention wants one type; rotations by float32 angles widen queries and keys."""
+        operands = [self._each(lambda x: x.to(self._dtype), x) for x in (query, key, value)]
+        return self._call(torch.nn.functional.scaled_dot_product_attention, (*operands, *args), kwargs)
 
     def layer_norm(
         self,
@@ -294,4 +278,5 @@ _SPECIAL: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
     torch.addmm: Sweep.addmm,
     torch.nn.functional.embedding: Sweep.embedding,
     torch.nn.functional.layer_norm: Sweep.layer_norm,
+    torch.nn.functional.scaled_dot_product_attention: Sweep.attention,
 }

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from learner import replica as replica_module
-from learner import sweeps
+from learner import residents, sweeps
 from learner.batches import Batch, TextBatch, merge
 from learner.config import ModelConfig
 from learner.directions import Direction, Shift
@@ -101,8 +101,7 @@ def test_matrices_are_perturbed_the_same_in_chunks_of_any_size(
     any_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = Replica.load(ModelConfig(path=str(any_model_dir)))
-    monkeypatch.setattr(sweeps, "_RESIDENT_TOTAL", 0)
-    monkeypatch.setattr(sweeps, "_RESIDENT_ELEMENTS", 0)
+    monkeypatch.setattr(residents, "_RESIDENT_TOTAL", 0)
     streamed = Replica.load(ModelConfig(path=str(any_model_dir)))
     whole = replica.scalars([class_batch()], **SETTINGS).projected_gradients
     np.testing.assert_allclose(streamed.scalars([class_batch()], **SETTINGS).projected_gradients, whole, atol=2e-3)
