@@ -1,5 +1,6 @@
 """One copy of the weights serves every device of a learner host: zeroth-order scalars, updates, replay."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +80,28 @@ class Replica:
         torch.set_num_threads(num_threads)
 
     @torch.inference_mode()
-    def scalars(self, batches: Sequence[Batch], *, seed: int, num_queries: int, perturbation_scale: float) -> Scalars:
+    def scalars(
+        self,
+        batches: Sequence[Batch],
+        *,
+        seed: int,
+        num_queries: int,
+        perturbation_scale: float,
+        example_clip: float | None = None,
+        normaliser: int | None = None,
+    ) -> Scalars:
         """p_k = [F_k(w + μz) − F_k(w − μz)] / (2μ) for one batch per device (arXiv 2604.12401 eq 7).
 
         F is the mean cross-entropy over the verbalizer's words. Perturbed weights are made once per query and
-        sign for all devices.
+        sign for all devices. With `example_clip` C, p_k = Σ_i clip(p_i, ±C)/`normaliser`, a fixed number however many
+        examples there are (arXiv 2310.09639); a batch may then be empty: p_k = 0, loss NaN.
         ModelError if a loss is not finite.
         """
+        if (example_clip is None) != (normaliser is None):
+            raise LearnerError(
+                f"example_clip={example_clip}, normaliser={normaliser}; a sum of clipped examples needs both; pass "
+                "both or neither"
+            )
         if not batches or num_queries < 1 or not perturbation_scale > 0:
             raise LearnerError(
                 f"scalars of {len(batches)} batches, num_queries={num_queries}, "
@@ -99,16 +115,23 @@ class Replica:
             direction = self._direction(seed, query)
             for sign in (1.0, -1.0):
                 direction.add_to(self._weights, sign * scale, out=self._probe)
-                losses.append(self._losses(placed))
-        table = torch.stack(losses).cpu().numpy().reshape(num_queries, 2, len(batches))
-        if not np.isfinite(table).all():
-            worst = int(np.argmin(np.isfinite(table).all(axis=(0, 1))))
-            raise ModelError(
-                f"loss of hosted device {worst} is not finite (seed {seed}); the weights have diverged; "
-                "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
-            )
-        projected = (table[:, 0] - table[:, 1]) / (2 * scale)  # [Q, K]
-        return Scalars(np.ascontiguousarray(projected.T), table.mean(axis=(0, 1)))
+                losses.append(torch.cat(self._losses(placed)))
+        table = torch.stack(losses).cpu().numpy().reshape(num_queries, 2, -1)  # [Q, 2, examples of all devices]
+        parts = np.split(table, np.cumsum([batch.num_examples for batch in placed])[:-1], axis=2)
+        for device, part in enumerate(parts):
+            if not np.isfinite(part).all():
+                raise ModelError(
+                    f"loss of hosted device {device} is not finite (seed {seed}); the weights have diverged; "
+                    "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
+                )
+        if example_clip is None or normaliser is None:
+            means = np.stack([part.mean(axis=2) for part in parts])  # [K, Q, 2]
+            projected = (means[:, :, 0] - means[:, :, 1]) / (2 * scale)
+        else:
+            each = [(part[:, 0] - part[:, 1]) / (2 * scale) for part in parts]  # [Q, examples]
+            sums = [np.clip(p, -example_clip, example_clip).sum(axis=1) for p in each]
+            projected = np.stack(sums) / normaliser
+        return Scalars(projected, np.array([part.mean() if part.size else math.nan for part in parts]))
 
     def update(self, seed: int, coefficients: Sequence[float]) -> None:
         """w ← w − coefficient_q · z(seed, q) in query order, one rounding per weight; zero leaves every bit.
@@ -154,13 +177,13 @@ class Replica:
         num_elements = self._layout.num_elements
         return Direction(seed, query, num_elements, device=self._device, num_threads=self._num_threads)
 
-    def _losses(self, batches: Sequence[Batch]) -> torch.Tensor:
-        """float64 [K], at the weights that the probe buffer holds."""
+    def _losses(self, batches: Sequence[Batch]) -> list[torch.Tensor]:
+        """float64 [B_k] of each batch, at the weights that the probe buffer holds."""
+        none = torch.zeros(0, dtype=torch.float64, device=self._device)
         if not self.batch_devices:
-            return torch.stack([label_losses(self._head.logits(b), b.labels).mean() for b in batches])
+            return [label_losses(self._head.logits(b), b.labels) if b.num_examples else none for b in batches]
         merged = merge(batches)
-        losses = label_losses(self._head.logits(merged), merged.labels)
-        return torch.stack([part.mean() for part in torch.split(losses, [b.num_examples for b in batches])])
+        return [label_losses(self._head.logits(merged), merged.labels) if merged.num_examples else none]
 
 
 def label_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -134,6 +134,7 @@ class AccessPointLink:
         self._trackers = [CfoTracker.within(bound_hz) for _ in range(num_devices)]
         self._noise = NoiseMeter()
         self._last_capture: IQ = np.zeros(0, dtype=np.complex64)
+        self._last_symbols = np.zeros(0, dtype=np.complex128)
         self._saturated = False
         self._start_block()
 
@@ -146,6 +147,11 @@ class AccessPointLink:
     def last_capture(self) -> IQ:
         """The latest capture, shape [N], for plots and recordings."""
         return self._last_capture
+
+    @property
+    def last_symbols(self) -> NDArray[np.complex128]:
+        """y, the latest superposed payload after the matched filter, shape [S]."""
+        return self._last_symbols
 
     @property
     def channel_estimates(self) -> dict[int, ChannelEstimate]:
@@ -178,6 +184,11 @@ class AccessPointLink:
     def noise_variance(self) -> float:
         """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
         return real_noise_variance(self.noise_power, self._frame)
+
+    @property
+    def num_noise_samples(self) -> float:
+        """How many complex samples `noise_power` is the mean of; infinite with a genie."""
+        return math.inf if self._genie is not None else self._noise.num_captures * (self._frame.guard_samples * 3 // 4)
 
     def begin_block(self, round_index: int, attempt: int) -> None:
         """Start a round, or another attempt: forgets channels, but neither carrier offsets nor the noise."""
@@ -236,6 +247,7 @@ class AccessPointLink:
     def receive_superposed(self, plan: TransmitPlan) -> Estimate:
         """Capture the payload that the active devices have started, and estimate their mean."""
         capture, symbols = self._receive(self._scheme.frame_symbols(plan.num_queries))
+        self._last_symbols = symbols
         received = Received(
             symbols=symbols,
             noise_variance=self.noise_variance,

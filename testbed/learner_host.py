@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,14 @@ from radio.backend import Radio
 from radio.errors import RadioError
 from radio.link import DeviceLink
 from radio.precoding import Csi
-from radio.randomness import generator
 from radio.schemes import Scheme
 from testbed import messages as m
 from testbed.access_point import radio_plan
-from testbed.config import RunConfig
+from testbed.config import Experiment, RunConfig
+from testbed.device_randomness import DeviceRandomness, artificial_noise, device_randomness
 from testbed.errors import DivergenceError, PeerTimeoutError, TestbedError, TransportError
 from testbed.rig import device_radio, scheme_of
+from testbed.terms import is_simulated
 from testbed.transport import Client
 
 log = logging.getLogger(__name__)
@@ -61,16 +62,43 @@ def load_model_and_task(config: RunConfig) -> Loaded:
     return Loaded(replica, task)
 
 
-def artificial_noise(
-    run_seed: int, device: int, round_index: int, *, std: float, num_queries: int
-) -> NDArray[np.float64]:
-    """n_k of one device and round, shape [Q]; the same for all repeats and retries of the round.
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What this host's devices will send in one round; retries send the same."""
 
-    Drawn from a seed, since this rig is a simulation: reports say that it protects nobody.
-    """
-    if std == 0:
-        return np.zeros(num_queries)
-    return std * generator(run_seed, device, round_index, purpose="artificial noise").standard_normal(num_queries)
+    losses: dict[int, float]
+    """device → training loss, of devices that drew any example"""
+    clipped: dict[int, NDArray[np.float64]]
+    """device → scalars [Q], clipped to ±γ"""
+    noise: dict[int, NDArray[np.float64]]
+    """device → n_k/σ [Q]; one draw for all repeats and retries"""
+
+
+def device_scalars(
+    loaded: Loaded,
+    experiment: Experiment,
+    devices: Sequence[int],
+    sources: Mapping[int, DeviceRandomness],
+    start: m.SoundStart,
+) -> Scalars:
+    """Scalars of these devices in one round: on known or on secret Poisson batches, with bounded examples or not."""
+    learner, privacy = experiment.learner, experiment.privacy
+    batches = []
+    for device in devices:
+        if privacy.batch_rate is None:
+            batches.append(loaded.task.batch(device, start.round, learner.batch_size))
+        else:
+            drawn = sources[device].uniform(start.round, "batch", len(loaded.task.shard(device))) < privacy.batch_rate
+            batches.append(loaded.task.poisson_batch(device, drawn))
+    bounded = privacy.level == "example"
+    return loaded.replica.scalars(
+        batches,
+        seed=start.seed,
+        num_queries=learner.num_queries,
+        perturbation_scale=learner.perturbation_scale,
+        example_clip=privacy.example_clip if bounded else None,
+        normaliser=learner.batch_size if bounded else None,
+    )
 
 
 class LearnerHost:
@@ -102,7 +130,8 @@ class LearnerHost:
         self._scheme: Scheme
         self._radios: dict[int, Radio] = {}
         self._links: dict[int, DeviceLink] = {}
-        self._prepared: dict[int, tuple[Scalars, dict[int, NDArray[np.float64]]]] = {}
+        self._sources: dict[int, DeviceRandomness] = {}
+        self._prepared: dict[int, _Prepared] = {}
         self._plan: m.RoundStart | None = None
 
     @property
@@ -230,6 +259,10 @@ class LearnerHost:
         self._close_radios()
         medium = self._make_medium(welcome)
         self._scheme = scheme_of(config)
+        self._sources = {
+            device: device_randomness(simulated=is_simulated(config.rig), seed=config.experiment.seed, device=device)
+            for device in self._devices
+        }
         self._radios = {device: device_radio(config, medium, device) for device in self._devices}
         self._links = {
             device: DeviceLink(radio, config.rig.radio, config.rig.frame, self._scheme, device)
@@ -252,16 +285,7 @@ class LearnerHost:
             return
         learner = self._config.experiment.learner
         if start.round not in self._prepared:
-            assert self._loaded is not None
-            batches = [self._loaded.task.batch(device, start.round, learner.batch_size) for device in self._devices]
-            scalars = self._replica.scalars(
-                batches,
-                seed=start.seed,
-                num_queries=learner.num_queries,
-                perturbation_scale=learner.perturbation_scale,
-            )
-            clipped = np.clip(scalars.projected_gradients, -learner.clip, learner.clip)
-            self._prepared = {start.round: (scalars, dict(zip(self._devices, clipped, strict=True)))}
+            self._prepared = {start.round: self._compute(start)}
         self._plan = None
         compares = start.round % learner.fingerprint_every == 0
         self._client.send(
@@ -270,6 +294,19 @@ class LearnerHost:
                 attempt=start.attempt,
                 fingerprint=self._replica.fingerprint() if compares else None,
             )
+        )
+
+    def _compute(self, start: m.SoundStart) -> _Prepared:
+        assert self._loaded is not None
+        scalars = device_scalars(self._loaded, self._config.experiment, self._devices, self._sources, start)
+        clip = self._config.experiment.learner.clip
+        clipped = np.clip(scalars.projected_gradients, -clip, clip)
+        num_queries = self._config.experiment.learner.num_queries
+        losses = zip(self._devices, map(float, scalars.loss), strict=True)
+        return _Prepared(
+            losses={device: loss for device, loss in losses if np.isfinite(loss)},
+            clipped=dict(zip(self._devices, clipped, strict=True)),
+            noise={k: artificial_noise(self._sources[k], start.round, num_queries) for k in self._devices},
         )
 
     def _transmit_slot(self, poll: m.Poll) -> None:
@@ -292,29 +329,22 @@ class LearnerHost:
             for device in self._devices:
                 if device in start.plan.active:
                     self._send_values(device, start)
-        scalars, clipped = self._prepared[start.round]
+        prepared = self._prepared[start.round]
         reveal = self._config.experiment.ground_truth
         self._client.send(
             m.Ready(
                 round=start.round,
                 attempt=start.attempt,
-                ground_truth={k: tuple(map(float, p)) for k, p in clipped.items()} if reveal else None,
-                losses=dict(zip(self._devices, map(float, scalars.loss), strict=True)) if reveal else None,
+                ground_truth={k: tuple(map(float, p)) for k, p in prepared.clipped.items()} if reveal else None,
+                losses=prepared.losses if reveal else None,
             )
         )
 
     def _send_values(self, device: int, start: m.RoundStart) -> None:
-        _, clipped = self._prepared[start.round]
-        plan = start.plan
-        noise = artificial_noise(
-            self._config.experiment.seed,
-            device,
-            start.round,
-            std=plan.artificial_noise_std,
-            num_queries=plan.num_queries,
-        )
-        radio = radio_plan(plan)
-        values = np.clip(clipped[device] + noise, -radio.value_bound, radio.value_bound)
+        prepared = self._prepared[start.round]
+        radio = radio_plan(start.plan)
+        noisy = prepared.clipped[device] + start.plan.artificial_noise_std * prepared.noise[device]
+        values = np.clip(noisy, -radio.value_bound, radio.value_bound)
         told = start.csi.get(device)
         csi = Csi(gain=complex(told.gain_real, told.gain_imag), cfo_hz=told.cfo_hz) if told else None
         self._links[device].send_values(values, radio, csi)

@@ -14,6 +14,7 @@ from radio.loopback import LoopbackRadio
 from radio.schemes import Scheme, check_support, scheme
 from testbed.config import RunConfig
 from testbed.errors import ConfigError
+from testbed.privacy_checks import check_privacy
 
 
 class SimulatedAir(Medium, Protocol):
@@ -43,12 +44,9 @@ def resolve(config: RunConfig) -> RunConfig:
     frame = rig.frame.for_level(air.level)
     check_compatible(air, frame)
     rig = msgspec.structs.replace(rig, air=air, frame=frame)
-    if experiment.schedule.name == "static" and (not chosen.needs_sounding or rig.air.snr_db == float("inf")):
-        raise ConfigError(
-            f"schedule.name: got 'static' with scheme {chosen.name!r} at air.snr_db = {rig.air.snr_db:g}, but it "
-            "rations receiver noise: allowed with a coherent scheme on a noisy air; use schedule.name = 'full'"
-        )
-    return RunConfig(rig=rig, experiment=experiment)
+    resolved = RunConfig(rig=rig, experiment=experiment)
+    check_privacy(resolved)
+    return resolved
 
 
 def scheme_of(config: RunConfig) -> Scheme:

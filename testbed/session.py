@@ -23,7 +23,7 @@ from testbed import messages as m
 from testbed.access_point import AccessPoint, round_seed
 from testbed.config import RunConfig
 from testbed.errors import DivergenceError, JournalError, PeerTimeoutError
-from testbed.ledger import BudgetSpentError, Ledger, budget_of, claims_privacy, privacy_statement
+from testbed.ledger import BudgetSpentError, Ledger
 from testbed.recordings import CaptureInfo, save_capture
 from testbed.report import write_report
 from testbed.results import (
@@ -38,6 +38,7 @@ from testbed.results import (
 )
 from testbed.rig import SimulatedAir, access_point_radio, scheme_of
 from testbed.roster import AttemptFailedError, InterruptedRunError, Roster
+from testbed.terms import terms_of
 from testbed.transport import Server
 
 JOURNAL_VERSION = 1
@@ -157,9 +158,8 @@ def conduct(
     """
     config, experiment = session.config, session.config.experiment
     scheme = scheme_of(config)
-    has_noise = config.rig.air.snr_db < math.inf
-    limit = budget_of(experiment).rho if experiment.schedule.name == "static" else math.inf
-    ledger = Ledger(session.journal, limit=limit, dp_delta=experiment.privacy.dp_delta, past=session.journal.records)
+    terms = terms_of(config)
+    ledger = Ledger(session.journal, terms, past=session.journal.records)
     roster = Roster(
         server=server,
         num_devices=config.rig.num_devices,
@@ -170,7 +170,14 @@ def conduct(
         genie = medium.truth if config.rig.air.csi == "genie" and scheme.needs_sounding else None
         link = AccessPointLink(radio, config.rig.radio, config.rig.frame, scheme, config.rig.num_devices, genie=genie)
         access_point = AccessPoint(
-            config, roster=roster, link=link, scheme=scheme, journal=session.journal, ledger=ledger
+            config,
+            roster=roster,
+            link=link,
+            scheme=scheme,
+            journal=session.journal,
+            ledger=ledger,
+            terms=terms,
+            past=session.records,
         )
         started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
         try:
@@ -189,8 +196,8 @@ def conduct(
             stopped=stopped,
             payload_symbols=payload_symbols,
             final_fingerprint=final_fingerprint,
-            privacy=privacy_statement(experiment, has_receiver_noise=has_noise, epsilon=ledger.epsilon),
-            epsilon=ledger.epsilon if claims_privacy(experiment, has_receiver_noise=has_noise) else None,
+            privacy=terms.statement(ledger.epsilon),
+            epsilon=ledger.epsilon if terms.void is None else None,
             rho=None if ledger.unbounded else ledger.rho,
             wall_s=time.perf_counter() - started,
         )
