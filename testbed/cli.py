@@ -223,6 +223,26 @@ def plan(
 
 
 @app.command()
+def audit(
+    run_dir: DirArgument,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Attack only so many rounds, to be quicker.")] = None,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999999, help="Of the lower bound.")] = 0.999,
+) -> None:
+    """Attack what a simulated run's access point received, and set the proven lower bound on epsilon beside the claim.
+
+    Exit code 1 if the claim is refuted. Example:
+
+        testbed audit runs/20261121-120000-private
+    """
+    from testbed.audit import audit_run
+
+    found = audit_run(run_dir, max_rounds=rounds, confidence=confidence)
+    typer.echo(found.text)
+    if found.refuted:
+        raise typer.Exit(1)
+
+
+@app.command()
 def replay(run_dir: DirArgument) -> None:
     """Rebuild a run's final weights from its initial weights and its journal, and compare them bit for bit.
 
