@@ -19,7 +19,7 @@ from radio.randomness import generator
 Floats = NDArray[np.float64]
 
 _WORD_BYTES = 8
-_MANTISSA_BITS = 53
+_MANTISSA_BITS = 52
 
 
 class DeviceRandomness(Protocol):
@@ -34,7 +34,7 @@ class SystemRandomness:
     """Fresh from the operating system at every call."""
 
     def uniform(self, round_index: int, purpose: str, num: int) -> Floats:
-        """53 bits each, centred in their interval so that neither 0 nor 1 occurs."""
+        """52 bits each, centred in their interval so that neither 0 nor 1 occurs."""
         words = np.frombuffer(os.urandom(_WORD_BYTES * num), dtype=np.uint64) >> (64 - _MANTISSA_BITS)
         return (words.astype(np.float64) + 0.5) / 2**_MANTISSA_BITS
 

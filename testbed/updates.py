@@ -59,5 +59,6 @@ def coefficients_of(estimate: Sequence[float] | Floats, learning_rate: float) ->
 
 def shrinkage(values: NDArray[np.float64], variance: float) -> NDArray[np.float64]:
     """max(0, 1 − v/p̂²) per value: the Wiener factor at each value's own estimated SNR p̂²/v − 1."""
-    square = np.maximum(values**2, np.finfo(np.float64).tiny)
-    return np.maximum(0.0, 1 - variance / square)
+    square = values**2
+    loud = square > variance
+    return np.where(loud, 1 - variance / np.where(loud, square, 1.0), 0.0)

@@ -9,6 +9,8 @@ full       all the power there is; no budget, no claim
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,11 +36,24 @@ def leaks(name: ScheduleName, problem: Problem, votes: Votes | None = None) -> F
             return fill(problem, np.zeros_like(problem.log_weights))
         case "reversed":
             return fill(problem, -problem.log_weights, inverse=inverse_of(name, votes))
-        case "paper" | "solution":
-            inverse = inverse_of(name, votes)
-            return fill(problem, problem.log_weights, inverse=inverse, frugal=inverse is None and name == "solution")
+        case "paper":
+            return fill(problem, problem.log_weights, inverse=inverse_of(name, votes))
+        case "solution" if votes is None:
+            return _solution(problem)
+        case "solution":
+            return fill(problem, problem.log_weights, inverse=inverse_of(name, votes))
         case "online":
             raise ValueError("online decides round by round; use testbed.schedule.Online")
+
+
+def _solution(problem: Problem) -> Floats:
+    """Which rounds to silence is not a convex question: take the better of the price's answer and of none beyond need."""
+    plain = fill(problem, problem.log_weights)
+    if problem.least_leak == 0:
+        return plain
+    kept = fill(problem, problem.log_weights, frugal=True) > 0
+    frugal = fill(replace(problem, caps=np.where(kept, problem.caps, 0.0)), problem.log_weights)
+    return min(plain, frugal, key=problem.log_objective)
 
 
 def inverse_of(name: ScheduleName, votes: Votes | None) -> Inverse | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr
+from scipy.special import log_ndtr, logsumexp, ndtr
 
 Floats = NDArray[np.float64]
 
@@ -62,9 +62,8 @@ class Votes:
     def log_loss(self, log_weights: Floats, leaks: Floats) -> float:
         """log of Σ W·2·wrong / Σ W: 0 when every update is a coin's, lower is better."""
         terms = log_weights - log_weights.max()
-        with np.errstate(divide="ignore"):
-            wrong = np.log(2) + log_ndtr(-self._quantile(leaks / 2))
-        return float(np.log(np.sum(np.exp(terms + wrong))) - np.log(np.sum(np.exp(terms))))
+        wrong = np.log(2) + log_ndtr(-self._quantile(leaks / 2))
+        return float(logsumexp(terms + wrong) - logsumexp(terms))
 
     def _quantile(self, vote_snr: Floats) -> Floats:
         return np.asarray(self.margin * np.sqrt(vote_snr / (self.variance * vote_snr + 1)))

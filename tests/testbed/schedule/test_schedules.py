@@ -87,6 +87,7 @@ def test_the_solution_is_as_good_as_a_general_solver_over_gains_and_noises(seed)
 seeds = st.integers(0, 2**32)
 
 
+@settings(max_examples=50, deadline=None)
 @given(seed=seeds)
 def test_the_solution_meets_the_conditions_of_optimality(seed):
     asked = replace(instances.random_problem(np.random.default_rng(seed)), skip_noise=math.inf)
@@ -99,6 +100,7 @@ def test_the_solution_meets_the_conditions_of_optimality(seed):
         assert asked.spent(found) == pytest.approx(asked.accountant.limit, rel=1e-9)
 
 
+@settings(max_examples=50, deadline=None)
 @given(seed=seeds)
 def test_no_schedule_beats_the_solution_and_none_exceeds_power(seed):
     asked = replace(instances.random_problem(np.random.default_rng(seed)), skip_noise=math.inf)
@@ -109,6 +111,7 @@ def test_no_schedule_beats_the_solution_and_none_exceeds_power(seed):
         assert asked.log_objective(found) >= best - 1e-9
 
 
+@settings(max_examples=50, deadline=None)
 @given(seed=seeds)
 def test_silent_rounds_are_those_that_would_be_noisier_than_silence(seed):
     generator = np.random.default_rng(seed)
@@ -121,6 +124,7 @@ def test_silent_rounds_are_those_that_would_be_noisier_than_silence(seed):
     assert asked.log_objective(silent) <= asked.log_objective(always) + 1e-9
 
 
+@settings(max_examples=50, deadline=None)
 @given(seed=seeds, factor=st.floats(1.1, 10))
 def test_power_to_spare_changes_nothing_once_no_cap_binds(seed, factor):
     asked = replace(instances.random_problem(np.random.default_rng(seed)), skip_noise=math.inf)
@@ -128,7 +132,7 @@ def test_power_to_spare_changes_nothing_once_no_cap_binds(seed, factor):
     assert np.allclose(leaks("solution", free), leaks("solution", replace(free, caps=free.caps * factor)), rtol=1e-9)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=seeds)
 def test_no_prefix_of_any_run_overspends(seed):
     assert instances.worst_overspend(instances.random_problem(np.random.default_rng(seed))) <= 0

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -50,6 +50,7 @@ def test_the_solution_is_as_good_as_a_general_solver(error_probability):
     assert found.max() <= 0.6
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     num_devices=st.integers(1, 100), error=st.floats(0.01, 0.49), cap=st.floats(1e-6, 10), num_rounds=st.integers(1, 60)
 )
