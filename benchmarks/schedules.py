@@ -161,7 +161,13 @@ def markdown(result: dict[str, Any]) -> str:
     for name, row in result["objectives"].items():
         cells = [f"{median:.3g} ({low:.3g}–{high:.3g})" for low, median, high in (row["ratios"][s] for s in SCHEDULES)]
         lines.append(f"| {name} | {row['symbol_snr_db']:.1f} dB | {' | '.join(cells)} |")
-    lines += ["", "Test accuracy after learning, mean over seeds (smallest–largest).", "", "| run | accuracy |", "|---|---|"]
+    lines += [
+        "",
+        "Test accuracy after learning, mean over seeds (smallest–largest).",
+        "",
+        "| run | accuracy |",
+        "|---|---|",
+    ]
     for name, accuracies in result["learning"].items():
         mean = statistics.fmean(accuracies)
         lines.append(f"| {name} | {mean:.1%} ({min(accuracies):.1%}–{max(accuracies):.1%}) |")

@@ -208,8 +208,8 @@ def plan(
 ) -> None:
     """Preview power, noise and leak of every schedule on a simulated rig, without running anything.
 
-    Shows the experiment's own schedule by round, SNR* below which privacy is free, and how far each schedule is from the
-    optimum; warns where the schedules cannot be told apart. Examples:
+    Shows the experiment's own schedule by round, SNR* below which privacy is free, and how far each schedule is from
+    the optimum; warns where the schedules cannot be told apart. Examples:
 
         testbed plan --set schedule.name=online --set rounds.num=8000 --set schedule.contraction=0.998
 
@@ -334,9 +334,7 @@ def _numbers(text: str | None) -> list[float]:
     try:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError as err:
-        raise typer.BadParameter(
-            f"got {text!r}, expected numbers such as -10,0,10", param_hint="--snr-db"
-        ) from err
+        raise typer.BadParameter(f"got {text!r}, expected numbers such as -10,0,10", param_hint="--snr-db") from err
 
 
 def _exit_if_interrupted(reason: str) -> None:

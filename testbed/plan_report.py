@@ -40,8 +40,8 @@ def show_plan(config: RunConfig, *, snrs_db: Sequence[float], png: Path) -> None
     epsilons = sampled_epsilons(config, own.preview(name).leaks) if own.terms.void is None else None
     if epsilons is not None:
         console.print(
-            f"The same plan by dp-accounting, under the same threat model: epsilon {epsilons[0]:.3g} (RDP, all orders), "
-            f"{epsilons[1]:.3g} (PLD)."
+            f"The same plan by dp-accounting, under the same threat model: epsilon {epsilons[0]:.3g} (RDP, all "
+            f"orders), {epsilons[1]:.3g} (PLD)."
         )
     for warning in warnings_of(plans):
         console.print(f"warning: {warning}", style="yellow")
@@ -108,7 +108,9 @@ def plan_figure(plan: Plan) -> Figure:
         series = (preview.gains, preview.noise_stds, preview.leaks, preview.error_stds)
         for axis, values in zip(axes, series, strict=True):
             shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-            axis.plot(np.arange(1, len(values) + 1), shown, color=_COLORS[preview.name], label=preview.name, linewidth=1)
+            axis.plot(
+                np.arange(1, len(values) + 1), shown, color=_COLORS[preview.name], label=preview.name, linewidth=1
+            )
     for axis, label in zip(axes, labels, strict=True):
         axis.set_ylabel(label)
         axis.grid(True, color="#e2e8f0", linewidth=0.8)

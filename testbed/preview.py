@@ -90,8 +90,8 @@ def plan_of(config: RunConfig) -> Plan:
     amplitudes = weakest_amplitudes(config, config.experiment.rounds.num)
     if amplitudes is None:
         raise ConfigError(
-            "testbed plan: got a rig with real radios, whose channels are not known in advance; allowed: a simulated rig; "
-            "measure the channels first, and plan on a rig that replays them"
+            "testbed plan: got a rig with real radios, whose channels are not known in advance; allowed: a simulated "
+            "rig; measure the channels first, and plan on a rig that replays them"
         )
     variance = noise_variance(config)
     problem = problem_of(config, terms, caps_of(config, terms, amplitudes, variance))
@@ -190,7 +190,11 @@ def _published(config: RunConfig, terms: Terms, problem: Problem, amplitudes: Fl
         caps=problem.caps * scale,
         sensitivity=moved,
         accountant=accountant(
-            "paper", experiment.privacy.dp_epsilon, experiment.privacy.dp_delta, rate=None, num_rounds=problem.num_rounds
+            "paper",
+            experiment.privacy.dp_epsilon,
+            experiment.privacy.dp_delta,
+            rate=None,
+            num_rounds=problem.num_rounds,
         ),
     )
     return planned_leaks("paper", config, terms, published, amplitudes, variance) / scale

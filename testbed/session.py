@@ -99,7 +99,16 @@ def begin(config: RunConfig, out: Path | None, replica: Replica) -> Session:
     replica.save_weights(directory.initial_weights)
     journal = j.Journal(directory.journal)
     journal.append(j.Start(version=JOURNAL_VERSION, run_id=run_id, initial_fingerprint=info.initial_fingerprint))
+    journal.append(promise_of(config))
     return Session(config=config, directory=directory, journal=journal, info=info)
+
+
+def promise_of(config: RunConfig) -> j.Promised:
+    """What the terms of this configuration promise."""
+    terms = terms_of(config)
+    return j.Promised(
+        limit=terms.accountant.limit if terms.enforced else None, terms=f"{terms.accountant.words}; {terms.guarantee}"
+    )
 
 
 def resume(path: Path) -> Session:
@@ -111,6 +120,13 @@ def resume(path: Path) -> Session:
     config, info = directory.read_config(), directory.read_info()
     j.read(directory.journal)  # says what is wrong with a foreign file
     journal = j.Journal(directory.journal)
+    promised = [record for record in journal.records if isinstance(record, j.Promised)]
+    if promised and promised[0] != promise_of(config):
+        journal.close()
+        raise JournalError(
+            f"{path}: config.toml promises another privacy budget or threat model than this run began with; restore "
+            "it, or start a new run"
+        )
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
     for round_index in sorted(charged - {r.round for r in session.journal_results()}):

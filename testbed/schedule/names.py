@@ -47,7 +47,7 @@ def leaks(name: ScheduleName, problem: Problem, votes: Votes | None = None) -> F
 
 
 def _solution(problem: Problem) -> Floats:
-    """Which rounds to silence is not a convex question: take the better of the price's answer and of none beyond need."""
+    """Which rounds to silence is not a convex question: the better of the price's answer and of none beyond need."""
     plain = fill(problem, problem.log_weights)
     if problem.least_leak == 0:
         return plain

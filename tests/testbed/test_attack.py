@@ -14,12 +14,24 @@ from testbed.privacy import accountant, gaussian
 T, DELTA = 400, 1e-2
 
 
-def honest(seed: int, *, true_over_claimed: float = 1.0, rate: float = 1.0, epsilon: float = 5.0, queries: int = 1, num_rounds: int = T):
+def honest(
+    seed: int,
+    *,
+    true_over_claimed: float = 1.0,
+    rate: float = 1.0,
+    epsilon: float = 5.0,
+    queries: int = 1,
+    num_rounds: int = T,
+):
     """Observations of a run that spends its whole budget unevenly, and the claim."""
     generator = np.random.default_rng(seed)
-    judge = accountant("exact" if rate == 1 else "rdp", epsilon, DELTA, rate=None if rate == 1 else rate, num_rounds=num_rounds)
+    judge = accountant(
+        "exact" if rate == 1 else "rdp", epsilon, DELTA, rate=None if rate == 1 else rate, num_rounds=num_rounds
+    )
     shares = np.exp(np.linspace(-1, 1, num_rounds))
-    rho = shares / shares.sum() * num_rounds * judge.leak_for(judge.limit, num_rounds) * (1 - 1e-12 if rate == 1 else 0.7)
+    rho = (
+        shares / shares.sum() * num_rounds * judge.leak_for(judge.limit, num_rounds) * (1 - 1e-12 if rate == 1 else 0.7)
+    )
     assert float(np.sum(judge.cost(rho))) <= judge.limit
     noise = 4.0 / (2 * rho)
     residuals = generator.standard_normal((num_rounds, queries)) * np.sqrt(noise * true_over_claimed)[:, None]
