@@ -25,12 +25,13 @@ EPSILON, DELTA = 5.0, 1e-5
 OFFSETS_DB = (0, 20)
 """Symbol SNR relative to SNR*"""
 SCHEDULES = ("solution", "online", "static", "reversed", "full")
-CLIP, BATCH, RATE = 10.0, 16, 0.04
+EXAMPLE_CLIP, BATCH, RATE = 40.0, 16, 0.04
+"""C, about three standard deviations of an example's projection; b; and q = b/n_k for 2,000 examples of 5 devices"""
 EXAMPLE_LEVEL = (
     "privacy.level=example",
     "privacy.adjacency=remove",
     f"privacy.batch_rate={RATE}",
-    f"privacy.example_clip={CLIP}",
+    f"privacy.example_clip={EXAMPLE_CLIP}",
 )
 
 
@@ -39,7 +40,7 @@ def configuration(model: str, task: str, seed: int, num_rounds: int, *overrides:
     common = (
         f"model.path={model}", f"task.path={task}", f"seed={seed}", "ground_truth=false", f"rounds.num={num_rounds}",
         f"rounds.eval_every={max(1, num_rounds // 4)}", "rounds.max_attempts=1", "air.level=symbol", "air.csi=genie",
-        f"learner.batch_size={BATCH}", f"learner.clip={CLIP}", f"privacy.dp_epsilon={EPSILON}",
+        f"learner.batch_size={BATCH}", f"privacy.dp_epsilon={EPSILON}",
         f"privacy.dp_delta={DELTA}", "schedule.contraction=0.998",
     )  # fmt: skip
     return resolve(load(None, None, [*common, *overrides]))
