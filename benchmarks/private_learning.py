@@ -14,7 +14,7 @@ from testbed.access_point import round_seed
 from testbed.config import RunConfig
 from testbed.config_files import load
 from testbed.device_randomness import SeededRandomness, artificial_noise
-from testbed.learner_host import load_model_and_task
+from testbed.local_work import load_model_and_task
 from testbed.preview import at_symbol_snr, plan_of
 from testbed.privacy import accountant
 from testbed.rig import resolve

@@ -13,8 +13,8 @@ from testbed.attack import Finding, Observations, attack
 from testbed.config import RunConfig
 from testbed.device_randomness import SeededRandomness
 from testbed.errors import RunDirectoryError
-from testbed.learner_host import Loaded, device_scalars, load_model_and_task
 from testbed.ledger import Ledger
+from testbed.local_work import Loaded, device_scalars, load_model_and_task
 from testbed.results import RoundRecord, RunDirectory
 from testbed.terms import AGGREGATE_SCHEMES, Terms, is_simulated, terms_of
 

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from learner.errors import LearnerError
 from learner.evaluation import evaluate
-from learner.replica import Replica, Scalars
-from learner.tasks import Task
+from learner.replica import Replica
 from radio.air import Medium
 from radio.backend import Radio
 from radio.errors import RadioError
@@ -25,9 +24,10 @@ from radio.precoding import Csi
 from radio.schemes import Scheme
 from testbed import messages as m
 from testbed.access_point import radio_plan
-from testbed.config import Experiment, RunConfig
+from testbed.config import RunConfig
 from testbed.device_randomness import DeviceRandomness, artificial_noise, device_randomness
 from testbed.errors import DivergenceError, PeerTimeoutError, TestbedError, TransportError
+from testbed.local_work import Loaded, device_scalars, load_model_and_task
 from testbed.rig import device_radio, scheme_of
 from testbed.terms import is_simulated
 from testbed.transport import Client
@@ -40,29 +40,6 @@ MediumFactory = Callable[[m.Welcome], Medium]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a host computes with."""
-
-    replica: Replica
-    task: Task
-
-
-def load_model_and_task(config: RunConfig) -> Loaded:
-    """Load the experiment's model and data. Raises LearnerError."""
-    experiment = config.experiment
-    learner = experiment.learner
-    replica = Replica.load(experiment.model, num_threads=learner.num_threads, batch_devices=learner.batch_devices)
-    task = Task(
-        experiment.task,
-        replica.tokenizer,
-        num_devices=config.rig.num_devices,
-        seed=experiment.seed,
-        max_model_tokens=replica.max_tokens,
-    )
-    return Loaded(replica, task)
-
-
-@dataclass(frozen=True, slots=True)
 class _Prepared:
     """What this host's devices will send in one round; retries send the same."""
 
@@ -72,33 +49,6 @@ class _Prepared:
     """device → scalars [Q], clipped to ±γ"""
     noise: dict[int, NDArray[np.float64]]
     """device → n_k/σ [Q]; one draw for all repeats and retries"""
-
-
-def device_scalars(
-    loaded: Loaded,
-    experiment: Experiment,
-    devices: Sequence[int],
-    sources: Mapping[int, DeviceRandomness],
-    start: m.SoundStart,
-) -> Scalars:
-    """Scalars of these devices in one round: on known or on secret Poisson batches, with bounded examples or not."""
-    learner, privacy = experiment.learner, experiment.privacy
-    batches = []
-    for device in devices:
-        if privacy.batch_rate is None:
-            batches.append(loaded.task.batch(device, start.round, learner.batch_size))
-        else:
-            drawn = sources[device].uniform(start.round, "batch", len(loaded.task.shard(device))) < privacy.batch_rate
-            batches.append(loaded.task.poisson_batch(device, drawn))
-    bounded = privacy.level == "example"
-    return loaded.replica.scalars(
-        batches,
-        seed=start.seed,
-        num_queries=learner.num_queries,
-        perturbation_scale=learner.perturbation_scale,
-        example_clip=privacy.example_clip if bounded else None,
-        normaliser=learner.batch_size if bounded else None,
-    )
 
 
 class LearnerHost:

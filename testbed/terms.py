@@ -55,6 +55,11 @@ def is_simulated(rig: Rig) -> bool:
     return rig.backend == "loopback"
 
 
+def transmits_finitely(rig: Rig) -> bool:
+    """Whether payloads end by construction: who hears an open-ended cyclic one averages receiver noise away."""
+    return rig.backend == "loopback"
+
+
 def aligned_exactly(rig: Rig) -> bool:
     """Whether phases, offsets and delays are zero, so that one device's noise hides another's signal."""
     return rig.air.level == "symbol" and rig.air.csi == "genie"
@@ -119,7 +124,7 @@ def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
     aggregate = experiment.scheme.name in AGGREGATE_SCHEMES
     honest = rig.num_devices - privacy.num_colluders
     return Crediting(
-        receiver_trusted=aggregate and privacy.receiver_noise == "trusted",
+        receiver_trusted=aggregate and privacy.receiver_noise == "trusted" and transmits_finitely(rig),
         num_noise_sources=honest if aggregate and aligned_exactly(rig) else 1,
         payload_energy=rig.frame.symbol_samples / rig.frame.samples_per_symbol,
     )

@@ -58,6 +58,13 @@ def test_a_real_rig_is_not_told_that_its_guarantee_is_void():
     assert "void" not in terms_of(real).statement(1.0)
 
 
+def test_a_rig_whose_payloads_need_not_end_earns_no_credit_for_receiver_noise():
+    config = resolve(load(None, None, STATIC))
+    real = msgspec.structs.replace(config, rig=msgspec.structs.replace(config.rig, backend="pluto"))
+    assert terms_of(config).crediting.receiver_trusted
+    assert not terms_of(real).crediting.receiver_trusted
+
+
 def test_others_noise_counts_only_where_everything_is_aligned():
     untrusted = "privacy.receiver_noise=untrusted"
     assert terms(untrusted).crediting.num_noise_sources == 1
