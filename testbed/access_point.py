@@ -36,6 +36,11 @@ def round_seed(run_seed: int, round_index: int) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
+def log_waiting(missing: list[int]) -> None:
+    """Say whom a round waits for."""
+    log.info("waiting for devices %s", missing)
+
+
 @dataclass(slots=True)
 class _Attempt:
     """What one transmission of a round came to."""
@@ -164,8 +169,11 @@ class AccessPoint:
     def _transmit(self, round_index: int, number: int, seed: int, attempt: _Attempt) -> None:
         """Sound, plan, charge, transmit, estimate; fills ``attempt``. Raises AttemptFailedError."""
         roster, control = self._roster, self._rig.control
-        if roster.missing:
-            raise AttemptFailedError(f"devices {roster.missing} have no host", roster.missing)
+        if roster.missing and not roster.wait_for_everyone(control.rejoin_timeout_s, log_waiting):
+            raise AttemptFailedError(
+                f"devices {roster.missing} have no host, and none came in {control.rejoin_timeout_s:g} s",
+                roster.missing,
+            )
         clock = time.perf_counter()
         roster.broadcast(m.SoundStart(round=round_index, attempt=number, seed=seed))
         prepared = roster.collect(

@@ -35,6 +35,8 @@ class ControlConfig(Config, frozen=True):
 
     join_timeout_s: Positive = 120.0
     """All devices have joined."""
+    rejoin_timeout_s: Positive = 30.0
+    """Devices whose host left in mid-run have come back; waited for before each attempt."""
     learner_timeout_s: Positive = 120.0
     """All scalars of a round are computed; also one evaluation."""
     radio_timeout_s: Positive = 20.0
@@ -68,7 +70,7 @@ class SchemeConfig(Config, frozen=True):
     name: str = "coherent"
     """``coherent``, ``digital`` or ``ideal``."""
     air_level: Literal["rig", "sample", "symbol"] = "rig"
-    """``symbol`` replaces the rig's air by y = Σ h x + z with the same SNR, and no samples; ``rig``: as the rig says."""
+    """``symbol``: y = Σ h x + z with the rig's channel and SNR, without samples; ``rig``: as the rig says."""
 
 
 class ScheduleConfig(Config, frozen=True):

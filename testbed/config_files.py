@@ -74,7 +74,8 @@ def _find(name: str, directory: Path, kind: str) -> Path:
             return candidate
     known = sorted(path.stem for path in directory.glob("*.toml"))
     raise ConfigError(
-        f"--{kind}: no file {name!r}, and no {kind} of that name; known: {', '.join(known)}; give one of these or a path"
+        f"--{kind}: no file {name!r}, and no {kind} of that name; known: {', '.join(known)}; "
+        "give one of these or a path"
     )
 
 

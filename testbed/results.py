@@ -168,7 +168,8 @@ class RunDirectory:
         try:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise RunDirectoryError(
-                    f"--out {path}: exists and is not empty; choose another, remove it, or continue it with --resume {path}"
+                    f"--out {path}: exists and is not empty; "
+                    f"choose another, remove it, or continue it with --resume {path}"
                 )
             for directory in (path, path / "plots", path / "captures", path / "checkpoints"):
                 directory.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,8 @@ class Server(_Endpoint[M]):
         except zmq.ZMQError as err:
             self.close()
             raise TransportError(
-                f"cannot listen on {address}: {os.strerror(err.errno or 0)}; choose a free port or end the program that holds it"
+                f"cannot listen on {address}: {os.strerror(err.errno or 0)}; "
+                "choose a free port or end the program that holds it"
             ) from err
         except TransportError:
             self.close()

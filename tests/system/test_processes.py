@@ -103,7 +103,7 @@ def test_a_killed_access_point_resumes_where_its_journal_ends(bench):
 def test_a_killed_host_comes_back_and_catches_up(bench):
     lab = Lab(bench)
     options = ["--set", "rounds.num=120", "--set", "rounds.eval_every=60", "--set", "task.num_test=64"]
-    slow = ["--set", "control.learner_timeout_s=60", "--set", "rounds.max_attempts=5"]
+    slow = ["--set", "control.rejoin_timeout_s=60", "--set", "rounds.max_attempts=5"]
     stays = lab.device("0-2")
     dies = lab.device("3,4")
     access_point = lab.access_point("--out", "run", *options, *slow)

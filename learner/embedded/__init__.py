@@ -1,0 +1,1 @@
+"""The tiny model and the labelled reviews that ship with the package; see MODEL_CARD.md."""
