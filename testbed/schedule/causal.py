@@ -56,9 +56,9 @@ class Online:
 
     def leak(self, round_index: int, cap: float, remaining: float) -> float:
         """ρ of this round, whose own cap is known, with ``remaining`` of the budget's currency left."""
+        remaining -= _ROUNDING * self._problem.accountant.limit  # what rounding may lose over a whole run
         if remaining <= 0:
             return 0.0
-        remaining *= 1 - _ROUNDING
         desire = float(self._desires[round_index])
         later = np.clip(self._bin_ends - 1 - round_index, 0, self._bin_sizes)
 
