@@ -42,6 +42,36 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class TextBatch:
+    """B texts of which a span of tokens is predicted, each token from those before it."""
+
+    input_ids: torch.Tensor
+    """int64 [B, T]"""
+    starts: torch.Tensor
+    """int64 [B], index of the first predicted token, at least 1"""
+    stops: torch.Tensor
+    """int64 [B], one past the last predicted token"""
+
+    @property
+    def num_examples(self) -> int:
+        """B"""
+        return len(self.starts)
+
+    def to(self, device: torch.device) -> "TextBatch":
+        """The same batch on another device."""
+        return TextBatch(self.input_ids.to(device), self.starts.to(device), self.stops.to(device))
+
+    def scored(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rows, positions and the token that each position should predict: int64 [N] each."""
+        places = torch.arange(1, self.input_ids.shape[1], device=self.input_ids.device)
+        rows, positions = ((places >= self.starts[:, None]) & (places < self.stops[:, None])).nonzero(as_tuple=True)
+        return rows, positions, self.input_ids[rows, positions + 1]
+
+
+AnyBatch = Batch | TextBatch
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """N encoded prompts."""
 
@@ -51,30 +81,35 @@ class Encoded:
     """[N], real tokens"""
     labels: NDArray[np.int64]
     """[N], class indices"""
+    starts: NDArray[np.int64] | None = None
+    """[N], first predicted token where tokens are predicted instead of a class"""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
 
-def collate(encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tensor) -> Batch:
+def collate(encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tensor) -> AnyBatch:
     """Make a batch of the given rows [B], padded to a multiple of 8 of their own longest (at most W); B may be 0."""
     lengths = encoded.lengths[rows]
     width = min(-(-int(lengths.max(initial=1)) // PAD_MULTIPLE) * PAD_MULTIPLE, encoded.tokens.shape[1])
+    tokens = torch.from_numpy(encoded.tokens[rows, :width].astype(np.int64))
+    if encoded.starts is not None:
+        return TextBatch(tokens, torch.from_numpy(encoded.starts[rows]), torch.from_numpy(lengths))
     return Batch(
-        torch.from_numpy(encoded.tokens[rows, :width].astype(np.int64)),
+        tokens,
         torch.from_numpy(lengths - 1),
         torch.from_numpy(encoded.labels[rows]),
         class_tokens,
     )
 
 
-def merge(batches: Sequence[Batch]) -> Batch:
-    """One batch of several with the same classes, rows in order, padded to the widest."""
+def merge(batches: Sequence[AnyBatch]) -> AnyBatch:
+    """One batch of several of one kind (with the same classes), rows in order, padded to the widest."""
     width = max(batch.input_ids.shape[1] for batch in batches)
-    padded = [torch.nn.functional.pad(b.input_ids, (0, width - b.input_ids.shape[1])) for b in batches]
-    return Batch(
-        torch.cat(padded),
-        torch.cat([batch.last_positions for batch in batches]),
-        torch.cat([batch.labels for batch in batches]),
-        batches[0].class_tokens,
-    )
+    padded = torch.cat([torch.nn.functional.pad(b.input_ids, (0, width - b.input_ids.shape[1])) for b in batches])
+    labelled = [batch for batch in batches if isinstance(batch, Batch)]
+    if labelled:
+        last = torch.cat([batch.last_positions for batch in labelled])
+        return Batch(padded, last, torch.cat([batch.labels for batch in labelled]), labelled[0].class_tokens)
+    texts = [batch for batch in batches if isinstance(batch, TextBatch)]
+    return TextBatch(padded, torch.cat([b.starts for b in texts]), torch.cat([b.stops for b in texts]))

@@ -8,8 +8,25 @@ PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonEmptyStr = Annotated[str, msgspec.Meta(min_length=1)]
 
+DirectionKind = Literal["rademacher", "gaussian"]
+TaskKind = Literal["classification", "completion", "text"]
+FloatType = Literal["float32", "bfloat16", "float16"]
+
 EMBEDDED = "embedded"
 """The `path` of the model and of the reviews that come with the package."""
+
+
+class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Low-rank adapters: W + (alpha / rank) B A, B = 0 and A uniform from the seed, so that all hosts agree."""
+
+    rank: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    """Rows of A."""
+    alpha: PositiveFloat = 16.0
+    """Scale, before division by the rank."""
+    target_modules: tuple[NonEmptyStr, ...] = ()
+    """Names of the linear layers that get adapters ("q_proj", "v_proj"); peft's choice for the model if empty."""
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    """Seed of A."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,34 +34,44 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     path: NonEmptyStr = EMBEDDED
     """ "embedded", a local Hugging Face directory, or a name on the Hugging Face hub."""
-    dtype: Literal["float32"] = "float32"
-    """Element type of the weights and of the arithmetic."""
+    dtype: FloatType = "float32"
+    """Element type in which the weights are kept and updated; 16-bit updates are rounded stochastically."""
+    compute_dtype: FloatType | None = None
+    """Element type of the arithmetic; that of the weights if absent. bfloat16 beside float32 weights is fast."""
     device: NonEmptyStr = "cpu"
-    """A torch device: "cpu", "cuda", "cuda:1"."""
+    """A torch device ("cpu", "cuda", "cuda:1"), or "auto": spread over all GPUs by accelerate."""
+    lora: LoraSettings | None = None
+    """Train low-rank adapters (package peft) instead of all weights."""
 
 
 class TaskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A classification task, scored on the word that follows a prompt."""
+    """What is learnt: labels (the word that follows a prompt), completions of a prompt, or plain text."""
 
     path: NonEmptyStr = EMBEDDED
-    """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl or .csv,
-    one such file (split 80/20 by seed), or a data set name on the Hugging Face hub."""
-    prompt: Annotated[str, msgspec.Meta(pattern=r"\{text\}")] = "{text} It was"
-    """What the model reads; {text} stands for the sentence."""
-    verbalizer: Annotated[dict[str, str], msgspec.Meta(min_length=2)] = msgspec.field(
-        default_factory=lambda: {"0": " terrible", "1": " great"}
-    )
+    """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl, .csv or .txt,
+    one such file (split 80/20 by seed), or a data set name on the Hugging Face hub ("name" or "name:subset")."""
+    template: Literal["sst2", "rte", "boolq", "yahoo_answers", "squad", "gsm8k", "text"] = "sst2"
+    """How rows are read, asked and scored (learner/templates.py); the keys below override it."""
+    prompt: Annotated[str, msgspec.Meta(pattern=r"\{text\}")] | None = None
+    """What the model reads; {text} stands for the column text_key, any other {name} for the column of that name."""
+    verbalizer: Annotated[dict[str, str], msgspec.Meta(min_length=2)] | None = None
     """Label as written in the data -> the word that the model should say; class indices follow this order."""
-    text_key: NonEmptyStr = "sentence"
-    """Key (JSONL, hub) or column (CSV) of the sentence."""
-    label_key: NonEmptyStr = "label"
-    """Key (JSONL, hub) or column (CSV) of the label."""
+    text_key: NonEmptyStr | None = None
+    """Key (JSONL, hub) or column (CSV) of the text."""
+    label_key: NonEmptyStr | None = None
+    """Key (JSONL, hub) or column (CSV) of the label or answer."""
     max_tokens: Annotated[int, msgspec.Meta(ge=4, le=4096)] = 64
-    """Longest encoded prompt; longer sentences lose their beginning, never the prompt."""
+    """Longest encoded example; longer texts lose their beginning, never the prompt around them or the answer."""
+    max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
+    """Longest completion at evaluation."""
     num_train: PositiveInt | None = None
     """Training examples to keep, drawn by seed; all of them if absent."""
     num_test: PositiveInt | None = None
     """Evaluation examples to keep, drawn by seed; all of them if absent."""
+    partition: Literal["iid", "dirichlet"] = "iid"
+    """How examples are dealt to devices: evenly at random, or each class by shares drawn from a Dirichlet law."""
+    dirichlet_alpha: PositiveFloat = 0.5
+    """Concentration of that law: the smaller, the more one-sided the devices."""
 
 
 class LearnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +85,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Examples per device and round."""
     num_queries: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
     """Directions per round, one scalar each."""
+    direction: DirectionKind = "rademacher"
+    """Distribution of z: signs (least variance), or the Gaussian-like binomial of learner/directions.py."""
     clip: PositiveFloat = 100.0
     """γ: p_k is clipped to ±γ before transmission (METHOD §1)."""
     num_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1

@@ -11,22 +11,27 @@ from typing import Any
 from learner.config import EMBEDDED, TaskConfig
 from learner.errors import TaskError
 from learner.sampling import Stream, random_order
+from learner.templates import Template, template_of
 
 EMBEDDED_DIR = Path(__file__).parent / "embedded"
-_SUFFIXES = (".tsv", ".jsonl", ".csv")
+_SUFFIXES = (".tsv", ".jsonl", ".csv", ".txt")
 _EVALUATION_NAMES = ("test", "dev", "val")
 _HUB_EVALUATION_NAMES = ("test", "validation", "dev", "val")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?")
 _TRAIN_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sentence, its label as written, and where it was read ("train.tsv:17")."""
+    """One text, its label or answer as written, and where it was read ("train.tsv:17")."""
 
     text: str
     label: str
     place: str
+    columns: tuple[tuple[str, str], ...] = ()
+    """What else the prompt names."""
+    answers: tuple[str, ...] = ()
+    """All accepted answers, of which `label` is the first; empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +44,49 @@ class Examples:
     test_source: str
 
 
+class _Layout:
+    """Which columns of a row are needed, and what for."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.columns = [name for name in re.findall(r"\{(\w+)\}", template.prompt) if name != "text"]
+        self.keys = [("text_key", template.text_key)]
+        if template.kind != "text":
+            self.keys.append(("label_key", template.label_key))
+        self.keys += [("", name) for name in self.columns]
+
+
 def read_examples(config: TaskConfig, *, seed: int) -> Examples:
     """Read what `task.path` names; the seed splits a single file. TaskError names file and line."""
+    layout = _Layout(template_of(config))
     if config.path == EMBEDDED:
-        return _read_directory(EMBEDDED_DIR, config)
+        return _read_directory(EMBEDDED_DIR, layout)
     path = Path(config.path).expanduser()
     if path.is_dir():
-        return _read_directory(path, config)
+        return _read_directory(path, layout)
     if path.is_file():
-        return _split_file(path, config, seed)
+        return _split_file(path, layout, seed)
     if path.suffix in _SUFFIXES or not _HUB_NAME.fullmatch(config.path):
         raise TaskError(
             f'task.path {config.path!r} does not exist; allowed "embedded", a directory '
             "with train.* and test.*, one "
             ".tsv, .jsonl or .csv file, or a data set name on the Hugging Face hub; correct the path"
         )
-    return _read_hub(config)
+    return _read_hub(config.path, layout)
 
 
-def _read_directory(directory: Path, config: TaskConfig) -> Examples:
+def _read_directory(directory: Path, layout: _Layout) -> Examples:
     train = _find(directory, "train")
     if train is None:
         raise TaskError(
             f"task directory {directory} has no training file; expected one of train.tsv, "
-            "train.jsonl, train.csv; "
+            "train.jsonl, train.csv, train.txt; "
             "add it or correct task.path"
         )
     for name in _EVALUATION_NAMES:
         test = _find(directory, name)
         if test is not None:
-            return Examples(_read_file(train, config), _read_file(test, config), str(train), str(test))
+            return Examples(_read_file(train, layout), _read_file(test, layout), str(train), str(test))
     raise TaskError(
         f"task directory {directory} has no evaluation file; expected test.*, dev.* or "
         "val.* as .tsv, .jsonl or .csv; "
@@ -83,8 +101,8 @@ def _find(directory: Path, name: str) -> Path | None:
     return found[0] if found else None
 
 
-def _split_file(path: Path, config: TaskConfig, seed: int) -> Examples:
-    examples = _read_file(path, config)
+def _split_file(path: Path, layout: _Layout, seed: int) -> Examples:
+    examples = _read_file(path, layout)
     if len(examples) < 2:
         raise TaskError(f"{path} has 1 example; a file that is split 80/20 needs at least 2; add examples")
     order = random_order(seed, len(examples), Stream.SPLIT)
@@ -94,13 +112,13 @@ def _split_file(path: Path, config: TaskConfig, seed: int) -> Examples:
     return Examples(train, test, f"{path} ({num_train} drawn)", f"{path} (the other {len(test)})")
 
 
-def _read_file(path: Path, config: TaskConfig) -> tuple[Example, ...]:
-    readers = {".tsv": _read_tsv, ".jsonl": _read_jsonl, ".csv": _read_csv}
+def _read_file(path: Path, layout: _Layout) -> tuple[Example, ...]:
+    readers = {".tsv": _read_tsv, ".jsonl": _read_jsonl, ".csv": _read_csv, ".txt": _read_txt}
     if path.suffix not in readers:
-        raise TaskError(f"{path} is a {path.suffix or 'nameless'} file; allowed .tsv, .jsonl, .csv; convert it")
+        raise TaskError(f"{path} is a {path.suffix or 'nameless'} file; allowed .tsv, .jsonl, .csv, .txt; convert it")
     try:
         with path.open(encoding="utf-8-sig", newline="" if path.suffix == ".csv" else None) as lines:
-            examples = tuple(readers[path.suffix](path, lines, config))
+            examples = tuple(readers[path.suffix](path, lines, layout))
     except UnicodeDecodeError as err:
         raise TaskError(f"{path} is not UTF-8 text ({err.reason} at byte {err.start}); convert it to UTF-8") from err
     except OSError as err:
@@ -110,7 +128,12 @@ def _read_file(path: Path, config: TaskConfig) -> tuple[Example, ...]:
     return examples
 
 
-def _read_tsv(path: Path, lines: Iterable[str], config: TaskConfig) -> Iterator[Example]:
+def _read_tsv(path: Path, lines: Iterable[str], layout: _Layout) -> Iterator[Example]:
+    if layout.columns or layout.template.kind == "text":
+        raise TaskError(
+            f"{path}: a TSV file has only sentence<TAB>label, the template needs {layout.columns or 'plain text'}; "
+            "convert it to .jsonl, or change task.template"
+        )
     for number, line in enumerate(lines, start=1):
         if line.strip():
             text, tab, label = line.rstrip("\n").rpartition("\t")
@@ -122,7 +145,15 @@ def _read_tsv(path: Path, lines: Iterable[str], config: TaskConfig) -> Iterator[
             yield Example(text, label.strip(), f"{path}:{number}")
 
 
-def _read_jsonl(path: Path, lines: Iterable[str], config: TaskConfig) -> Iterator[Example]:
+def _read_txt(path: Path, lines: Iterable[str], layout: _Layout) -> Iterator[Example]:
+    if layout.template.kind != "text":
+        raise TaskError(f'{path}: plain text has no labels; set task.template = "text", or give .tsv, .jsonl or .csv')
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield Example(line.rstrip("\n"), "", f"{path}:{number}")
+
+
+def _read_jsonl(path: Path, lines: Iterable[str], layout: _Layout) -> Iterator[Example]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
@@ -137,37 +168,49 @@ def _read_jsonl(path: Path, lines: Iterable[str], config: TaskConfig) -> Iterato
                     f"{path}:{number}: malformed row {_shorten(line)}; expected a JSON "
                     "object; correct or remove the row"
                 )
-            yield _from_row(row, config, f"{path}:{number}")
+            yield _from_row(row, layout, f"{path}:{number}")
 
 
-def _read_csv(path: Path, lines: Iterable[str], config: TaskConfig) -> Iterator[Example]:
+def _read_csv(path: Path, lines: Iterable[str], layout: _Layout) -> Iterator[Example]:
     reader = csv.DictReader(lines, strict=True)
     try:
         for row in reader:
-            yield _from_row(row, config, f"{path}:{reader.line_num}")
+            yield _from_row(row, layout, f"{path}:{reader.line_num}")
     except csv.Error as err:
         raise TaskError(f"{path}:{reader.line_num}: malformed row ({err}); correct or remove the row") from err
 
 
-def _from_row(row: dict[str, Any], config: TaskConfig, place: str) -> Example:
-    for setting, key in (("text_key", config.text_key), ("label_key", config.label_key)):
+def _from_row(row: dict[str, Any], layout: _Layout, place: str) -> Example:
+    for setting, key in layout.keys:
         if key not in row:
-            raise TaskError(
-                f"{place}: no key {key!r}, found {sorted(map(str, row))}; set task.{setting} to one of these"
-            )
-    text, label = row[config.text_key], row[config.label_key]
-    if not isinstance(text, str) or not text.strip():
-        raise TaskError(
-            f"{place}: malformed row, {config.text_key!r} is {_shorten(text)}; expected a "
-            "sentence; correct or remove the row"
-        )
+            remedy = f"set task.{setting} to one of these" if setting else "correct task.prompt or the data"
+            raise TaskError(f"{place}: no key {key!r}, found {sorted(map(str, row))}; {remedy}")
+    template = layout.template
+    columns = tuple((name, _text(row[name], name, place)) for name in layout.columns)
+    text = _text(row[template.text_key], template.text_key, place)
+    if template.kind == "text":
+        return Example(text, "", place)
+    label = row[template.label_key]
+    answers: tuple[str, ...] = ()
+    if template.kind == "completion" and isinstance(label, dict | list):
+        found = label.get("text", ()) if isinstance(label, dict) else label  # as SQuAD has it, or a plain list
+        answers = tuple(_text(answer, template.label_key, place) for answer in found)
+        label = answers[0] if answers else None
     if not isinstance(label, str | int) or label == "":
         raise TaskError(
-            f"{place}: malformed row, {config.label_key!r} is {_shorten(label)}; expected "
+            f"{place}: malformed row, {template.label_key!r} is {_shorten(label)}; expected "
             "text or a whole number; "
             "correct or remove the row"
         )
-    return Example(text, str(label).strip(), place)
+    return Example(text, str(label).strip(), place, columns, answers)
+
+
+def _text(value: object, key: str, place: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise TaskError(
+            f"{place}: malformed row, {key!r} is {_shorten(value)}; expected a sentence; correct or remove the row"
+        )
+    return value
 
 
 def _shorten(value: object, num_characters: int = 60) -> str:
@@ -175,8 +218,7 @@ def _shorten(value: object, num_characters: int = 60) -> str:
     return written if len(written) <= num_characters else written[:num_characters] + "…"
 
 
-def _read_hub(config: TaskConfig) -> Examples:
-    name = config.path
+def _read_hub(name: str, layout: _Layout) -> Examples:
     try:
         import datasets  # optional, and slow to import
     except ImportError as err:
@@ -186,7 +228,7 @@ def _read_hub(config: TaskConfig) -> Examples:
             "run pip install 'airzero-testbed[hub]', or give a local file"
         ) from err
     try:
-        splits = datasets.load_dataset(name)
+        splits = datasets.load_dataset(*name.split(":"))
     except (OSError, ValueError, RuntimeError, KeyError) as err:
         reason = (str(err).strip() or type(err).__name__).splitlines()[0].rstrip(". ")
         raise TaskError(
@@ -198,10 +240,10 @@ def _read_hub(config: TaskConfig) -> Examples:
         raise TaskError(
             f"data set {name} has no split train, only {sorted(splits)}; choose another or give local files"
         )
-    train = _from_split(splits["train"], config, f"{name}:train")
+    train = _from_split(splits["train"], layout, f"{name}:train")
     for split in _HUB_EVALUATION_NAMES:
         if split in splits:
-            test = _from_split(splits[split], config, f"{name}:{split}")
+            test = _from_split(splits[split], layout, f"{name}:{split}")
             if {example.label for example in test} != {"-1"}:  # the hub's mark for labels that are kept secret
                 return Examples(train, test, f"{name}:train", f"{name}:{split}")
     raise TaskError(
@@ -210,8 +252,8 @@ def _read_hub(config: TaskConfig) -> Examples:
     )
 
 
-def _from_split(rows: Iterable[dict[str, Any]], config: TaskConfig, source: str) -> tuple[Example, ...]:
-    examples = tuple(_from_row(row, config, f"{source}:{n}") for n, row in enumerate(rows))
+def _from_split(rows: Iterable[dict[str, Any]], layout: _Layout, source: str) -> tuple[Example, ...]:
+    examples = tuple(_from_row(row, layout, f"{source}:{n}") for n, row in enumerate(rows))
     if not examples:
         raise TaskError(f"{source} is empty; at least one example is needed; choose another data set")
     return examples

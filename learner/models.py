@@ -12,6 +12,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from learner.adapters import add_adapters
 from learner.config import EMBEDDED, ModelConfig
 from learner.errors import ModelError
 
@@ -39,7 +40,7 @@ _LOADING_ERRORS = (
 
 
 def load_model(config: ModelConfig) -> tuple[Any, Any]:
-    """Load (model, tokenizer): float32 on the CPU, eval mode, never with code from the checkpoint.
+    """Load (model, tokenizer): on the CPU unless device is "auto", eval mode, never with code from the checkpoint.
 
     Every weight of the model must be in the checkpoint; ModelError says what is missing or unreadable.
     """
@@ -56,18 +57,34 @@ def load_model(config: ModelConfig) -> tuple[Any, Any]:
                 local_files_only=is_local,
                 trust_remote_code=False,
                 output_loading_info=True,
-                **{_dtype_argument(): torch.float32},
+                **{_dtype_argument(): getattr(torch, config.dtype)},
+                **({"device_map": "auto"} if config.device == "auto" else {}),
             )
         except _LOADING_ERRORS as err:
             raise _loading_error("model", name, is_local, err) from err
     _check_complete(name, info)
     model.eval()
     _check_vocabulary(name, model, tokenizer)
+    if config.lora is not None:
+        add_adapters(model, config.lora)
     return model, tokenizer
+
+
+def compute_dtype_of(config: ModelConfig) -> torch.dtype:
+    """The element type of the arithmetic."""
+    if config.lora is not None and config.compute_dtype not in (None, config.dtype):
+        raise ModelError(
+            f"model.compute_dtype is {config.compute_dtype!r} beside model.lora; allowed the dtype of the weights, "
+            f"{config.dtype!r}; leave compute_dtype out"
+        )
+    dtype: torch.dtype = getattr(torch, config.compute_dtype or config.dtype)
+    return dtype
 
 
 def device_of(config: ModelConfig) -> torch.device:
     """The torch device of a configuration; ModelError if torch has none of that name."""
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(config.device)
         torch.empty(0, device=device)

@@ -1,8 +1,9 @@
 """One copy of the weights serves every device of a learner host: zeroth-order scalars, updates, replay."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learner import flat_weights
-from learner.batches import Batch, merge
-from learner.config import ModelConfig
-from learner.directions import Direction
+from learner.batches import AnyBatch, Batch, merge
+from learner.config import DirectionKind, ModelConfig
+from learner.directions import Direction, Shift, Update
 from learner.errors import LearnerError, ModelError
-from learner.label_head import LabelHead
-from learner.models import device_of, load_model
+from learner.flat_weights import FlatWeights
+from learner.memory import keep_freed_memory
+from learner.models import compute_dtype_of, device_of, load_model
+from learner.scoring import Scorer
+from learner.sweeps import BOTH, Residents, Sides, Sweep, UnpairableError
+
+_SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
+_LONG_BATCH_TOKENS = 1024  # from here on one sign after the other: two activations weigh more than a second draw
+_REPLAY_UPDATES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +34,17 @@ class Scalars:
     """[K, Q], p_k before clipping"""
     loss: NDArray[np.float64]
     """[K], mean over queries and both signs: the loss at w, up to O(μ²)"""
+    example_projections: tuple[NDArray[np.float64], ...]
+    """K arrays [B_k, Q]: the same of every example by itself; their mean over B_k is p_k, up to rounding"""
+
+    @property
+    def votes(self) -> NDArray[np.int8]:
+        """[K, Q], the sign of p_k; +1 where it is 0"""
+        return np.where(self.projected_gradients >= 0, 1, -1).astype(np.int8)
 
 
 class Replica:
-    """Weights in one flat float32 buffer; the model computes on a second one, so probes never write weights.
+    """A model whose weights only `update` and `load_weights` write; probes read them and perturb layer by layer.
 
     Not for concurrent use from several threads.
     """
@@ -41,36 +55,60 @@ class Replica:
         tokenizer: Any,
         *,
         device: str | torch.device = "cpu",
+        compute_dtype: torch.dtype | None = None,
+        direction: DirectionKind = "rademacher",
         num_threads: int = 1,
         batch_devices: bool = False,
     ) -> None:
-        """Take over `model` (its parameters are moved); prefer `Replica.load`."""
+        """Take over `model` (its parameters are moved); prefer `Replica.load`.
+
+        Parameters that require no gradient stay as they are. A model that accelerate spread over devices stays there.
+        """
+        keep_freed_memory()
         self.tokenizer = tokenizer
+        self.model = model
         self.batch_devices = batch_devices
-        self._device = torch.device(device)
+        self._kind: DirectionKind = direction
         self.set_num_threads(num_threads)
-        self._layout = flat_weights.Layout.of(model)
-        self._weights = flat_weights.flatten(model, self._layout, self._device)
-        self._probe = self._weights.clone()
-        flat_weights.point_parameters_at(model, self._layout, self._probe)
-        self._head = LabelHead(model.to(self._device))
+        if not getattr(model, "hf_device_map", None):
+            model.to(torch.device(device))
+        self._device = model.get_input_embeddings().weight.device
+        self._dtype = compute_dtype or model.get_input_embeddings().weight.dtype
+        self._scorer = Scorer(model)
+        self._weights = FlatWeights(model)
+        self._residents = Residents(self._weights)
+        self._is_pairable = True
 
     @classmethod
-    def load(cls, config: ModelConfig, *, num_threads: int = 1, batch_devices: bool = False) -> "Replica":
+    def load(
+        cls,
+        config: ModelConfig,
+        *,
+        direction: DirectionKind = "rademacher",
+        num_threads: int = 1,
+        batch_devices: bool = False,
+    ) -> "Replica":
         """Load model and tokenizer; ModelError says what is wrong with them."""
         model, tokenizer = load_model(config)
-        device = device_of(config)
-        return cls(model, tokenizer, device=device, num_threads=num_threads, batch_devices=batch_devices)
+        return cls(
+            model,
+            tokenizer,
+            device=device_of(config),
+            compute_dtype=compute_dtype_of(config),
+            direction=direction,
+            num_threads=num_threads,
+            batch_devices=batch_devices,
+        )
 
     @property
     def num_parameters(self) -> int:
-        """Number of weights, tied ones once."""
-        return self._layout.num_parameters
+        """Number of trained weights, tied ones once."""
+        return self._weights.num_parameters
 
     @property
     def max_tokens(self) -> int | None:
         """Longest sequence that the model takes, if it has a limit."""
-        return self._head.max_tokens
+        return self._scorer.max_tokens
 
     def set_num_threads(self, num_threads: int) -> None:
         """Set the CPU threads of this process (torch has one such number for all replicas)."""
@@ -82,7 +120,7 @@ class Replica:
     @torch.inference_mode()
     def scalars(
         self,
-        batches: Sequence[Batch],
+        batches: Sequence[AnyBatch],
         *,
         seed: int,
         num_queries: int,
@@ -92,9 +130,9 @@ class Replica:
     ) -> Scalars:
         """p_k = [F_k(w + μz) − F_k(w − μz)] / (2μ) for one batch per device (arXiv 2604.12401 eq 7).
 
-        F is the mean cross-entropy over the verbalizer's words. Perturbed weights are made once per query and
-        sign for all devices. With `example_clip` C, p_k = Σ_i clip(p_i, ±C)/`normaliser`, a fixed number however many
-        examples there are (arXiv 2310.09639); a batch may then be empty: p_k = 0, loss NaN.
+        F is the mean over examples of the cross-entropy, over the verbalizer's words or over the example's tokens.
+        With `example_clip` C, p_k = Σ_i clip(p_i, ±C)/`normaliser`, a fixed number however many examples there are
+        (arXiv 2310.09639). An empty batch has p_k = 0 and loss NaN.
         ModelError if a loss is not finite.
         """
         if (example_clip is None) != (normaliser is None):
@@ -110,34 +148,121 @@ class Replica:
             )
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
-        losses = []
-        for query in range(num_queries):
-            direction = self._direction(seed, query)
-            for sign in (1.0, -1.0):
-                direction.add_to(self._weights, sign * scale, out=self._probe)
-                losses.append(torch.cat(self._losses(placed)))
-        table = torch.stack(losses).cpu().numpy().reshape(num_queries, 2, -1)  # [Q, 2, examples of all devices]
-        parts = np.split(table, np.cumsum([batch.num_examples for batch in placed])[:-1], axis=2)
-        for device, part in enumerate(parts):
-            if not np.isfinite(part).all():
+        directions = [Direction(seed, query, self._kind) for query in range(num_queries)]
+        per_example = self._example_losses(placed, directions, scale)
+        for device, losses in enumerate(per_example):
+            if not np.isfinite(losses).all():
                 raise ModelError(
                     f"loss of hosted device {device} is not finite (seed {seed}); the weights have diverged; "
                     "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
                 )
+        projections = tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / (2 * scale) for x in per_example)
         if example_clip is None or normaliser is None:
-            means = np.stack([part.mean(axis=2) for part in parts])  # [K, Q, 2]
-            projected = (means[:, :, 0] - means[:, :, 1]) / (2 * scale)
+            means = [x.mean(axis=2) if x.size else np.zeros((num_queries, 2)) for x in per_example]  # K times [Q, 2]
+            table = np.stack(means)
+            projected = (table[:, :, 0] - table[:, :, 1]) / (2 * scale)
         else:
-            each = [(part[:, 0] - part[:, 1]) / (2 * scale) for part in parts]  # [Q, examples]
-            sums = [np.clip(p, -example_clip, example_clip).sum(axis=1) for p in each]
-            projected = np.stack(sums) / normaliser
-        return Scalars(projected, np.array([part.mean() if part.size else math.nan for part in parts]))
+            projected = np.stack([np.clip(p, -example_clip, example_clip).sum(axis=0) for p in projections])
+            projected = projected / normaliser
+        loss = np.array([x.mean(axis=2).mean() if x.size else math.nan for x in per_example])
+        return Scalars(projected, loss, projections)
 
     def update(self, seed: int, coefficients: Sequence[float]) -> None:
-        """w ← w − coefficient_q · z(seed, q) in query order, one rounding per weight; zero leaves every bit.
+        """w ← w − coefficient_q · z(seed, q) in query order; zero leaves every bit.
 
         coefficients: float32 values as they travelled, with learning rate, sign, shrinkage; else ModelError.
         """
+        self._weights.update(self._updates(seed, coefficients), num_threads=self._num_threads)
+
+    def replay(self, results: Iterable[tuple[int, Sequence[float]]]) -> None:
+        """Apply recorded (seed, coefficients) in order, many in one pass over the weights; bits as by `update`."""
+        updates = (update for seed, coefficients in results for update in self._updates(seed, coefficients))
+        while chunk := list(islice(updates, _REPLAY_UPDATES)):
+            self._weights.update(chunk, num_threads=self._num_threads)
+
+    @torch.inference_mode()
+    def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
+        """Class logits [B, C] of each batch at the weights themselves."""
+        plain = self._plain()
+        return [self._scorer.class_logits(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+
+    @torch.inference_mode()
+    def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
+        """The loss of every example [B] of each batch at the weights themselves."""
+        plain = self._plain()
+        return [self._scorer.losses(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """Continue each prompt greedily at the weights themselves, up to the model's end token; new tokens only."""
+        made = []
+        for prompt in prompts:
+            ids = torch.tensor([list(prompt)], device=self._device)
+            with self._plain():
+                whole = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=max_new_tokens,
+                    do_sample=False,
+                    pad_token_id=0,
+                )
+            made.append(whole[0, len(prompt) :].tolist())
+        return made
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over names, shapes and bytes of all weights."""
+        return self._weights.fingerprint()
+
+    def save_weights(self, path: Path) -> None:
+        """Write the trained weights as safetensors; the file appears whole or not at all."""
+        self._weights.save(Path(path))
+
+    def load_weights(self, path: Path) -> None:
+        """Read weights that `save_weights` wrote; on a ModelError the present ones stay."""
+        self._weights.load(Path(path))
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Copies of all trained parameters by Hugging Face name; bfloat16, which numpy lacks, as float32."""
+        copies = {name: parameter.detach().cpu() for name, parameter in self._weights.parameters.items()}
+        return {n: (c.float() if c.dtype == torch.bfloat16 else c).numpy().copy() for n, c in copies.items()}
+
+    def _plain(self) -> Sweep:
+        return Sweep(self._weights, None, self._dtype)
+
+    def _example_losses(
+        self, batches: Sequence[AnyBatch], directions: Sequence[Direction], scale: float
+    ) -> list[NDArray[np.float64]]:
+        """Losses of every example, [Q, 2, B_k] for each device; devices without examples cost nothing."""
+        filled = [batch for batch in batches if batch.num_examples]
+        queries = [self._query_losses(filled, direction, scale) for direction in directions] if filled else []
+        found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
+        return [next(found) if batch.num_examples else np.zeros((len(directions), 2, 0)) for batch in batches]
+
+    def _query_losses(self, batches: Sequence[AnyBatch], direction: Direction, scale: float) -> list[torch.Tensor]:
+        """Losses of every example on either side of w, float64 [2, B_k] for each device."""
+        shift = Shift(direction, scale, self._num_threads)
+        residents = self._residents.shifted(shift)
+        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
+        groups = _groups(batches) if self.batch_devices else ([batch] for batch in batches)
+        return [losses for group in groups for losses in self._group_losses(group, sweeps)]
+
+    def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
+        return Sweep(self._weights, shift, self._dtype, residents=residents, sides=sides)
+
+    def _group_losses(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep]) -> list[torch.Tensor]:
+        """The same for devices that share one forward."""
+        batch = merge(group) if len(group) > 1 else group[0]
+        sizes = [member.num_examples for member in group]
+        if self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
+            try:
+                losses = torch.stack(self._scorer.losses(sweeps[BOTH], batch))  # [2, B]
+                return list(torch.split(losses, sizes, dim=1))
+            except UnpairableError:
+                self._is_pairable = False
+        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
+        return list(torch.split(losses, sizes, dim=1))
+
+    def _updates(self, seed: int, coefficients: Sequence[float]) -> list[Update]:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below
             rounded = [np.float32(value) for value in coefficients]
         for query, (value, exact) in enumerate(zip(rounded, coefficients, strict=True)):
@@ -146,52 +271,22 @@ class Replica:
                     f"coefficient {query} of seed {seed} is {exact!r}; allowed finite float32 values; "
                     "round it once, where it is made, with numpy.float32"
                 )
-        for query, value in enumerate(rounded):
-            if value != 0:
-                self._direction(seed, query).add_to(self._weights, -float(value), out=self._weights)
-
-    @torch.inference_mode()
-    def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
-        """Class logits [B, C] of each batch at the unperturbed weights."""
-        self._probe.copy_(self._weights)
-        return [self._head.logits(batch.to(self._device)).cpu().numpy() for batch in batches]
-
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over names, shapes and bytes of all weights."""
-        return flat_weights.fingerprint(self._layout, self._weights)
-
-    def save_weights(self, path: Path) -> None:
-        """Write the weights as safetensors; the file appears whole or not at all."""
-        flat_weights.save(self._layout, self._weights, Path(path))
-
-    def load_weights(self, path: Path) -> None:
-        """Read weights that `save_weights` wrote; on a ModelError the present ones stay."""
-        self._weights.copy_(flat_weights.load(self._layout, Path(path)))
-
-    def weights(self) -> dict[str, NDArray[np.float32]]:
-        """Copies of all parameters by Hugging Face name."""
-        values = self._weights.cpu()
-        return {slot.name: self._layout.view(values, slot).numpy().copy() for slot in self._layout.slots}
-
-    def _direction(self, seed: int, query: int) -> Direction:
-        num_elements = self._layout.num_elements
-        return Direction(seed, query, num_elements, device=self._device, num_threads=self._num_threads)
-
-    def _losses(self, batches: Sequence[Batch]) -> list[torch.Tensor]:
-        """float64 [B_k] of each batch, at the weights that the probe buffer holds."""
-        none = torch.zeros(0, dtype=torch.float64, device=self._device)
-        if not self.batch_devices:
-            return [label_losses(self._head.logits(b), b.labels) if b.num_examples else none for b in batches]
-        merged = merge(batches)
-        return [label_losses(self._head.logits(merged), merged.labels) if merged.num_examples else none]
+        return [(Direction(seed, query, self._kind), float(value)) for query, value in enumerate(rounded)]
 
 
-def label_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of each row, float64 [B], from float32 class logits [B, C] and class indices [B]."""
-    return torch.nn.functional.cross_entropy(logits.double(), labels, reduction="none")
+def _groups(batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
+    """Neighbours that share one forward of at most `_SWEEP_TOKENS` padded tokens."""
+    group: list[AnyBatch] = []
+    for batch in batches:
+        rows = sum(b.num_examples for b in group) + batch.num_examples
+        width = max(b.input_ids.shape[1] for b in [*group, batch])
+        if group and rows * width > _SWEEP_TOKENS:
+            yield group
+            group = []
+        group.append(batch)
+    yield group
 
 
 def replay(replica: Replica, results: Iterable[tuple[int, Sequence[float]]]) -> None:
     """Apply recorded (seed, coefficients) in order: initial weights + journal = final weights."""
-    for seed, coefficients in results:
-        replica.update(seed, coefficients)
+    replica.replay(results)

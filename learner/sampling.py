@@ -16,6 +16,7 @@ class Stream(IntEnum):
     TEST_SUBSET = 3
     PARTITION = 4
     BATCH = 5
+    SHARES = 6
 
 
 def random_order(seed: int, num: int, stream: Stream, *, device: int = 0, round_index: int = 0) -> NDArray[np.int64]:
@@ -47,3 +48,26 @@ def partition_iid(seed: int, num: int, num_devices: int) -> list[NDArray[np.int6
             "use fewer devices or raise task.num_train"
         )
     return np.array_split(random_order(seed, num, Stream.PARTITION), num_devices)
+
+
+def partition_dirichlet(
+    seed: int, labels: NDArray[np.int64], num_devices: int, *, alpha: float
+) -> list[NDArray[np.int64]]:
+    """Deal each class to the devices by shares from a Dirichlet(alpha) law; nobody goes without an example.
+
+    The smaller alpha, the fewer classes a device has; a device left empty gets one of the largest shard's examples.
+    """
+    shards: list[list[int]] = [[] for _ in partition_iid(seed, len(labels), num_devices)]  # checks the counts
+    order = random_order(seed, len(labels), Stream.PARTITION)
+    for label in np.unique(labels):
+        key = np.array([seed, Stream.SHARES], np.uint64)
+        bits = np.random.Philox(key=key, counter=np.array([0, 0, int(label), 0], np.uint64))
+        shares = np.random.Generator(bits).dirichlet(np.full(num_devices, alpha))
+        own = order[labels[order] == label]
+        cuts = np.round(np.cumsum(shares)[:-1] * len(own)).astype(np.int64)
+        for shard, part in zip(shards, np.split(own, cuts), strict=True):
+            shard.extend(part.tolist())
+    for shard in shards:
+        if not shard:
+            shard.append(max(shards, key=len).pop())
+    return [np.array(shard, np.int64) for shard in shards]

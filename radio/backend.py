@@ -75,6 +75,17 @@ class Radio(Protocol):
     ) -> None: ...
 
 
+def check_capture(capture: IQ, num_samples: int) -> None:
+    """Raise SignalError unless a radio gave what was asked: complex64 [num_samples], not empty, finite."""
+    got = f"{getattr(capture, 'dtype', type(capture).__name__)} {getattr(capture, 'shape', '')}"
+    if not isinstance(capture, np.ndarray) or capture.dtype != np.complex64 or capture.shape != (num_samples,):
+        raise SignalError(f"capture: got {got}; allowed: complex64 ({num_samples},); look at the radio's backend")
+    if not capture.size:
+        raise SignalError("capture: got no samples; allowed: at least 1; ask for more")
+    if not np.isfinite(capture.view(np.float32)).all():
+        raise SignalError("capture: got NaN or infinite samples; allowed: finite ones; look at the radio's backend")
+
+
 def check_frame(frame: IQ, *, multiple: int = DMA_MULTIPLE_SAMPLES) -> None:
     """Raise SignalError unless `frame` is complex64 [N], N a multiple of `multiple`, finite, and |x| <= 1.
 

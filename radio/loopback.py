@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from radio.air import Medium
 from radio.backend import DMA_MULTIPLE_SAMPLES, IQ, check_frame
 from radio.config import Capabilities, RadioConfig
 from radio.errors import RadioConfigError, SignalError
+from radio.medium import Medium
 
 ALL_CAPABILITIES = Capabilities(trigger=True, streaming=True, shared_clock=True)
 
@@ -79,7 +79,7 @@ class LoopbackRadio:
         self._medium.silence(self._station)
 
     def capture(self, num_samples: int) -> IQ:
-        """Receive fresh samples, shape [num_samples]; the access point only."""
+        """Receive fresh samples, shape [num_samples]; a device hears the access point."""
         self._check_ready()
         return self._medium.capture(self._station, num_samples)
 

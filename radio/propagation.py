@@ -1,4 +1,4 @@
-"""Applies channels to samples: what is on the air, fractional delay, carrier rotation; nothing random.
+"""Applies channels to samples: what is on the air, clocks that run apart, delay, taps, carrier; nothing random.
 
 Every function is local in absolute sample time, so capturing in pieces equals capturing at once, bit for bit.
 """
@@ -6,93 +6,117 @@ Every function is local in absolute sample time, so capturing in pieces equals c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radio.channel import Oscillator
 from radio.config import FILTER_HALF_LENGTH_SAMPLES as HALF
+from radio.kernels import CHUNK_SAMPLES, SEGMENT_SAMPLES, filter_chunks, interpolator_taps, read_cyclic, rotate
 
 Samples = NDArray[np.complex128]
 
 FOREVER_SAMPLES = 1 << 62
 KAISER_BETA = 12.0  # 24 taps: below 1e-5 of full scale up to 0.3 of the sample rate
-ROTATION_TABLE_SAMPLES = 4096
+NUM_PHASES = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transmission:
-    """A frame on the air: `samples` repeated from sample `start` until sample `stop`."""
+    """A frame on the air: `samples` repeated from the transmitter's sample `start` until its sample `stop`."""
 
     samples: Samples
     start: int
     stop: int
 
-    def read(self, start: int, stop: int) -> Samples:
-        """What the antenna radiates in [start, stop), zero outside the transmission."""
-        radiated = np.zeros(stop - start, dtype=np.complex128)
-        first, last = max(start, self.start), min(stop, self.stop)
+    def add_to(self, real: NDArray[np.float32], imag: NDArray[np.float32], start: int) -> None:
+        """Add what the antenna radiates from its sample `start` on; nothing outside the transmission."""
+        first, last = max(start, self.start), min(start + real.size, self.stop)
         if first < last:
-            begin, end = first - self.start, last - self.start
-            length = self.samples.size
-            piece = self.samples[begin:end] if end <= length else self.samples[np.arange(begin, end) % length]
-            radiated[first - start : last - start] = piece
-        return radiated
+            read_cyclic(self.samples, first - self.start, first - start, last - start, real, imag)
 
 
-def read_all(transmissions: list[Transmission], start: int, stop: int) -> Samples:
-    """The sum of back-to-back transmissions of one antenna in [start, stop)."""
-    radiated = transmissions[0].read(start, stop)
-    for transmission in transmissions[1:]:
-        radiated += transmission.read(start, stop)
-    return radiated
+@cache
+def _interpolator() -> NDArray[np.float64]:
+    """A Kaiser-windowed sinc at NUM_PHASES + 1 phases, shape [phases, 2·HALF]; exactly one and zeros at phase 0."""
+    phases = np.arange(NUM_PHASES + 1) / NUM_PHASES
+    offsets = phases[:, None] + np.arange(2 * HALF) - HALF  # [phases, 2·HALF]
+    window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (offsets / HALF) ** 2, 0, None))) / np.i0(KAISER_BETA)
+    table: NDArray[np.float64] = np.where(offsets == np.rint(offsets), offsets == 0, np.sinc(offsets) * window)
+    return table
 
 
-@lru_cache(maxsize=16384)
-def _split_delay(delay_samples: float) -> tuple[int, NDArray[np.float64] | None]:
-    """Whole samples, and a Kaiser-windowed sinc for what remains, shape [2·HALF]; None when nothing does."""
-    whole = int(np.floor(delay_samples))
-    fraction = delay_samples - whole
-    if fraction == 0:
-        return whole, None
-    offsets = np.arange(1 - HALF, HALF + 1) - fraction  # [2·HALF], centred on the peak of the sinc
-    window = np.i0(KAISER_BETA * np.sqrt(1 - (offsets / HALF) ** 2)) / np.i0(KAISER_BETA)
-    return whole, np.sinc(offsets) * window
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Path:
+    """How one transmitter is heard by one receiver."""
+
+    delay_samples: float
+    tap_delays_samples: NDArray[np.float64]
+    """Shape [L]."""
+    oscillator: Oscillator
+    cycles_per_sample: float
+    """Carrier offset over the sample rate."""
+
+    @cached_property
+    def length_samples(self) -> int:
+        """How long a sample is heard after it was sent."""
+        return int(np.ceil(self.delay_samples + self.tap_delays_samples.max())) + HALF + 1
+
+    def sample_at(self, time_samples: int) -> int:
+        """The transmitter's first sample that is not before a time of the receiver."""
+        return time_samples + int(np.ceil(time_samples * self.oscillator.sro))
 
 
-def delayed(transmissions: list[Transmission], delay_samples: float, start: int, stop: int) -> Samples:
-    """What arrives in [start, stop) over a path of `delay_samples`, shape [stop − start]."""
-    whole, taps = _split_delay(delay_samples)
-    if taps is None:
-        return read_all(transmissions, start - whole, stop - whole)
-    radiated = read_all(transmissions, start - whole - HALF, stop - whole + HALF - 1)
-    parts = radiated.view(np.float64).reshape(-1, 2)
-    arriving = np.empty((stop - start, 2))
-    for part in (0, 1):  # real taps: two real convolutions
-        arriving[:, part] = np.convolve(parts[:, part], taps, mode="valid")
-    return arriving.view(np.complex128).reshape(-1)
+def chunk_edges(start: int, stop: int) -> NDArray[np.int64]:
+    """Edges of the chunks of absolute time that cover [start, stop)."""
+    first, last = start // CHUNK_SAMPLES, -(-stop // CHUNK_SAMPLES)
+    return np.arange(first, last + 1) * CHUNK_SAMPLES
 
 
-class Rotation:
-    """The phasor e^{j2πfn} of one carrier offset by absolute sample index n.
+def propagate(
+    transmissions: list[Transmission], path: Path, gains: NDArray[np.complex128], start: int, stop: int
+) -> Samples:
+    """What arrives in [start, stop), shape [stop − start]; `gains` [L], or [edges, L] at every chunk edge."""
+    edges = chunk_edges(start, stop)
+    shifts = edges * path.oscillator.sro - path.delay_samples  # the transmitter's time, less the receiver's
+    wholes = np.floor(shifts[:-1])
+    moving = path.oscillator.sro != 0 or gains.ndim == 2
+    if moving:
+        at_edges = gains if gains.ndim == 2 else np.repeat(gains[None], edges.size, axis=0)
+        at_every_edge = _taps(shifts - np.floor(shifts), path, at_edges)
+        starts = at_every_edge[:-1]
+        changes = _rebased(at_every_edge[1:], np.floor(shifts[1:]) - wholes) - starts
+    else:
+        starts = _taps(shifts[:1] - wholes[:1], path, gains[None]).repeat(edges.size - 1, axis=0)
+        changes = starts[:0]
+    bases = edges[:-1] + wholes.astype(np.int64)
+    num_taps = starts.shape[1]
+    lowest = int(bases[0]) + HALF + 1 - (num_taps - 1)
+    highest = int(bases[-1]) + HALF + 1 + CHUNK_SAMPLES
+    real, imag = np.zeros((2, highest - lowest), dtype=np.float32)
+    for transmission in transmissions:
+        transmission.add_to(real, imag, lowest)
+    arriving = np.empty(edges.size * CHUNK_SAMPLES - CHUNK_SAMPLES, dtype=np.complex128)
+    offsets = bases + HALF + 1 - lowest
+    filter_chunks(real, imag, offsets, starts, changes, moving, arriving)
+    oscillator = path.oscillator
+    if path.cycles_per_sample != 0 or oscillator.phase_noise_rad > 0:
+        first_segment = int(edges[0]) // SEGMENT_SAMPLES
+        rotate(arriving, first_segment, path.cycles_per_sample, oscillator.key, oscillator.phase_noise_rad)
+    return arriving[start - int(edges[0]) : stop - int(edges[0])]
 
-    Split into a coarse factor per table length and a fine table, so that a sample's phasor never depends on
-    where the capture began.
-    """
 
-    def __init__(self, cycles_per_sample: float) -> None:
-        self._cycles_per_sample = cycles_per_sample
-        self._table = np.exp(2j * np.pi * cycles_per_sample * np.arange(ROTATION_TABLE_SAMPLES))
+def _taps(fractions: NDArray[np.float64], path: Path, gains: NDArray[np.complex128]) -> NDArray[np.complex64]:
+    taps: NDArray[np.complex64] = interpolator_taps(
+        _interpolator(), fractions, path.tap_delays_samples, np.ascontiguousarray(gains)
+    )
+    return taps
 
-    def apply(self, samples: Samples, start: int) -> None:
-        """Rotate in place samples whose first one has index `start`."""
-        if self._cycles_per_sample == 0:
-            return
-        position = 0
-        while position < samples.size:
-            block, offset = divmod(start + position, ROTATION_TABLE_SAMPLES)
-            count = min(ROTATION_TABLE_SAMPLES - offset, samples.size - position)
-            cycles = (self._cycles_per_sample * (block * ROTATION_TABLE_SAMPLES)) % 1.0
-            phasors = self._table[offset : offset + count] * np.exp(2j * np.pi * cycles)
-            samples[position : position + count] *= phasors
-            position += count
+
+def _rebased(taps: NDArray[np.complex64], moves: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Taps [B, J] as counted from a sample `moves` [B] (−1, 0, 1) before theirs; they have a zero to spare."""
+    rebased = taps.copy()
+    rebased[moves == 1, :-1], rebased[moves == 1, -1] = taps[moves == 1, 1:], 0
+    rebased[moves == -1, 1:], rebased[moves == -1, 0] = taps[moves == -1, :-1], 0
+    return rebased

@@ -1,4 +1,4 @@
-"""From pilots to channels: gain, carrier offset and their variances; and the memory of each device's offset.
+"""From pilots to channels: gain, carrier offset and their variances.
 
 A slot is a pilot, then data with a pilot after every 16 symbols and at the end; a sounding is a slot without
 data whose two pilots are `pilot_spacing_symbols` apart. Times are receive-clock samples of a symbol's start.
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import RadioConfigError
+from radio.meters import CfoTracker
 
 Complexes = NDArray[np.complex128]
 Indices = NDArray[np.int64]
 
-NOISE_MEMORY_CAPTURES = 1000
 HEARD_POWER_RATIO = 10.0
 MAX_DATA_BETWEEN_PILOTS = 16  # at 288 µs a symbol, offsets up to ±100 Hz stay unambiguous
 
@@ -56,49 +56,43 @@ class ChannelEstimate:
         return from_gain + (2 * math.pi * distance_s) ** 2 * self.cfo_variance_hz2
 
 
-@dataclass(slots=True)
-class NoiseMeter:
-    """The mean of N0 over the captures heard so far; of the latest 1000 or so, after as many."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerEstimate:
+    """One device's |h|² on the two resources of a noncoherent scheme, as its tones show it."""
 
-    power: float = math.nan
-    num_captures: int = 0
+    resource_powers: tuple[float, float]
+    resource_variances: tuple[float, float]
+    noise_power: float
+    """N0, total per complex sample."""
+    cfo_hz: float = 0.0
+    """Not measured: tones need no carrier lock."""
 
-    def update(self, measured_power: float) -> None:
-        """Take in one capture's measurement; one that is not finite is left out."""
-        if not math.isfinite(measured_power):
-            return
-        before = self.power if self.num_captures else measured_power
-        self.num_captures = min(self.num_captures + 1, NOISE_MEMORY_CAPTURES)
-        self.power = before + (measured_power - before) / self.num_captures
+    @property
+    def power(self) -> float:
+        """Mean |h|², never negative."""
+        return max(sum(self.resource_powers) / 2, 0.0)
 
+    @property
+    def gain(self) -> complex:
+        """√ of the mean power; its phase is unknown."""
+        return complex(math.sqrt(self.power))
 
-@dataclass(slots=True, kw_only=True)
-class CfoTracker:
-    """A scalar Kalman filter over rounds for one device's residual carrier offset.
+    @property
+    def gain_variance(self) -> float:
+        """Of |ĥ|: Var(|h|²)/(4|h|²)."""
+        return sum(self.resource_variances) / 4 / (4 * self.power) if self.power > 0 else math.inf
 
-    A crystal's residual is constant but for a slow drift, so old soundings sharpen new ones. The prior is the
-    rig's stated bound: uniform in ±bound has variance bound²/3.
-    """
+    @property
+    def is_heard(self) -> bool:
+        """Whether both resources stand out: a power above five standard deviations."""
+        pairs = zip(self.resource_powers, self.resource_variances, strict=True)
+        return all(power > 5 * math.sqrt(variance) and power > 0 for power, variance in pairs)
 
-    cfo_hz: float
-    variance_hz2: float
-    drift_hz: float = 0.05
-    """Standard deviation of the change from one sounding to the next."""
-
-    @classmethod
-    def within(cls, bound_hz: float) -> CfoTracker:
-        """A tracker that knows the bound only."""
-        return cls(cfo_hz=0.0, variance_hz2=bound_hz**2 / 3, drift_hz=0.05 if bound_hz > 0 else 0.0)
-
-    def update(self, measured_hz: float, variance_hz2: float) -> None:
-        """Take in one measurement; one without information (infinite variance) only ages the tracker."""
-        predicted = self.variance_hz2 + self.drift_hz**2
-        if not math.isfinite(variance_hz2) or predicted == 0:
-            self.variance_hz2 = predicted
-            return
-        weight = predicted / (predicted + variance_hz2)
-        self.cfo_hz += weight * (measured_hz - self.cfo_hz)
-        self.variance_hz2 = (1 - weight) * predicted
+    @property
+    def relative_power_variance(self) -> float:
+        """Of what arrives on a resource when |h|² is inverted."""
+        pairs = zip(self.resource_powers, self.resource_variances, strict=True)
+        return sum(variance / power**2 for power, variance in pairs) / 2 if self.is_heard else math.inf
 
 
 def check_unambiguous(cfo_max_hz: float, spacing_s: float) -> None:
@@ -190,6 +184,32 @@ def slot_layout(num_data: int) -> SlotLayout:
     last = num_data + num_runs
     pilots = np.append(np.arange(num_runs) * step, last)
     return SlotLayout(pilots=pilots, data=np.setdiff1d(np.arange(last), pilots))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PayloadLayout:
+    """Where a superposed payload's pilots [L], gap and values [Q] are, as symbol indices."""
+
+    before: Indices
+    gap: int
+    values: Indices
+    after: Indices
+
+    @property
+    def num_symbols(self) -> int:
+        """Symbols from the first pilot to the last."""
+        return 2 * self.before.size + 1 + self.values.size
+
+
+def payload_layout(num_codes: int, num_values: int) -> PayloadLayout:
+    """L orthogonal pilots, a silent symbol in which noise is heard, the values, the pilots again."""
+    values = num_codes + 1 + np.arange(num_values)
+    return PayloadLayout(
+        before=np.arange(num_codes),
+        gap=num_codes,
+        values=values,
+        after=num_codes + 1 + num_values + np.arange(num_codes),
+    )
 
 
 def fill_slot(data: Complexes, layout: SlotLayout, *, pilot_amplitude: float) -> Complexes:

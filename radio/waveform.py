@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from radio.backend import IQ
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
+from radio.synchronisation import sync_sequence
 
 OCCUPIED_FRACTION = 32  # bins 1..N/32 on each side of DC
 POWER_TOLERANCE = 1e-6  # relative, on amplitude: rounding of c/ĥ
@@ -55,7 +56,10 @@ def peak_amplitude(samples_per_symbol: int) -> float:
 
 def max_symbol_amplitude(frame: FrameConfig, radio: RadioConfig) -> float:
     """The largest symbol magnitude |a| that keeps mean power |a|² within P and the peak within full scale."""
-    return min(math.sqrt(radio.max_power), 1 / peak_amplitude(frame.samples_per_symbol))
+    peak = peak_amplitude(frame.samples_per_symbol)
+    if frame.sync_samples:
+        peak = max(peak, float(np.abs(sync_sequence(frame.sync_samples)).max()))
+    return min(math.sqrt(radio.max_power), 1 / peak)
 
 
 @lru_cache
@@ -64,14 +68,16 @@ def _prefixed_block(frame: FrameConfig) -> NDArray[np.complex128]:
     return np.concatenate((block[block.size - frame.cyclic_prefix_samples :], block))
 
 
-def modulate(symbols: NDArray[np.complex128], frame: FrameConfig, *, max_amplitude: float) -> IQ:
-    """Guard, a prefixed block scaled by each of `symbols` [S], tail; shape [frame.num_samples(S)].
+def modulate(
+    symbols: NDArray[np.complex128], frame: FrameConfig, *, max_amplitude: float, sync_amplitude: complex = 0.0
+) -> IQ:
+    """Guard, synchronisation part, a prefixed block scaled by each of `symbols` [S], tail; shape [num_samples(S)].
 
     Raises SignalError for symbols that are not finite or exceed `max_amplitude`.
     """
     if symbols.ndim != 1 or symbols.size == 0:
         raise SignalError(f"symbols: got shape {symbols.shape}; allowed: one non-empty axis")
-    largest = float(np.abs(symbols).max())
+    largest = max(float(np.abs(symbols).max()), abs(sync_amplitude))
     if not math.isfinite(largest):
         raise SignalError("symbols: got NaN or infinite ones; allowed: finite; look at the values and the CSI")
     if largest > max_amplitude * (1 + POWER_TOLERANCE):
@@ -81,7 +87,10 @@ def modulate(symbols: NDArray[np.complex128], frame: FrameConfig, *, max_amplitu
         )
     samples = np.zeros(frame.num_samples(symbols.size), dtype=np.complex64)
     payload = np.outer(symbols, _prefixed_block(frame)).reshape(-1)
-    samples[frame.guard_samples : frame.guard_samples + payload.size] = payload
+    if frame.sync_samples:
+        part = slice(frame.guard_samples, frame.first_symbol_samples)
+        samples[part] = sync_amplitude * sync_sequence(frame.sync_samples)
+    samples[frame.first_symbol_samples : frame.first_symbol_samples + payload.size] = payload
     return samples
 
 
@@ -95,7 +104,7 @@ def matched_filter(capture: IQ, num_symbols: int, frame: FrameConfig) -> NDArray
     if capture.shape != (needed,):
         raise SignalError(f"capture: got shape {capture.shape}; allowed: ({needed},) for {num_symbols} symbols")
     period, length = frame.symbol_samples, frame.samples_per_symbol
-    begin = frame.guard_samples
+    begin = frame.first_symbol_samples
     periods = capture[begin : begin + num_symbols * period].reshape(num_symbols, period)
     early = frame.cyclic_prefix_samples // 2
     reference = _prefixed_block(frame)[early : early + length]
@@ -106,8 +115,20 @@ def matched_filter(capture: IQ, num_symbols: int, frame: FrameConfig) -> NDArray
 
 def noise_power_of_guard(capture: IQ, frame: FrameConfig) -> float:
     """N0, total per complex sample, from the first 3/4 of the guard, which filters' pre-ringing spares."""
-    quiet = capture[: frame.guard_samples * 3 // 4].astype(np.complex128)
-    return float(np.mean(np.abs(quiet) ** 2))
+    return _noise_power(capture[: frame.guard_samples * 3 // 4])
+
+
+def noise_power_of_gap(capture: IQ, symbol: int, frame: FrameConfig) -> float:
+    """N0 from a silent symbol, less what neighbours' delays and filter tails may reach: half a prefix at both ends."""
+    begin = frame.first_symbol_samples + symbol * frame.symbol_samples
+    margin = frame.cyclic_prefix_samples
+    return _noise_power(capture[begin + margin : begin + frame.symbol_samples - margin // 2])
+
+
+def _noise_power(quiet: IQ) -> float:
+    """Of what is not a constant, which is the receiver's own DC and disturbs no block."""
+    samples = quiet.astype(np.complex128)
+    return float(np.sum(np.abs(samples - samples.mean()) ** 2) / (samples.size - 1))
 
 
 def real_noise_variance(noise_power: float, frame: FrameConfig) -> float:

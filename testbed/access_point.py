@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from radio.access_point_link import AccessPointLink
 from radio.backend import IQ
-from radio.link import AccessPointLink
+from radio.precoding import value_bound
 from radio.schemes import Csi, Estimate, Scheme, TransmitPlan
 from testbed import messages as m
 from testbed.confidence import amplitude_margin, least_variance
@@ -28,6 +29,9 @@ from testbed.updates import Updater
 
 log = logging.getLogger(__name__)
 _EVALUATION_ATTEMPTS = 3
+_SILENT = "silent: no device is strong enough, or the schedule allows no power"
+_ROUNDING = 1e-14
+"""Within so much of the alignment's gain, that gain itself is sent; the planner keeps far more in reserve."""
 
 
 def round_seed(run_seed: int, round_index: int) -> int:
@@ -111,7 +115,7 @@ class AccessPoint:
             missing = False
             if attempt.estimate is not None and attempt.estimate.rejected is None:
                 break
-            reason = attempt.estimate.rejected if attempt.estimate else "silent: the schedule allows no power"
+            reason = attempt.estimate.rejected if attempt.estimate else _SILENT
             if attempt.estimate is None:
                 break
             log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)
@@ -207,36 +211,50 @@ class AccessPoint:
         if not self._link.needs_sounding:
             self._link.measure_noise()
             return 1.0
-        margin = 1.0
+        drift = 10 ** (self._rig.radio.residual_gain_max_db / 20)  # of transmit gains since the sounding
+        margin = drift
+        listens = self._experiment.scheme.csi == "reciprocity"
+        if listens:
+            self._link.measure_noise()
+            self._link.send_pilot()
         for device in range(self._rig.num_devices):
-            self._poll(round_index, number, device, "pilot")
+            answer = self._poll(round_index, number, device, "listen" if listens else "pilot")
             clock = time.perf_counter()
-            estimate = self._link.capture_pilot(device)
+            estimate = self._link.learn_csi(device, _own(answer.heard)) if listens else self._link.capture_pilot(device)
             attempt.radio_s += time.perf_counter() - clock
-            if not estimate.is_heard:
+            if not estimate.is_heard and self._experiment.scheme.alignment.name != "truncated":
                 raise AttemptFailedError(f"device {device}: its pilot was not heard")
-            margin = max(
-                margin,
-                amplitude_margin(abs(estimate.gain), estimate.gain_variance, self._terms.estimate_failure),
-            )
+            if estimate.is_heard:
+                margin = max(
+                    margin,
+                    drift * amplitude_margin(abs(estimate.gain), estimate.gain_variance, self._terms.estimate_failure),
+                )
+        if listens:
+            self._link.pass_pilot()
         return margin
 
-    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> None:
+    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> m.Transmitting:
         peer = self._roster.peer_of(device)
         self._roster.send(peer, m.Poll(round=round_index, attempt=number, device=device, slot=slot))
-        self._roster.collect(
+        answers = self._roster.collect(
             m.Transmitting,
             [peer],
             self._rig.control.radio_timeout_s,
             what=f"{slot} of device {device}",
             accept=lambda a: (a.round, a.attempt, a.device) == (round_index, number, device),
         )
+        return answers[peer]
 
     def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
         for peer, host in list(self._roster.hosts.items()):
             own = {
-                k: m.DeviceCsi(gain_real=csi[k].gain.real, gain_imag=csi[k].gain.imag, cfo_hz=csi[k].cfo_hz)
+                k: m.DeviceCsi(
+                    gain_real=csi[k].gain.real,
+                    gain_imag=csi[k].gain.imag,
+                    cfo_hz=csi[k].cfo_hz,
+                    resource_powers=csi[k].resource_powers,
+                )
                 for k in host.devices
                 if k in csi
             }
@@ -252,7 +270,7 @@ class AccessPoint:
 
     def _receive(self, round_index: int, number: int, attempt: _Attempt) -> Estimate:
         assert attempt.plan is not None
-        plan = radio_plan(attempt.plan)
+        plan = radio_plan(attempt.plan, round_index)
         if self._scheme.superposed:
             clock = time.perf_counter()
             estimate = self._link.receive_superposed(plan)
@@ -271,18 +289,21 @@ class AccessPoint:
 
     def _plan(self, round_index: int, csi: dict[int, Csi], margin: float) -> tuple[m.Plan, float | None]:
         """The round's plan and its leak ρ, None where no leak can be stated."""
-        learner, num_devices = self._experiment.learner, self._rig.num_devices
-        aligned = self._scheme.superposed
-        amplitude = self._link.max_gain(csi, clip=1.0, noise_std=0.0) if aligned else self._link.max_amplitude
+        learner, least_std = self._experiment.learner, self._experiment.privacy.artificial_noise_std
+        clip = self._scheme.mapped_clip(learner.clip)
+        alignment = self._link.align(csi, clip=clip, noise_std=least_std, num_queries=learner.num_queries)
+        amplitude = alignment.gain * value_bound(clip, least_std)
         variance = least_variance(self._link.noise_variance, self._link.num_noise_samples, self._terms.estimate_failure)
         limits = limits_of(self._config, self._terms, amplitude, variance)
         power, rho = self._planner.decide(round_index, limits, self._ledger, margin=margin)
+        at_full_power = math.isclose(power.gain, alignment.gain, rel_tol=_ROUNDING, abs_tol=0.0)
         plan = m.Plan(
-            gain=power.gain,
+            gain=alignment.gain if at_full_power else power.gain,
             artificial_noise_std=power.noise_std,
-            clip=learner.clip,
+            clip=clip,
             num_queries=learner.num_queries,
-            active=tuple(range(num_devices)),
+            active=alignment.active,
+            ridge=alignment.ridge,
         )
         return plan, rho
 
@@ -300,11 +321,11 @@ class AccessPoint:
     ) -> RoundRecord:
         last = attempts[-1]
         truth = last.truth
-        mean = (
-            tuple(float(v) for v in np.mean([truth[k] for k in sorted(truth)], axis=0))
-            if len(truth) == self._rig.num_devices
-            else None
-        )
+        active = last.plan.active if last.plan else ()
+        reference: tuple[float, ...] | None = None
+        if active and set(active) <= set(truth):
+            exact = self._scheme.reference(np.array([truth[k] for k in active]))
+            reference = tuple(float(v) for v in exact)
         losses = [loss for ready in last.ready for loss in (ready.losses or {}).values()]
         radio_s = sum(a.radio_s for a in attempts)
         learner_s = sum(a.learner_s for a in attempts)
@@ -318,8 +339,8 @@ class AccessPoint:
             attempt=len(attempts),
             reason=reason,
             estimate=estimates or None,
-            true_mean=mean,
-            nmse_db=nmse_db(estimates, mean) if estimates and mean else None,
+            true_mean=reference,
+            nmse_db=nmse_db(estimates, reference) if estimates and reference else None,
             predicted_error_std=math.sqrt(estimate.error_variance[0]) if estimate and estimates else None,
             symbol_snr_db=estimate.symbol_snr_db if estimate and math.isfinite(estimate.symbol_snr_db) else None,
             gain=last.plan.gain if last.plan and self._scheme.superposed else None,
@@ -337,7 +358,14 @@ class AccessPoint:
         )
 
 
-def radio_plan(plan: m.Plan) -> TransmitPlan:
+def _own(told: m.DeviceCsi | None) -> Csi | None:
+    if told is None:
+        return None
+    gain = complex(told.gain_real, told.gain_imag)
+    return Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
+
+
+def radio_plan(plan: m.Plan, round_index: int) -> TransmitPlan:
     """The plan as the radio layer knows it."""
     return TransmitPlan(
         gain=plan.gain,
@@ -345,4 +373,6 @@ def radio_plan(plan: m.Plan) -> TransmitPlan:
         clip=plan.clip,
         num_queries=plan.num_queries,
         active=plan.active,
+        ridge=plan.ridge,
+        round_index=round_index,
     )

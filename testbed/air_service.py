@@ -14,11 +14,12 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from radio.air import Air, Medium
+from radio.air import Air
 from radio.backend import IQ
 from radio.channel import Truth
 from radio.config import AirConfig
 from radio.errors import RadioError
+from radio.medium import Medium
 from testbed.config import RunConfig
 from testbed.errors import PeerTimeoutError, TestbedError, TransportError
 from testbed.transport import Client, Codec, Server
@@ -41,6 +42,7 @@ class SetUp(AirMessage, frozen=True):
     seed: int
     sample_rate_hz: float
     tx_power: float
+    center_freq_hz: float
 
 
 class Transmit(AirMessage, frozen=True):
@@ -104,11 +106,13 @@ class Done(AirMessage, frozen=True):
 
 
 class ToldTruth(AirMessage, frozen=True):
-    """The simulated channels of this block; gains are complex128."""
+    """The simulated channels of this block; tap gains are complex128, device by device."""
 
-    gains: bytes
+    tap_gains: bytes
+    tap_delays_samples: tuple[float, ...]
     cfo_hz: tuple[float, ...]
     delays_samples: tuple[float, ...]
+    sro: tuple[float, ...]
     noise_power: float
 
 
@@ -136,6 +140,7 @@ def air_setup(config: RunConfig, run_id: str) -> SetUp:
         seed=config.experiment.seed,
         sample_rate_hz=config.rig.radio.sample_rate_hz,
         tx_power=config.rig.radio.max_power,
+        center_freq_hz=config.rig.radio.center_freq_hz,
     )
 
 
@@ -147,6 +152,7 @@ def make_air(setup: SetUp) -> Air:
         seed=setup.seed,
         sample_rate_hz=setup.sample_rate_hz,
         tx_power=setup.tx_power,
+        center_freq_hz=setup.center_freq_hz,
     )
 
 
@@ -184,9 +190,11 @@ def _carry_out(air: Air, request: Request) -> Done | ToldTruth:
         case ReadTruth():
             truth = air.truth()
             return ToldTruth(
-                gains=truth.gains.tobytes(),
+                tap_gains=truth.tap_gains.tobytes(),
+                tap_delays_samples=tuple(map(float, truth.tap_delays_samples)),
                 cfo_hz=tuple(map(float, truth.cfo_hz)),
                 delays_samples=tuple(map(float, truth.delays_samples)),
+                sro=tuple(map(float, truth.sro)),
                 noise_power=truth.noise_power,
             )
         case Transmit(station=station, frame=frame, num_repeats=num_repeats):
@@ -265,8 +273,12 @@ class RemoteAir(Medium):
         told = self._send(ReadTruth(run_id=self._run_id))
         if not isinstance(told, ToldTruth):
             raise self._surprise(told)
+        taps = np.frombuffer(told.tap_gains, dtype=np.complex128).reshape(-1, len(told.tap_delays_samples))
         return Truth(
-            gains=np.frombuffer(told.gains, dtype=np.complex128),
+            gains=taps.sum(axis=1),
+            tap_gains=taps,
+            tap_delays_samples=np.array(told.tap_delays_samples),
+            sro=np.array(told.sro),
             cfo_hz=np.array(told.cfo_hz),
             delays_samples=np.array(told.delays_samples),
             noise_power=told.noise_power,

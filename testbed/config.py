@@ -8,6 +8,7 @@ import msgspec
 
 from learner.config import LearnerConfig, ModelConfig, TaskConfig
 from radio.config import AirConfig, FrameConfig, RadioConfig
+from radio.precoding import AlignmentRule
 from testbed.vocabulary import AccountantName, Adjacency, Level, ScheduleName
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -68,7 +69,11 @@ class SchemeConfig(Config, frozen=True):
     """How values become symbols and back."""
 
     name: str = "coherent"
-    """``coherent``, ``digital`` or ``ideal``."""
+    """``coherent``, ``sign``, ``energy``, ``fsk_vote``, ``digital`` or ``ideal``."""
+    alignment: AlignmentRule = AlignmentRule()
+    """How channels of different strength are made to arrive alike."""
+    csi: Literal["sounding", "reciprocity"] = "sounding"
+    """``sounding``: devices send pilots in turn. ``reciprocity``: they listen to the access point's and report."""
     air_level: Literal["rig", "sample", "symbol"] = "rig"
     """``symbol``: y = Σ h x + z with the rig's channel and SNR, without samples; ``rig``: as the rig says."""
 

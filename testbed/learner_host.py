@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from learner.errors import LearnerError
 from learner.evaluation import evaluate
 from learner.replica import Replica
-from radio.air import Medium
 from radio.backend import Radio
-from radio.errors import RadioError
-from radio.link import DeviceLink
+from radio.device_link import DeviceLink
+from radio.errors import RadioError, SignalError
+from radio.medium import Medium
 from radio.precoding import Csi
+from radio.randomness import generator
 from radio.schemes import Scheme
 from testbed import messages as m
 from testbed.access_point import radio_plan
@@ -188,10 +189,8 @@ class LearnerHost:
         """Load what the run needs (once per run), then apply the results that this host missed."""
         if welcome.run_id != self._run_id:
             self._load(welcome)
-        for past in welcome.results:
-            if past.round >= self._next_round:
-                self._replica.update(past.seed, past.coefficients)
-                self._next_round = past.round + 1
+        missed = [past for past in welcome.results if past.round >= self._next_round]
+        self._replica.replay((past.seed, past.coefficients) for past in missed)
         self._next_round = max(self._next_round, welcome.next_round)
         self._prepared.clear()
         self._plan = None
@@ -215,7 +214,9 @@ class LearnerHost:
         }
         self._radios = {device: device_radio(config, medium, device) for device in self._devices}
         self._links = {
-            device: DeviceLink(radio, config.rig.radio, config.rig.frame, self._scheme, device)
+            device: DeviceLink(
+                radio, config.rig.radio, config.rig.frame, self._scheme, device, num_devices=config.rig.num_devices
+            )
             for device, radio in self._radios.items()
         }
         self._run_id = welcome.run_id
@@ -262,13 +263,26 @@ class LearnerHost:
     def _transmit_slot(self, poll: m.Poll) -> None:
         if poll.round not in self._prepared or poll.device not in self._links:
             return
+        heard = None
         if poll.slot == "pilot":
             self._links[poll.device].send_pilot()
+        elif poll.slot == "listen":
+            heard = self._listen(poll.device)
         elif self._plan is not None:
             self._send_values(poll.device, self._plan)
         else:
             return
-        self._client.send(m.Transmitting(round=poll.round, attempt=poll.attempt, device=poll.device))
+        self._client.send(m.Transmitting(round=poll.round, attempt=poll.attempt, device=poll.device, heard=heard))
+
+    def _listen(self, device: int) -> m.DeviceCsi | None:
+        try:
+            csi = self._links[device].hear_pilot()
+        except SignalError as err:
+            log.warning("%s", err)
+            return None
+        return m.DeviceCsi(
+            gain_real=csi.gain.real, gain_imag=csi.gain.imag, cfo_hz=0.0, resource_powers=csi.resource_powers
+        )
 
     def _start_payload(self, start: m.RoundStart) -> None:
         """Superposed payloads start now; slots wait for their poll."""
@@ -292,12 +306,21 @@ class LearnerHost:
 
     def _send_values(self, device: int, start: m.RoundStart) -> None:
         prepared = self._prepared[start.round]
-        radio = radio_plan(start.plan)
-        noisy = prepared.clipped[device] + start.plan.artificial_noise_std * prepared.noise[device]
-        values = np.clip(noisy, -radio.value_bound, radio.value_bound)
+        radio = radio_plan(start.plan, start.round)
+        noise = start.plan.artificial_noise_std * prepared.noise[device]
+        values = np.clip(self._scheme.mapped(prepared.clipped[device]) + noise, -radio.value_bound, radio.value_bound)
         told = start.csi.get(device)
-        csi = Csi(gain=complex(told.gain_real, told.gain_imag), cfo_hz=told.cfo_hz) if told else None
-        self._links[device].send_values(values, radio, csi)
+        csi = None
+        if told:
+            gain = complex(told.gain_real, told.gain_imag)
+            csi = Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
+        self._links[device].send_values(values, radio, csi, self._secret(device, start))
+
+    def _secret(self, device: int, start: m.RoundStart) -> np.random.Generator | None:
+        """What draws this device's tone phases: in a simulation a seed, which protects nobody; else the system's."""
+        if not is_simulated(self._config.rig):
+            return None
+        return generator(self._config.experiment.seed, device, start.round, start.attempt, purpose="secret phases")
 
     def _apply(self, result: m.RoundResult) -> None:
         for link in self._links.values():
@@ -324,7 +347,7 @@ class LearnerHost:
             m.Evaluated(
                 round=round_index,
                 loss=evaluation.loss,
-                metric=evaluation.accuracy,
+                metric=evaluation.metric,
                 num_examples=evaluation.num_examples,
             )
         )

@@ -24,7 +24,12 @@ def load_model_and_task(config: RunConfig) -> Loaded:
     """Load the experiment's model and data. Raises LearnerError."""
     experiment = config.experiment
     learner = experiment.learner
-    replica = Replica.load(experiment.model, num_threads=learner.num_threads, batch_devices=learner.batch_devices)
+    replica = Replica.load(
+        experiment.model,
+        direction=learner.direction,
+        num_threads=learner.num_threads,
+        batch_devices=learner.batch_devices,
+    )
     task = Task(
         experiment.task,
         replica.tokenizer,

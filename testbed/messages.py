@@ -14,7 +14,7 @@ from testbed.journal import Status
 from testbed.transport import Codec
 
 PROTOCOL_VERSION = 1
-Slot: TypeAlias = Literal["pilot", "payload"]
+Slot: TypeAlias = Literal["pilot", "listen", "payload"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -27,13 +27,15 @@ class DeviceCsi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     gain_real: float
     gain_imag: float
     cfo_hz: float
+    resource_powers: tuple[float, float] | None = None
+    """|h|² on the two resources of a noncoherent scheme."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one round is transmitted: the power/noise schedule's word for it."""
 
     gain: float
-    """c: amplitude with which a value of 1 arrives at the access point, linear; 0 is a silent round."""
+    """c: as what a value of 1 arrives, linear, in amplitude or, of noncoherent schemes, in power; 0 is silent."""
     artificial_noise_std: float
     """Standard deviation of n_k that each device adds to its scalar, in the scalar's unit."""
     clip: float
@@ -41,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     num_queries: int
     active: tuple[int, ...]
     """Devices that transmit."""
+    ridge: float = 0.0
+    """λ of regularised channel inversion."""
 
 
 class PastResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,11 +86,12 @@ class Prepared(Message, frozen=True):
 
 
 class Transmitting(Message, frozen=True):
-    """The polled device has started to transmit."""
+    """The polled device has started to transmit; of slot ``listen``, what it heard of the access point's pilot."""
 
     round: int
     attempt: int
     device: int
+    heard: DeviceCsi | None = None
 
 
 class Ready(Message, frozen=True):
@@ -158,7 +163,7 @@ class SoundStart(Message, frozen=True):
 
 
 class Poll(Message, frozen=True):
-    """One device sends its pilot, or its own payload slot, now."""
+    """One device sends its pilot, or its own payload slot, or listens to the access point's pilot, now."""
 
     round: int
     attempt: int

@@ -6,11 +6,11 @@ from typing import Protocol
 
 import msgspec
 
-from radio.air import Medium
 from radio.backend import Radio
 from radio.channel import Truth
 from radio.config import Capabilities, check_compatible
 from radio.loopback import LoopbackRadio
+from radio.medium import Medium
 from radio.schemes import Scheme, check_support, scheme
 from testbed.config import RunConfig
 from testbed.errors import ConfigError
@@ -44,6 +44,12 @@ def resolve(config: RunConfig) -> RunConfig:
     frame = rig.frame.for_level(air.level)
     check_compatible(air, frame)
     rig = msgspec.structs.replace(rig, air=air, frame=frame)
+    offset_hz = rig.radio.residual_cfo_max_hz
+    if experiment.scheme.csi == "reciprocity" and chosen.waveform == "symbols" and offset_hz > 0:
+        raise ConfigError(
+            f"scheme.csi: got 'reciprocity' with scheme {chosen.name!r} and residual_cfo_max_hz = {offset_hz:g}; "
+            "phases are reciprocal on one clock only: allowed with 0, or with scheme 'energy'; or use 'sounding'"
+        )
     resolved = RunConfig(rig=rig, experiment=experiment)
     check_privacy(resolved)
     return resolved

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learner.replica import Replica
-from radio.air import Medium
+from radio.medium import Medium
 from testbed import messages as m
 from testbed import session as s
 from testbed.air_service import AirWire, RemoteAir, air_codec, air_setup, make_air

@@ -16,8 +16,9 @@ from typing import Protocol
 import msgspec
 
 from learner.replica import Replica, replay
+from learner.templates import template_of
+from radio.access_point_link import AccessPointLink
 from radio.backend import IQ
-from radio.link import AccessPointLink
 from testbed import journal as j
 from testbed import messages as m
 from testbed.access_point import AccessPoint, round_seed
@@ -184,7 +185,15 @@ def conduct(
     )
     with access_point_radio(config, medium) as radio:
         genie = medium.truth if config.rig.air.csi == "genie" and scheme.needs_sounding else None
-        link = AccessPointLink(radio, config.rig.radio, config.rig.frame, scheme, config.rig.num_devices, genie=genie)
+        link = AccessPointLink(
+            radio,
+            config.rig.radio,
+            config.rig.frame,
+            scheme,
+            config.rig.num_devices,
+            rule=experiment.scheme.alignment,
+            genie=genie,
+        )
         access_point = AccessPoint(
             config,
             roster=roster,
@@ -328,7 +337,8 @@ def _finish(session: Session, roster: Roster, stopped: str) -> str:
 
 def rebuild(directory: RunDirectory, config: RunConfig, results: list[j.Result]) -> Replica:
     """The model after ``results``: initial weights and journal, nothing else."""
-    replica = Replica.load(config.experiment.model, num_threads=config.experiment.learner.num_threads)
+    learner = config.experiment.learner
+    replica = Replica.load(config.experiment.model, direction=learner.direction, num_threads=learner.num_threads)
     replica.load_weights(directory.initial_weights)
     replay(replica, ((r.seed, r.coefficients) for r in results if r.coefficients))
     return replica
@@ -363,7 +373,7 @@ def summarise(
         rounds_ok=len(used),
         rounds_total=len(records),
         rounds_asked=config.experiment.rounds.num,
-        metric_name="accuracy",
+        metric_name=template_of(config.experiment.task).metric,
         metric_initial=initial.metric if initial else None,
         metric_final=math.fsum(metrics[-3:]) / len(metrics[-3:]) if metrics else None,
         metric_last=metrics[-1] if metrics else None,

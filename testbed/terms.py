@@ -60,9 +60,10 @@ def transmits_finitely(rig: Rig) -> bool:
     return rig.backend == "loopback"
 
 
-def aligned_exactly(rig: Rig) -> bool:
-    """Whether phases, offsets and delays are zero, so that one device's noise hides another's signal."""
-    return rig.air.level == "symbol" and rig.air.csi == "genie"
+def aligned_exactly(rig: Rig, experiment: Experiment) -> bool:
+    """Whether all devices arrive with one gain, no offset and no delay, so that one's noise hides another's signal."""
+    everybody = experiment.scheme.alignment.name == "min_k"
+    return everybody and rig.air.level == "symbol" and rig.air.csi == "genie"
 
 
 def neighbours_of(experiment: Experiment) -> Neighbours:
@@ -125,7 +126,7 @@ def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
     honest = rig.num_devices - privacy.num_colluders
     return Crediting(
         receiver_trusted=aggregate and privacy.receiver_noise == "trusted" and transmits_finitely(rig),
-        num_noise_sources=honest if aggregate and aligned_exactly(rig) else 1,
+        num_noise_sources=honest if aggregate and aligned_exactly(rig, experiment) else 1,
         payload_energy=rig.frame.symbol_samples / rig.frame.samples_per_symbol,
     )
 

@@ -7,7 +7,10 @@ from radio.errors import RadioConfigError, SchemeUnsupportedError
 from radio.schemes.base import Csi, Estimate, Received, Scheme, SymbolFormat, TransmitPlan
 from radio.schemes.coherent import Coherent
 from radio.schemes.digital import Digital
+from radio.schemes.energy import Energy
+from radio.schemes.fsk_vote import FskVote
 from radio.schemes.ideal import Ideal
+from radio.schemes.sign import Sign
 
 __all__ = [
     "SCHEME_NAMES",
@@ -21,7 +24,8 @@ __all__ = [
     "scheme",
 ]
 
-_SCHEMES: dict[str, Scheme] = {instance.name: instance for instance in (Coherent(), Digital(), Ideal())}
+_ALL: tuple[Scheme, ...] = (Coherent(), Sign(), Energy(), FskVote(), Digital(), Ideal())
+_SCHEMES: dict[str, Scheme] = {instance.name: instance for instance in _ALL}
 
 SCHEME_NAMES = tuple(sorted(_SCHEMES))
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.config import AirConfig
 from radio.errors import SignalError
-from radio.schemes.base import Csi, Estimate, Received, SymbolFormat, TransmitPlan, rejected_estimate
+from radio.schemes.base import Analog, Csi, Estimate, Received, SymbolFormat, TransmitPlan, rejected_estimate
 
 BITS_PER_VALUE = 16
 LARGEST_CODE = (1 << BITS_PER_VALUE) - 1
@@ -69,14 +68,12 @@ def qpsk_bytes(symbols: NDArray[np.complex128]) -> bytes:
     return np.packbits(bits).tobytes()
 
 
-class Digital:
+class Digital(Analog):
     """Quantise over ±(clip + 4σ), append a CRC-8, send QPSK at full power; average what arrives intact."""
 
     name: str = "digital"
-    needs: tuple[frozenset[str], ...] = ()
     superposed: bool = False
     needs_sounding: bool = False
-    air_override: AirConfig | None = None
 
     def frame_symbols(self, num_queries: int) -> int:
         """QPSK symbols of one device's values and CRC."""
@@ -118,9 +115,12 @@ class Digital:
             values=total / num_active,
             error_variance=np.full(plan.num_queries, (step**2 / 12 + plan.artificial_noise_std**2) / num_active),
             symbol_snr_db=_mean_snr_db([heard[device].symbol_snr_db for device in plan.active]),
+            quality={"weakest_symbol_snr_db": min(heard[device].symbol_snr_db for device in plan.active)},
         )
 
     def _decode(self, slot: Received, plan: TransmitPlan) -> NDArray[np.float64] | str:
+        if slot.problem is not None:
+            return slot.problem
         if slot.saturated:
             return "receiver saturated; lower rx_gain_db or max_power_dbfs"
         if not np.isfinite(slot.symbols).all():

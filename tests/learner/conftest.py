@@ -19,6 +19,8 @@ from transformers import (
     OPTConfig,
     OPTForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from learner.config import ModelConfig, TaskConfig
@@ -44,6 +46,16 @@ def _models() -> dict[str, torch.nn.Module]:
         "llama": LlamaForCausalLM(
             LlamaConfig(**llama, num_attention_heads=2, max_position_embeddings=64, tie_word_embeddings=False)
         ),
+        "qwen3": Qwen3ForCausalLM(
+            Qwen3Config(
+                **llama,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+                head_dim=12,
+                max_position_embeddings=64,
+                tie_word_embeddings=True,
+            )
+        ),
     }
 
 
@@ -68,7 +80,7 @@ def model_dirs(tmp_path_factory: pytest.TempPathFactory, word_tokenizer: PreTrai
     return {path.name: path for path in root.iterdir()}
 
 
-@pytest.fixture(scope="session", params=["opt", "opt_projected", "gpt2", "llama"])
+@pytest.fixture(scope="session", params=["opt", "opt_projected", "gpt2", "llama", "qwen3"])
 def any_model_dir(request: pytest.FixtureRequest, model_dirs: dict[str, Path]) -> Path:
     return model_dirs[request.param]
 

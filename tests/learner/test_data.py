@@ -139,7 +139,7 @@ def test_missing_paths_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_needs_training_and_evaluation_files(tmp_path: Path) -> None:
-    assert "has no training file; expected one of train.tsv, train.jsonl, train.csv" in error_of(tmp_path)
+    assert "has no training file; expected one of train.tsv, train.jsonl, train.csv, train.txt" in error_of(tmp_path)
     write(tmp_path, train_tsv="a\t1\n")
     assert "has no evaluation file; expected test.*, dev.* or val.*" in error_of(tmp_path)
 
@@ -151,7 +151,7 @@ def test_two_training_files_are_ambiguous(tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, data_parquet="x") / "data.parquet"
-    assert error_of(path).endswith("is a .parquet file; allowed .tsv, .jsonl, .csv; convert it")
+    assert error_of(path).endswith("is a .parquet file; allowed .tsv, .jsonl, .csv, .txt; convert it")
 
 
 def test_a_single_example_cannot_be_split(tmp_path: Path) -> None:

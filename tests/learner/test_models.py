@@ -17,9 +17,9 @@ from learner import models
 from learner.batches import Batch
 from learner.config import ModelConfig
 from learner.errors import ModelError
-from learner.label_head import LabelHead
 from learner.models import load_model
 from learner.replica import Replica
+from learner.scoring import Scorer
 from learner.tasks import Task
 
 
@@ -144,7 +144,7 @@ def test_a_model_that_sees_later_tokens_is_refused() -> None:
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     with pytest.raises(ModelError, match="model type 'bert' lets a token see later ones; only causal"):
-        LabelHead(model)
+        Scorer(model)
 
 
 def test_models_that_scale_their_logits_are_scored_through_all_logits() -> None:
@@ -161,17 +161,17 @@ def test_models_that_scale_their_logits_are_scored_through_all_logits() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
-    head = LabelHead(model)
-    assert head.uses_full_logits
+    assert Scorer(model).uses_full_logits
     batch = Batch(torch.tensor([[1, 2, 3, 0]]), torch.tensor([2]), torch.tensor([0]), torch.tensor([4, 5]))
     with torch.inference_mode():
         expected = model(input_ids=torch.tensor([[1, 2, 3]])).logits[:, -1, [4, 5]]
-        torch.testing.assert_close(head.logits(batch), expected, rtol=1e-4, atol=1e-4)
+    (got,) = Replica(model, None).class_logits([batch])
+    torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_ordinary_models_are_scored_through_few_rows(any_model_dir: Path) -> None:
     model, _ = load_model(ModelConfig(path=str(any_model_dir)))
-    assert not LabelHead(model).uses_full_logits
+    assert not Scorer(model).uses_full_logits
 
 
 def test_a_batch_longer_than_the_model_is_refused(replica: Replica) -> None:

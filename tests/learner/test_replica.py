@@ -34,7 +34,7 @@ def direction_by_name(replica: Replica, seed: int, query: int) -> dict[str, np.n
     """z laid out by the rule that the docs state: parameters by name, each at a multiple of 128."""
     weights = replica.weights()
     padded = [-(-values.size // 128) * 128 for _, values in sorted(weights.items())]
-    z = Direction(seed, query, sum(padded)).as_tensor().numpy()
+    z = Direction(seed, query).values(sum(padded)).numpy()
     starts = np.cumsum([0, *padded])
     return {
         name: z[start : start + values.size].reshape(values.shape)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radio.air import Air
+from radio.channel import Oscillator
 from radio.config import AirConfig
 from radio.errors import RadioConfigError
-from radio.propagation import Transmission, delayed
+from radio.propagation import Path, Transmission, propagate
 
 RATE_HZ = 1e6
 QUIET = AirConfig(snr_db=math.inf, fading="none", path_loss_db=0.0, cfo_max_hz=0.0, delay_max_samples=0.0)
@@ -41,7 +42,13 @@ def test_fractional_delay_equals_the_exact_delay_of_a_periodic_signal(delay, see
     signal = np.fft.ifft(spectrum)
     exact = np.fft.ifft(spectrum * np.exp(-2j * np.pi * frequencies * delay))
     cyclic = [Transmission(signal, -length * 10, 1 << 40)]
-    got = delayed(cyclic, delay, 0, length)
+    path = Path(
+        delay_samples=delay,
+        tap_delays_samples=np.zeros(1),
+        oscillator=Oscillator(cfo_hz=0.0),
+        cycles_per_sample=0.0,
+    )
+    got = propagate(cyclic, path, np.ones(1, dtype=complex), 0, length)
     assert np.linalg.norm(got - exact) <= 1e-5 * np.linalg.norm(exact)  # ripple of the 24-tap Kaiser window
 
 
@@ -174,12 +181,11 @@ def test_the_symbol_level_air_is_the_sum_of_gains_times_symbols_plus_noise():
     assert noise.imag.var() == pytest.approx(air.truth().noise_power / 2, rel=5 * np.sqrt(2 / 20_000))
 
 
-def test_a_device_cannot_capture_and_the_access_point_cannot_transmit():
+def test_a_station_that_is_not_on_this_air_is_refused():
     air = make(QUIET)
-    with pytest.raises(RadioConfigError, match="access point only"):
-        air.capture(0, 10)
-    with pytest.raises(RadioConfigError, match=r"devices 0\.\.2"):
-        air.transmit(3, noise_like(8, 1), 1)
+    for call in (lambda: air.capture(4, 10), lambda: air.transmit(-1, noise_like(8, 1), 1)):
+        with pytest.raises(RadioConfigError, match=r"devices 0\.\.2 and the access point, 3"):
+            call()
 
 
 def test_time_passes_by_captures_and_elapse_only():

@@ -7,9 +7,15 @@ import sys
 import numpy as np
 import pytest
 
-from radio.channel import draw_delays, draw_gains, draw_noise, draw_oscillators
+from radio.channel import draw_delays, draw_noise, draw_oscillators
 from radio.config import AirConfig
+from radio.fading import BlockFading, profile_of
 from radio.randomness import generator
+
+
+def gains_of(config: AirConfig, *, num_devices: int, seed: int, round_index: int, attempt: int) -> np.ndarray:
+    fading = BlockFading(profile_of(config, 1e6), num_devices, seed, config.block_correlation)
+    return fading.gains(round_index, attempt)[:, 0]
 
 
 def test_no_two_places_share_a_stream():
@@ -35,19 +41,19 @@ def test_a_negative_counter_is_refused():
 
 def test_a_device_keeps_its_channel_when_others_join():
     config = AirConfig()
-    few, many = (draw_gains(config, num_devices=k, seed=3, round_index=5, attempt=0) for k in (2, 9))
+    few, many = (gains_of(config, num_devices=k, seed=3, round_index=5, attempt=0) for k in (2, 9))
     assert np.array_equal(few, many[:2])
     assert draw_oscillators(config, num_devices=2, seed=3) == draw_oscillators(config, num_devices=9, seed=3)[:2]
     assert draw_delays(config, num_devices=2, seed=3) == draw_delays(config, num_devices=9, seed=3)[:2]
 
 
-def test_rayleigh_gains_have_the_configured_mean_power():
+def test_rayleigh_gains_have_unit_mean_power_over_that_of_the_link():
     config = AirConfig(path_loss_db=20.0)
     num = 40_000
-    gains = draw_gains(config, num_devices=num, seed=1, round_index=0, attempt=0)
+    gains = gains_of(config, num_devices=num, seed=1, round_index=0, attempt=0)
     power = np.abs(gains) ** 2
-    assert power.mean() == pytest.approx(1e-2, rel=5 / np.sqrt(num))  # std of an exponential is its mean
-    assert abs(np.mean(gains**2)) < 5 * 1e-2 * np.sqrt(2 / num)  # circular
+    assert power.mean() == pytest.approx(1, rel=5 / np.sqrt(num))  # std of an exponential is its mean
+    assert abs(np.mean(gains**2)) < 5 * np.sqrt(2 / num)  # circular
 
 
 def test_noise_power_is_total_over_both_components():
@@ -58,7 +64,5 @@ def test_noise_power_is_total_over_both_components():
 
 
 def test_rounds_and_attempts_fade_differently():
-    gains = [
-        draw_gains(AirConfig(), num_devices=1, seed=1, round_index=t, attempt=a)[0] for t in (0, 1) for a in (0, 1)
-    ]
+    gains = [gains_of(AirConfig(), num_devices=1, seed=1, round_index=t, attempt=a)[0] for t in (0, 1) for a in (0, 1)]
     assert len(set(gains)) == 4

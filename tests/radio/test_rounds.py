@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radio.access_point_link import AccessPointLink
 from radio.air import Air
 from radio.config import AirConfig, Capabilities, FrameConfig, RadioConfig
+from radio.device_link import DeviceLink
 from radio.errors import RadioConfigError, SchemeUnsupportedError, SignalError
-from radio.link import AccessPointLink, DeviceLink
 from radio.loopback import LoopbackRadio
 from radio.precoding import Csi
 from radio.schemes import TransmitPlan, scheme
@@ -87,7 +88,7 @@ def test_the_default_rig_keeps_its_nmse_promise(bench):
     truth = rig.air.truth()
     estimated = np.array([rig.access_point.channel_estimates[device].cfo_hz for device in range(5)])
     assert np.abs(estimated - truth.cfo_hz).max() < 2.0
-    num_guard_samples = 6 * 48 * (warm_up + rounds)
+    num_guard_samples = (5 * 48 + 240) * (warm_up + rounds)
     assert rig.access_point.noise_power == pytest.approx(truth.noise_power, rel=5 / math.sqrt(num_guard_samples))
 
 
@@ -120,7 +121,7 @@ def test_a_run_repeats_bit_for_bit(bench):
 def test_no_round_ever_asks_for_more_than_full_power(bench, gains_seed, num_devices):
     extreme = np.full((num_devices, 1), CLIP) * np.where(np.arange(num_devices) % 2, -1, 1)[:, None]
     got = bench(AirConfig(), num_devices=num_devices, seed=gains_seed).round(extreme, clip=CLIP)
-    assert got.rejected is None
+    assert got.rejected is None or "turned" in got.rejected  # a faded device's carrier offset, not yet known
 
 
 def test_a_saturated_receiver_rejects_the_round(bench):
@@ -135,7 +136,7 @@ def test_a_device_that_kept_silent_makes_the_gain_vanish_and_the_round_silent(be
     rig.access_point.capture_pilot(0)
     rig.access_point.capture_pilot(1)
     csi = rig.access_point.predict_csi()
-    gain = rig.access_point.max_gain(csi, clip=CLIP, noise_std=0.0)
+    gain = rig.access_point.align(csi, clip=CLIP, noise_std=0.0).gain
     assert gain == 0
     plan = TransmitPlan(gain=gain, artificial_noise_std=0.0, clip=CLIP, num_queries=1, active=(0, 1))
     for index in (0, 1):
@@ -146,9 +147,10 @@ def test_a_device_that_kept_silent_makes_the_gain_vanish_and_the_round_silent(be
 def test_a_round_takes_its_air_time_from_soundings_wait_and_payload(bench):
     rig, frame = bench(AirConfig()), FrameConfig()
     rig.round(values_of(1), clip=CLIP)
-    samples = 5 * frame.num_samples(3) + frame.sounding_to_payload_samples + frame.num_samples(1)
+    payload = frame.num_samples(6 + 1 + 1 + 6)  # pilots of five devices and of nobody, gap, value, pilots
+    samples = 5 * frame.num_samples(3) + frame.sounding_to_payload_samples + payload
     assert rig.access_point.airtime_s == pytest.approx(samples / 1e6)
-    assert rig.access_point.last_capture.shape == (frame.num_samples(1),)
+    assert rig.access_point.last_capture.shape == (payload,)
 
 
 def test_asking_twice_for_csi_waits_once(bench):
@@ -190,7 +192,9 @@ def test_links_refuse_a_rig_that_lacks_what_the_scheme_needs():
     air = Air(AirConfig(), num_devices=1, seed=1, sample_rate_hz=1e6, tx_power=0.25)
     poor = Capabilities(trigger=True, streaming=True, shared_clock=False)
     for make in (
-        lambda: DeviceLink(LoopbackRadio(air, 0, poor), RadioConfig(), FrameConfig(), scheme("coherent"), 0),
+        lambda: DeviceLink(
+            LoopbackRadio(air, 0, poor), RadioConfig(), FrameConfig(), scheme("coherent"), 0, num_devices=1
+        ),
         lambda: AccessPointLink(LoopbackRadio(air, 1, poor), RadioConfig(), FrameConfig(), scheme("coherent"), 1),
     ):
         with pytest.raises(SchemeUnsupportedError, match="shared_clock"):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radio.alignment import alignment_gain
 from radio.config import AirConfig, Capabilities
 from radio.errors import RadioConfigError, SchemeUnsupportedError, SignalError
-from radio.precoding import Csi, alignment_gain, precode
+from radio.precoding import Csi, precode
 from radio.schemes import SCHEME_NAMES, Received, SymbolFormat, TransmitPlan, check_support, scheme
 from radio.schemes.digital import crc8, dequantise, qpsk, qpsk_bytes, quantise, quantiser_step
 
@@ -32,7 +33,7 @@ def received_of(symbols: list[complex], **changes: object) -> Received:
 
 @given(gains=gain_lists, clip=st.floats(0.1, 1e3), noise_std=st.floats(0, 10))
 def test_no_clipped_value_can_exceed_power_at_the_alignment_gain(gains, clip, noise_std):
-    gain = alignment_gain(np.array(gains), clip=clip, noise_std=noise_std, max_amplitude=0.5)
+    gain = alignment_gain(np.array(gains), bound=clip + 4 * noise_std, max_amplitude=0.5)
     largest = np.array([clip + 4 * noise_std])
     sent = [abs(precode(largest, gain=gain, csi=Csi(gain=h), symbol_period_s=1.0)[0]) for h in gains]
     assert max(sent) == pytest.approx(0.5, rel=1e-12)
@@ -52,7 +53,7 @@ def test_a_device_without_channel_is_refused_but_may_be_silent():
     with pytest.raises(SignalError, match="leave this device out"):
         precode(np.ones(1), gain=0.1, csi=Csi(gain=0j), symbol_period_s=1.0)
     assert precode(np.ones(1), gain=0.0, csi=Csi(gain=0j), symbol_period_s=1.0).tolist() == [0]
-    assert alignment_gain(np.array([1.0, 0j]), clip=1.0, noise_std=0.0, max_amplitude=0.5) == 0
+    assert alignment_gain(np.array([1.0, 0j]), bound=1.0, max_amplitude=0.5) == 0
 
 
 def test_coherent_estimates_the_mean_and_its_variance():
@@ -148,9 +149,9 @@ def test_uplink_bits_and_symbols_are_accounted():
 
 
 def test_an_unknown_scheme_lists_the_known_ones():
-    with pytest.raises(RadioConfigError, match="coherent, digital, ideal"):
+    with pytest.raises(RadioConfigError, match="coherent, digital, energy, fsk_vote, ideal, sign"):
         scheme("coherant")
-    assert SCHEME_NAMES == ("coherent", "digital", "ideal")
+    assert SCHEME_NAMES == ("coherent", "digital", "energy", "fsk_vote", "ideal", "sign")
 
 
 @pytest.mark.parametrize(

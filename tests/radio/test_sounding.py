@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radio.meters import CfoTracker, NoiseMeter
 from radio.sounding import (
-    CfoTracker,
-    NoiseMeter,
     combine_pilots,
     equalise_slot,
     estimate_channel,

@@ -58,7 +58,7 @@ def test_the_matched_filter_returns_what_was_modulated(parts, symbol_level):
 def test_a_symbols_magnitude_is_the_root_of_its_mean_power():
     frame = FrameConfig()
     samples = modulate(np.array([0.3j]), frame, max_amplitude=0.5)
-    begin = frame.guard_samples + frame.cyclic_prefix_samples
+    begin = frame.first_symbol_samples + frame.cyclic_prefix_samples
     block = samples[begin : begin + frame.samples_per_symbol]
     assert np.mean(np.abs(block) ** 2) == pytest.approx(0.09, rel=1e-6)
 

@@ -62,7 +62,7 @@ def finished(process) -> str:
     return stdout
 
 
-@pytest.mark.parametrize("scheme", ["coherent", "digital"])
+@pytest.mark.parametrize("scheme", ["coherent", "digital", "energy"])
 def test_separate_processes_give_the_same_weights_bit_for_bit(bench, scheme):
     options = [*SHORT, "--set", f"scheme.name={scheme}"]
     lab = Lab(bench)

@@ -4,9 +4,11 @@ import math
 
 import pytest
 
+from radio.config import AirConfig
 from testbed.config import RunConfig
 from testbed.config_files import load, override
 from testbed.errors import ConfigError
+from testbed.rig import resolve
 
 
 def test_without_arguments_the_quickstart_on_the_loopback_rig():
@@ -24,6 +26,24 @@ def test_overrides_go_to_the_file_that_has_the_section():
     assert config.experiment.rounds.num == 7
     assert config.experiment.seed == 9
     assert config.experiment.task.path == "../some/where"
+
+
+@pytest.mark.parametrize(
+    ("rig", "preset"),
+    [("ideal", AirConfig.perfect()), ("awgn", AirConfig.awgn()), ("pluto_indoor", AirConfig.pluto_indoor())],
+)
+def test_the_presets_of_the_air_come_as_rigs(rig, preset):
+    assert load(rig, None, []).rig.air == preset
+
+
+def test_coherent_phases_by_reciprocity_need_one_clock():
+    reciprocal = ["scheme.csi=reciprocity"]
+    with pytest.raises(ConfigError, match="one clock"):
+        resolve(load(None, None, reciprocal))
+    assert (
+        resolve(load(None, None, [*reciprocal, "radio.residual_cfo_max_hz=0"])).experiment.scheme.csi == "reciprocity"
+    )
+    assert resolve(load("pluto_indoor", "quickstart_energy", reciprocal)).rig.air == AirConfig.pluto_indoor()
 
 
 def test_a_small_learning_rate_is_a_number():

@@ -87,7 +87,7 @@ def test_the_cyclic_prefix_is_charged_too():
 
 
 def test_part_of_delta_is_kept_for_estimates_that_turn_out_wrong():
-    estimated, known = terms(), terms(*GENIE)
+    estimated, known = terms("rounds.num=1000"), terms(*GENIE)
     assert estimated.accountant.limit < known.accountant.limit
     assert 0 < estimated.estimate_failure * 1000 * 2 * 6 <= 0.01 * 0.01 * (1 + 1e-9)
     assert known.estimate_failure == 1

@@ -1,0 +1,297 @@
+"""A forward pass at w + μz and at w − μz together, without writing a weight.
+
+While a Sweep is active, torch hands it every call. Where a trained parameter is an operand, the sweep makes w ± μz for
+that call only; what comes out is a Pair, one tensor per sign, and calls on Pairs are made once per sign. So modules run
+as they are, of any Hugging Face model; weights are read once for both signs, and scratch memory is that of one layer.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from learner.directions import Shift, Spans
+from learner.errors import ModelError
+from learner.flat_weights import FlatWeights
+
+_RESIDENT_ELEMENTS = 1 << 16  # shorter parameters are perturbed once per query and kept
+_RESIDENT_TOTAL = 1 << 20
+_SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
+_SHORT_BATCH_ROWS, _SHORT_SCRATCH_ELEMENTS = 128, 768 * 768  # few rows: small chunks stay in cache, outputs are short
+_FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
+_HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
+
+Sides = tuple[int, ...]
+BOTH: Sides = (0, 1)
+
+
+class Pair(torch.Tensor):
+    """Tensors at w + μz and w − μz that travel through a model as one; as a tensor it is the first."""
+
+    sides: tuple[torch.Tensor, ...]
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def of(sides: Iterable[torch.Tensor]) -> "Pair":
+        """Join one tensor per sign."""
+        tensors = tuple(sides)
+        pair = tensors[0].as_subclass(Pair)
+        pair.sides = tensors
+        return pair
+
+
+def side(value: Any, number: int) -> Any:
+    """The tensor of one sign; whatever is no Pair is the same for both."""
+    if type(value) is Pair:
+        return value.sides[number]
+    if type(value) in (list, tuple) and any(type(item) is Pair for item in value):
+        return type(value)(side(item, number) for item in value)
+    return value
+
+
+class Residents:
+    """The many short parameters (biases, norms), perturbed by one call per query for all forward passes of it."""
+
+    def __init__(self, weights: FlatWeights) -> None:
+        self._runs = []
+        self._total = 0
+        for run in weights.runs:
+            slots = [slot for slot in weights.slots if run.first <= slot.offset < run.first + len(run.values)]
+            short = []
+            for slot in sorted(slots, key=lambda slot: slot.count):
+                if slot.count <= _RESIDENT_ELEMENTS and self._total + slot.count <= _RESIDENT_TOTAL:
+                    short.append(slot)
+                    self._total += slot.count
+            if short:
+                short.sort(key=lambda slot: slot.offset)
+                self._runs.append((run, short, Spans([s.offset for s in short], [s.count for s in short])))
+
+    def shifted(self, shift: Shift) -> dict[str, torch.Tensor]:
+        """float32 [2, *shape] by name."""
+        made = {}
+        for run, slots, spans in self._runs:
+            values = shift.both_spans(run.values, spans, run.first)
+            for slot, place in zip(slots, spans.places, strict=True):
+                made[slot.name] = values[:, place : place + slot.count].view(2, *slot.shape)
+        return made
+
+
+class Sweep(TorchFunctionMode):
+    """Forward passes at w ± μz (`shift`), or at w itself (None), computed in `dtype`.
+
+    sides: (0, 1) for both signs together; (0,) or (1,) for one, which suits models whose control flow depends on
+    values, and batches so long that activations weigh more than a second draw of the direction.
+    """
+
+    def __init__(
+        self,
+        weights: FlatWeights,
+        shift: Shift | None,
+        dtype: torch.dtype,
+        *,
+        residents: dict[str, torch.Tensor] | None = None,
+        sides: Sides = BOTH,
+    ) -> None:
+        super().__init__()
+        self._slot_of = weights.slot_of
+        self._shift = shift
+        self._residents = residents or {}
+        self._dtype = dtype
+        self.sides: Sides = sides if shift is not None else (0,)
+
+    # ---- parameters
+
+    def rows(self, parameter: torch.Tensor, start: int, stop: int) -> list[torch.Tensor]:
+        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side."""
+        slot = self._slot_of.get(id(parameter))
+        if slot is None or self._shift is None:
+            return [parameter[start:stop].to(self._dtype)]
+        width = parameter.shape[1]
+        part = parameter.view(-1)[start * width : stop * width]
+        first = slot.offset + start * width
+        if len(self.sides) == 1:
+            return [self._shift.one(part, first, self.sides[0], dtype=self._dtype).view(stop - start, width)]
+        made = self._shift.both(part, first, dtype=self._dtype)
+        return [made[number].view(stop - start, width) for number in self.sides]
+
+    def gather(self, parameter: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Rows of a matrix by number, [*index.shape, H]; only these are perturbed."""
+        slot = self._slot_of.get(id(parameter))
+        if slot is None or self._shift is None:
+            return parameter[index].to(self._dtype)
+        made = self._shift.both_rows(parameter, index, slot.offset, dtype=self._dtype)
+        return self._join([made[number] for number in self.sides])
+
+    def whole(self, parameter: torch.Tensor) -> torch.Tensor:
+        """A parameter for calls that need all of it: short ones in float32, others in the dtype of the arithmetic."""
+        slot = self._slot_of[id(parameter)]
+        if self._shift is None:
+            return parameter.detach().to(torch.float32 if slot.count <= _RESIDENT_ELEMENTS else self._dtype)
+        if slot.name in self._residents:
+            made = self._residents[slot.name]
+        else:
+            dtype = torch.float32 if slot.count <= _RESIDENT_ELEMENTS else self._dtype
+            made = self._shift.both(parameter.view(-1), slot.offset, dtype=dtype).view(2, *slot.shape)
+        return self._join([made[number] for number in self.sides])
+
+    def _join(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        return Pair.of(tensors) if len(tensors) == 2 else tensors[0]
+
+    # ---- calls
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Called by torch instead of `func`, with the sweep itself out of the way."""
+        kwargs = kwargs or {}
+        special = _SPECIAL.get(func)
+        if special is not None:
+            return special(self, *args, **kwargs)
+        if getattr(func, "__name__", "") == "__get__" and func.__self__.__name__ not in _VIEW_ATTRIBUTES:  # type: ignore[attr-defined]
+            return func(*args, **kwargs)  # shape, dtype, device: the same for both signs
+        return self._call(func, args, kwargs)
+
+    def _call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Any function: trained parameters become perturbed ones, and Pairs are computed side by side."""
+        touched = paired = False
+        for value in (*args, *kwargs.values()):
+            kind = type(value)
+            if kind is Pair:
+                paired = True
+            elif kind is torch.nn.Parameter:
+                touched = touched or id(value) in self._slot_of
+            elif kind is list or kind is tuple:
+                paired = paired or any(type(item) is Pair for item in value)
+        if touched:
+            args = tuple(self._replaced(value) for value in args)
+            kwargs = {name: self._replaced(value) for name, value in kwargs.items()}
+            paired = paired or len(self.sides) == 2
+        if not paired:
+            result = func(*args, **kwargs)
+        else:
+            _check_target(func, args)
+            result = _joined(func, [self._on_side(n, func, args, kwargs) for n in range(len(BOTH))])
+        return self._narrowed(result) if touched else result
+
+    def _on_side(self, n: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs:
+            kwargs = {name: side(value, n) for name, value in kwargs.items()}
+        return func(*[side(value, n) for value in args], **kwargs)
+
+    def _replaced(self, value: Any) -> Any:
+        if type(value) is torch.nn.Parameter and id(value) in self._slot_of:
+            return self.whole(value)
+        return value
+
+    def _narrowed(self, result: Any) -> Any:
+        """Results of short float32 parameters with 16-bit activations go on in 16 bits."""
+        if not isinstance(result, torch.Tensor) or result.dtype != torch.float32 or self._dtype == torch.float32:
+            return result
+        return self._each(lambda tensor: tensor.to(self._dtype), result)
+
+    def _each(self, function: Callable[..., torch.Tensor], *operands: Any) -> torch.Tensor:
+        if any(type(value) is Pair for value in operands):
+            return Pair.of(function(*(side(value, n) for value in operands)) for n in range(len(BOTH)))
+        return function(*operands)
+
+    # ---- functions that deserve better than the general way
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """y = x Wᵀ + b, with the matrix in row chunks if it is large."""
+        bias = bias if bias is None or id(bias) not in self._slot_of else self.whole(bias)
+        if type(weight) is Pair or id(weight) not in self._slot_of:
+            return self._each(self._linear, x, weight, bias)
+        num_rows, width = weight.shape
+        is_short = side(x, 0).numel() <= _SHORT_BATCH_ROWS * width
+        step = max(1, (_SHORT_SCRATCH_ELEMENTS if is_short else _SCRATCH_ELEMENTS) // width)
+        if num_rows <= step:
+            return self._each(self._linear, x, self._join(self.rows(weight, 0, num_rows)), bias)
+        outputs = [side(x, n).new_empty(*x.shape[:-1], num_rows, dtype=self._dtype) for n in range(len(self.sides))]
+        for start in range(0, num_rows, step):
+            stop = min(start + step, num_rows)
+            for n, part in enumerate(self.rows(weight, start, stop)):
+                b = None if bias is None else side(bias, n)[start:stop]
+                outputs[n][..., start:stop] = self._linear(side(x, n), part, b)
+        return self._join(outputs)
+
+    def _linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        x = x.to(self._dtype)
+        if weight.dtype != self._dtype:
+            weight = weight.to(self._dtype)
+        if bias is not None and bias.dtype != self._dtype:  # short parameters stay float32 beside 16-bit matrices
+            return torch.nn.functional.linear(x, weight).add_(bias)
+        return product(x, weight, bias)
+
+    def addmm(self, bias: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, **options: Any) -> torch.Tensor:
+        """y = b + x W, the layer of GPT-2."""
+        if options or id(weight) not in self._slot_of:
+            return self._call(torch.addmm, (bias, x, weight), options)
+        bias = self._replaced(bias)
+        weight = self._join(self.rows(weight, 0, weight.shape[0]))
+        return self._each(lambda x, w, b: self._linear(x, w.t(), b), x, weight, bias)
+
+    def embedding(self, index: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Rows of a table, only the wanted ones perturbed."""
+        if id(weight) not in self._slot_of:
+            return self._call(torch.nn.functional.embedding, (index, weight, *args), kwargs)
+        return self.gather(weight, index)
+
+    def layer_norm(
+        self,
+        x: torch.Tensor,
+        shape: list[int],
+        weight: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
+        eps: float = 1e-5,
+    ) -> torch.Tensor:
+        """Normalise in float32, whatever the activations are."""
+        dtype = x.dtype
+        weight, bias = self._replaced(weight), self._replaced(bias)
+
+        def norm(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
+            w, b = (None if values is None else values.float() for values in (weight, bias))
+            return torch.nn.functional.layer_norm(x.float(), shape, w, b, eps).to(dtype)
+
+        return self._each(norm, x, weight, bias)
+
+
+def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """x Wᵀ + b; in float32 on the CPU by oneDNN, which is twice as fast as MKL on other CPUs than Intel's."""
+    small = x.numel() * weight.shape[0] < _FAST_PRODUCT
+    if small or x.dtype != torch.float32 or x.device.type != "cpu" or not _HAS_ONEDNN:
+        return torch.nn.functional.linear(x, weight, bias)
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def _check_target(func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Refuse to write both signs into one tensor."""
+    name = getattr(func, "__name__", "")
+    writes = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+    if writes and type(args[0]) is not Pair:
+        raise UnpairableError(f"{name} writes values that depend on the sign into a tensor that does not")
+
+
+def _joined(func: Callable[..., Any], results: list[Any]) -> Any:
+    first, second = results
+    if isinstance(first, torch.Tensor):
+        return Pair.of((first, second))
+    if isinstance(first, list | tuple) and len(first) == len(second):
+        parts = [_joined(func, [a, b]) for a, b in zip(first, second, strict=True)]
+        return type(first)(parts) if type(first) in (list, tuple) else tuple(parts)
+    if first != second:
+        raise UnpairableError(f"{getattr(func, '__name__', func)} gives {first!r} and {second!r} for the two signs")
+    return first
+
+
+class UnpairableError(ModelError):
+    """A model's control flow depends on the sign; its forward passes are made one sign after the other."""
+
+
+_SPECIAL: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
+    torch.nn.functional.linear: Sweep.linear,
+    torch.addmm: Sweep.addmm,
+    torch.nn.functional.embedding: Sweep.embedding,
+    torch.nn.functional.layer_norm: Sweep.layer_norm,
+}

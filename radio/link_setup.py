@@ -1,0 +1,30 @@
+"""Whether a scheme, a frame, clocks and an alignment rule can work together; asked once, before anything is sent."""
+
+from __future__ import annotations
+
+from radio.config import FrameConfig, RadioConfig
+from radio.errors import RadioConfigError
+from radio.precoding import AlignmentRule
+from radio.schemes.base import Scheme, SymbolFormat
+from radio.sounding import MAX_DATA_BETWEEN_PILOTS, check_unambiguous
+
+
+def check_setup(scheme: Scheme, frame: FrameConfig, radio_config: RadioConfig, rule: AlignmentRule) -> None:
+    """Raise RadioConfigError for what this scheme cannot work with."""
+    if scheme.waveform == "tones":
+        if rule.name == "regularised":
+            raise RadioConfigError(
+                f"alignment.name: got 'regularised' with scheme {scheme.name!r}; allowed: 'min_k' or 'truncated'"
+            )
+        return
+    if frame.is_symbol_level:
+        return
+    if scheme.superposed and frame.start_uncertainty_samples > 0:
+        raise RadioConfigError(
+            f"frame.start_uncertainty_samples: got {frame.start_uncertainty_samples} with scheme {scheme.name!r}, "
+            "whose devices must start together: allowed: 0; add a trigger, or use a scheme of tones (energy, fsk_vote)"
+        )
+    if frame.start_uncertainty_samples > 0 and frame.sync_samples == 0:
+        raise RadioConfigError("frame.sync_samples: got 0; allowed: above 0 where frame.start_uncertainty_samples > 0")
+    spacing = frame.pilot_spacing_symbols if scheme.needs_sounding else MAX_DATA_BETWEEN_PILOTS + 1
+    check_unambiguous(radio_config.residual_cfo_max_hz, spacing * SymbolFormat.of(frame, radio_config).period_s)
