@@ -89,9 +89,9 @@ class Encoded:
 
 
 def collate(encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tensor) -> AnyBatch:
-    """Make a batch of the given rows [B], padded to a multiple of 8 of their own longest (at most W)."""
+    """Make a batch of the given rows [B], padded to a multiple of 8 of their own longest (at most W); B may be 0."""
     lengths = encoded.lengths[rows]
-    width = min(-(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE, encoded.tokens.shape[1])
+    width = min(-(-int(lengths.max(initial=1)) // PAD_MULTIPLE) * PAD_MULTIPLE, encoded.tokens.shape[1])
     tokens = torch.from_numpy(encoded.tokens[rows, :width].astype(np.int64))
     if encoded.starts is not None:
         return TextBatch(tokens, torch.from_numpy(encoded.starts[rows]), torch.from_numpy(lengths))

@@ -1,5 +1,6 @@
 """One copy of the weights serves every device of a learner host: zeroth-order scalars, updates, replay."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -121,13 +122,27 @@ class Replica:
 
     @torch.inference_mode()
     def scalars(
-        self, batches: Sequence[AnyBatch], *, seed: int, num_queries: int, perturbation_scale: float
+        self,
+        batches: Sequence[AnyBatch],
+        *,
+        seed: int,
+        num_queries: int,
+        perturbation_scale: float,
+        example_clip: float | None = None,
+        normaliser: int | None = None,
     ) -> Scalars:
         """p_k = [F_k(w + μz) − F_k(w − μz)] / (2μ) for one batch per device (arXiv 2604.12401 eq 7).
 
         F is the mean over examples of the cross-entropy, over the verbalizer's words or over the example's tokens.
+        With `example_clip` C, p_k = Σ_i clip(p_i, ±C)/`normaliser`, a fixed number however many examples there are
+        (arXiv 2310.09639). An empty batch has p_k = 0 and loss NaN.
         ModelError if a loss is not finite.
         """
+        if (example_clip is None) != (normaliser is None):
+            raise LearnerError(
+                f"example_clip={example_clip}, normaliser={normaliser}; a sum of clipped examples needs both; pass "
+                "both or neither"
+            )
         if not batches or num_queries < 1 or not perturbation_scale > 0:
             raise LearnerError(
                 f"scalars of {len(batches)} batches, num_queries={num_queries}, "
@@ -137,20 +152,23 @@ class Replica:
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
         directions = [Direction(seed, query, self._kind) for query in range(num_queries)]
-        queries = [self._query_losses(placed, direction, scale) for direction in directions]
-        per_example = [torch.stack([losses[k] for losses in queries]).cpu().numpy() for k in range(len(batches))]
-        table = np.stack([losses.mean(axis=2) for losses in per_example])  # [K, Q, 2]
-        if not np.isfinite(table).all():
-            worst = int(np.argmin(np.isfinite(table).all(axis=(1, 2))))
-            raise ModelError(
-                f"loss of hosted device {worst} is not finite (seed {seed}); the weights have diverged; "
-                "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
-            )
-        return Scalars(
-            (table[:, :, 0] - table[:, :, 1]) / (2 * scale),
-            table.mean(axis=(1, 2)),
-            tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / (2 * scale) for x in per_example),
-        )
+        per_example = self._example_losses(placed, directions, scale)
+        for device, losses in enumerate(per_example):
+            if not np.isfinite(losses).all():
+                raise ModelError(
+                    f"loss of hosted device {device} is not finite (seed {seed}); the weights have diverged; "
+                    "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
+                )
+        projections = tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / (2 * scale) for x in per_example)
+        if example_clip is None or normaliser is None:
+            means = [x.mean(axis=2) if x.size else np.zeros((num_queries, 2)) for x in per_example]  # K times [Q, 2]
+            table = np.stack(means)
+            projected = (table[:, :, 0] - table[:, :, 1]) / (2 * scale)
+        else:
+            projected = np.stack([np.clip(p, -example_clip, example_clip).sum(axis=0) for p in projections])
+            projected = projected / normaliser
+        loss = np.array([x.mean(axis=2).mean() if x.size else math.nan for x in per_example])
+        return Scalars(projected, loss, projections)
 
     def update(self, seed: int, coefficients: Sequence[float]) -> None:
         """w ← w − coefficient_q · z(seed, q) in query order; zero leaves every bit.
@@ -213,6 +231,15 @@ class Replica:
 
     def _plain(self) -> Sweep | AsTheyAre:
         return AsTheyAre() if self._copies else Sweep(self._weights, None, self._dtype)
+
+    def _example_losses(
+        self, batches: Sequence[AnyBatch], directions: Sequence[Direction], scale: float
+    ) -> list[NDArray[np.float64]]:
+        """Losses of every example, [Q, 2, B_k] for each device; devices without examples cost nothing."""
+        filled = [batch for batch in batches if batch.num_examples]
+        queries = [self._query_losses(filled, direction, scale) for direction in directions] if filled else []
+        found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
+        return [next(found) if batch.num_examples else np.zeros((len(directions), 2, 0)) for batch in batches]
 
     def _query_losses(self, batches: Sequence[AnyBatch], direction: Direction, scale: float) -> list[torch.Tensor]:
         """Losses of every example on either side of w, float64 [2, B_k] for each device."""

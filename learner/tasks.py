@@ -97,6 +97,18 @@ class Task:
         order = random_order(self.seed, len(shard), Stream.BATCH, device=device, round_index=round_index)
         return collate(self._train, shard[order[:batch_size]], self.class_tokens)
 
+    def poisson_batch(self, device: int, drawn: NDArray[np.bool_]) -> AnyBatch:
+        """The examples of a device's shard that its own secret coins `drawn` chose, possibly none.
+
+        The coins come from the caller: a batch that anybody could draw again would protect nobody.
+        """
+        shard = self.shard(device)
+        if drawn.shape != shard.shape:
+            raise TaskError(
+                f"device {device}: {drawn.size} coins for {len(shard)} examples; allowed one each; draw as many"
+            )
+        return collate(self._train, shard[drawn], self.class_tokens)
+
     def test_batches(self, batch_size: int) -> list[AnyBatch]:
         """All evaluation examples, in order of length, so that little is padded."""
         if batch_size < 1:

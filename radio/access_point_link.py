@@ -81,6 +81,7 @@ class AccessPointLink:
         self._link_power = NoiseMeter()
         self._values = ValueMeter()
         self._last_capture: IQ = np.zeros(0, dtype=np.complex64)
+        self._last_symbols = np.zeros(0, dtype=np.complex128)
         self._saturated = False
         self._elapsed_to_payload = False
         self._start_block()
@@ -94,6 +95,11 @@ class AccessPointLink:
     def last_capture(self) -> IQ:
         """The latest capture, shape [N], for plots and recordings."""
         return self._last_capture
+
+    @property
+    def last_symbols(self) -> NDArray[np.complex128]:
+        """y, the latest superposed values after the matched filter, turned upright, shape [S]; empty for tones."""
+        return self._last_symbols
 
     @property
     def channel_estimates(self) -> dict[int, ChannelEstimate | PowerEstimate]:
@@ -126,6 +132,17 @@ class AccessPointLink:
     def noise_variance(self) -> float:
         """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
         return real_noise_variance(self.noise_power, self._frame)
+
+    @property
+    def num_noise_samples(self) -> float:
+        """How many complex samples `noise_power` is the mean of, at least; infinite with a genie."""
+        if self._genie is not None:
+            return math.inf
+        fewest = self._frame.guard_samples * 3 // 4
+        if not self._frame.is_symbol_level:
+            gap = self._frame.symbol_samples - self._frame.cyclic_prefix_samples * 3 // 2
+            fewest = min(fewest, gap) - 1  # a constant was taken out
+        return self._noise.num_captures * fewest
 
     def begin_block(self, round_index: int, attempt: int) -> None:
         """Start a round, or another attempt: forgets channels, but neither carrier offsets nor the noise."""
@@ -248,6 +265,7 @@ class AccessPointLink:
             received = self._payloads.symbols(
                 capture, plan, known, gains, noise_variance=self.noise_variance, first_time=first_time
             )
+        self._last_symbols = received.symbols
         received = replace(
             received,
             noise_variance=self.noise_variance,

@@ -10,24 +10,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radio.access_point_link import AccessPointLink
 from radio.backend import IQ
+from radio.precoding import value_bound
 from radio.schemes import Csi, Estimate, Scheme, TransmitPlan
 from testbed import messages as m
-from testbed import schedule
+from testbed.confidence import amplitude_margin, least_variance
 from testbed.config import RunConfig
 from testbed.journal import Journal, Result, Status
-from testbed.ledger import Ledger, budget_of, claims_privacy
-from testbed.privacy import leak
+from testbed.ledger import Ledger
+from testbed.planner import Planner, limits_of
 from testbed.results import RoundRecord, nmse_db
 from testbed.roster import AttemptFailedError, Roster
+from testbed.terms import Terms
+from testbed.updates import Updater
 
 log = logging.getLogger(__name__)
 _EVALUATION_ATTEMPTS = 3
 _SILENT = "silent: no device is strong enough, or the schedule allows no power"
-_CSI_SIGMAS = 3.0
-"""How many standard deviations of a channel estimate the ledger adds to |h_k α_k|."""
+_ROUNDING = 1e-14
+"""Within so much of the alignment's gain, that gain itself is sent; the planner keeps far more in reserve."""
 
 
 def round_seed(run_seed: int, round_index: int) -> int:
@@ -41,12 +45,6 @@ def log_waiting(missing: list[int]) -> None:
     log.info("waiting for devices %s", missing)
 
 
-def coefficients_of(estimate: Sequence[float], learning_rate: float) -> tuple[float, ...]:
-    """What each direction is multiplied with: η·p̂_q/Q in float64, rounded once to float32."""
-    scaled = learning_rate * np.asarray(estimate, dtype=np.float64) / len(estimate)
-    return tuple(float(c) for c in scaled.astype(np.float32))
-
-
 @dataclass(slots=True)
 class _Attempt:
     """What one transmission of a round came to."""
@@ -54,6 +52,7 @@ class _Attempt:
     plan: m.Plan | None = None
     estimate: Estimate | None = None
     rho: float | None = 0.0
+    symbols: NDArray[np.complex128] = field(default_factory=lambda: np.zeros(0, dtype=np.complex128))
     fingerprint: str | None = None
     ready: list[m.Ready] = field(default_factory=list)
     learner_s: float = 0.0
@@ -78,7 +77,10 @@ class AccessPoint:
         scheme: Scheme,
         journal: Journal,
         ledger: Ledger,
+        terms: Terms,
+        past: Sequence[RoundRecord] = (),
     ) -> None:
+        self._config = config
         self._rig = config.rig
         self._experiment = config.experiment
         self._roster = roster
@@ -86,8 +88,9 @@ class AccessPoint:
         self._scheme = scheme
         self._journal = journal
         self._ledger = ledger
-        self._budget = budget_of(config.experiment)
-        self._claims = claims_privacy(config.experiment, has_receiver_noise=config.rig.air.snr_db < math.inf)
+        self._terms = terms
+        self._planner = Planner(config, terms)
+        self._updater = Updater.after(config.experiment, past)
         self.last_capture: IQ | None = None
 
     def play(self, round_index: int) -> RoundRecord:
@@ -124,7 +127,7 @@ class AccessPoint:
         else:
             status = "skipped" if missing or last.estimate is None else "rejected"
         estimates = tuple(float(v) for v in accepted.values) if accepted is not None else ()
-        coefficients = coefficients_of(estimates, self._experiment.learner.learning_rate) if estimates else ()
+        coefficients = self._updater.coefficients(estimates, accepted.error_variance) if accepted is not None else ()
         self._journal.append(
             Result(
                 round=round_index,
@@ -193,7 +196,7 @@ class AccessPoint:
             margin = self._sound(round_index, number, attempt)
             clock = time.perf_counter()
             csi = self._link.predict_csi()
-            attempt.plan, attempt.rho = self._plan(csi, margin)
+            attempt.plan, attempt.rho = self._plan(round_index, csi, margin)
             attempt.radio_s += time.perf_counter() - clock
             if attempt.plan.gain <= 0:
                 return
@@ -208,7 +211,8 @@ class AccessPoint:
         if not self._link.needs_sounding:
             self._link.measure_noise()
             return 1.0
-        margin = 1.0
+        drift = 10 ** (self._rig.radio.residual_gain_max_db / 20)  # of transmit gains since the sounding
+        margin = drift
         listens = self._experiment.scheme.csi == "reciprocity"
         if listens:
             self._link.measure_noise()
@@ -221,7 +225,10 @@ class AccessPoint:
             if not estimate.is_heard and self._experiment.scheme.alignment.name != "truncated":
                 raise AttemptFailedError(f"device {device}: its pilot was not heard")
             if estimate.is_heard:
-                margin = max(margin, 1 + _CSI_SIGMAS * math.sqrt(estimate.gain_variance) / abs(estimate.gain))
+                margin = max(
+                    margin,
+                    drift * amplitude_margin(abs(estimate.gain), estimate.gain_variance, self._terms.estimate_failure),
+                )
         if listens:
             self._link.pass_pilot()
         return margin
@@ -267,6 +274,7 @@ class AccessPoint:
         if self._scheme.superposed:
             clock = time.perf_counter()
             estimate = self._link.receive_superposed(plan)
+            attempt.symbols = self._link.last_symbols
         else:
             for device in plan.active:
                 self._poll(round_index, number, device, "payload")
@@ -279,25 +287,19 @@ class AccessPoint:
         self.last_capture = self._link.last_capture
         return estimate
 
-    def _plan(self, csi: dict[int, Csi], margin: float) -> tuple[m.Plan, float | None]:
+    def _plan(self, round_index: int, csi: dict[int, Csi], margin: float) -> tuple[m.Plan, float | None]:
         """The round's plan and its leak ρ, None where no leak can be stated."""
-        learner, noise_std = self._experiment.learner, self._experiment.privacy.artificial_noise_std
+        learner, least_std = self._experiment.learner, self._experiment.privacy.artificial_noise_std
         clip = self._scheme.mapped_clip(learner.clip)
-        alignment = self._link.align(csi, clip=clip, noise_std=noise_std, num_queries=learner.num_queries)
-        limits = schedule.RoundLimits(
-            max_gain=alignment.gain,
-            noise_variance=self._link.noise_variance,
-            artificial_noise_variance=len(alignment.active) * noise_std**2,
-        )
-        gain = schedule.full_gain(limits)
-        if self._experiment.schedule.name == "static":
-            gain = min(schedule.static_gain(limits, self._budget) / margin, limits.max_gain)
-        rho: float | None = None
-        if self._scheme.superposed and self._scheme.waveform == "symbols" and limits.noise_variance > 0:
-            rho = leak(self._budget.sensitivity, schedule.sum_noise_variance(gain * margin, limits))
+        alignment = self._link.align(csi, clip=clip, noise_std=least_std, num_queries=learner.num_queries)
+        amplitude = alignment.gain * value_bound(clip, least_std)
+        variance = least_variance(self._link.noise_variance, self._link.num_noise_samples, self._terms.estimate_failure)
+        limits = limits_of(self._config, self._terms, amplitude, variance)
+        power, rho = self._planner.decide(round_index, limits, self._ledger, margin=margin)
+        at_full_power = math.isclose(power.gain, alignment.gain, rel_tol=_ROUNDING, abs_tol=0.0)
         plan = m.Plan(
-            gain=gain,
-            artificial_noise_std=noise_std,
+            gain=alignment.gain if at_full_power else power.gain,
+            artificial_noise_std=power.noise_std,
             clip=clip,
             num_queries=learner.num_queries,
             active=alignment.active,
@@ -344,7 +346,8 @@ class AccessPoint:
             gain=last.plan.gain if last.plan and self._scheme.superposed else None,
             artificial_noise_std=last.plan.artificial_noise_std if last.plan else 0.0,
             rho_spent=None if None in rhos else math.fsum(r for r in rhos if r is not None),
-            epsilon_spent=self._ledger.epsilon if self._claims else None,
+            epsilon_spent=self._ledger.epsilon if self._terms.void is None else None,
+            received=tuple((float(y.real), float(y.imag)) for y in last.symbols) or None,
             loss=float(np.mean(losses)) if losses else None,
             airtime_s=sum(a.airtime_s for a in attempts),
             uplink_bits_per_device=self._scheme.uplink_bits_per_device(self._experiment.learner.num_queries),

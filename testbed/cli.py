@@ -196,6 +196,53 @@ def air(
 
 
 @app.command()
+def plan(
+    rig: RigOption = None,
+    experiment: ExperimentOption = None,
+    overrides: SetOption = None,
+    snr_db: Annotated[
+        str | None,
+        typer.Option("--snr-db", metavar="DB,DB,…", help="Compare at these symbol SNRs (P·E|h|²/N0')."),
+    ] = None,
+    png: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("plan.png"),
+) -> None:
+    """Preview power, noise and leak of every schedule on a simulated rig, without running anything.
+
+    Shows the experiment's own schedule by round, SNR* below which privacy is free, and how far each schedule is from
+    the optimum; warns where the schedules cannot be told apart. Examples:
+
+        testbed plan --set schedule.name=online --set rounds.num=8000 --set schedule.contraction=0.998
+
+        testbed plan --set schedule.name=static --snr-db=-40,-30,-20,-10 --png static.png
+    """
+    from testbed.config_files import load
+    from testbed.plan_report import show_plan
+    from testbed.rig import resolve
+
+    show_plan(resolve(load(rig, experiment, overrides or [])), snrs_db=_numbers(snr_db), png=png)
+
+
+@app.command()
+def audit(
+    run_dir: DirArgument,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Attack only so many rounds, to be quicker.")] = None,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999999, help="Of the lower bound.")] = 0.999,
+) -> None:
+    """Attack what a simulated run's access point received, and set the proven lower bound on epsilon beside the claim.
+
+    Exit code 1 if the claim is refuted. Example:
+
+        testbed audit runs/20261121-120000-private
+    """
+    from testbed.audit import audit_run
+
+    found = audit_run(run_dir, max_rounds=rounds, confidence=confidence)
+    typer.echo(found.text)
+    if found.refuted:
+        raise typer.Exit(1)
+
+
+@app.command()
 def replay(run_dir: DirArgument) -> None:
     """Rebuild a run's final weights from its initial weights and its journal, and compare them bit for bit.
 
@@ -281,6 +328,13 @@ def _device_numbers(text: str) -> list[int]:
     if not numbers:
         raise typer.BadParameter(f"got {text!r}, an empty range", param_hint="--devices")
     return sorted(numbers)
+
+
+def _numbers(text: str | None) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")] if text else []
+    except ValueError as err:
+        raise typer.BadParameter(f"got {text!r}, expected numbers such as -10,0,10", param_hint="--snr-db") from err
 
 
 def _exit_if_interrupted(reason: str) -> None:

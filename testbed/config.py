@@ -9,6 +9,7 @@ import msgspec
 from learner.config import LearnerConfig, ModelConfig, TaskConfig
 from radio.config import AirConfig, FrameConfig, RadioConfig
 from radio.precoding import AlignmentRule
+from testbed.vocabulary import AccountantName, Adjacency, Level, ScheduleName
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -78,21 +79,52 @@ class SchemeConfig(Config, frozen=True):
 
 
 class ScheduleConfig(Config, frozen=True):
-    """How transmit power is spread over the rounds."""
+    """How transmit power, and with it privacy, is spread over the rounds."""
 
-    name: Literal["full", "static"] = "full"
-    """``full``: all the power there is, no privacy claim. ``static``: the same noise every round, within budget."""
+    name: ScheduleName = "full"
+    """``full``: all the power there is, no claim. ``static``: one noise for all rounds. ``online``: the
+    optimum, causal. ``paper``, ``solution``, ``reversed`` need all channels in advance: simulated rigs
+    only."""
+    contraction: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9995
+    """A: how much of an early round's noise is left one round later. Too small is catastrophic: err towards 1."""
+    skip_rms: Positive | None = None
+    """s: a round whose noise on the mean would exceed this stays silent; the prior rms of the mean. Public."""
+    min_gain: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Smallest gain that the converters resolve; below it devices add noise instead."""
+    vote_error: Annotated[float, msgspec.Meta(ge=0, lt=0.5)] = 0.496
+    """e0: how often a device's sign is wrong, for the sign scheme."""
 
 
 class PrivacyConfig(Config, frozen=True):
-    """The budget that ``static`` keeps, and what it protects (METHOD: sensitivity of the sum of clipped scalars)."""
+    """What is promised to whom, against whom, and how it is accounted."""
 
     dp_epsilon: Positive = 5.0
     dp_delta: Fraction = 1e-2
-    adjacency: Literal["client-replace", "client-zero-out"] = "client-replace"
-    """Neighbouring data sets differ in one whole client: sensitivity 2·clip (replace) or clip (zero-out)."""
+    level: Level = "client"
+    """``client``: a whole client's data is protected. ``example``: one training example."""
+    adjacency: Adjacency = "replace"
+    """Neighbouring data sets differ by an exchange, or (``remove``) by one that is left out."""
+    example_clip: Positive = 100.0
+    """C: each example's projection is clipped to ±C (example level)."""
+    batch_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """q: devices draw each example secretly with this probability; without it batches count as known."""
+    accountant: AccountantName | None = None
+    """``exact``, ``zcdp``, ``paper`` without batch_rate; ``rdp``, ``pld`` with it. Default: ``exact`` or ``rdp``."""
+    receiver_noise: Literal["trusted", "untrusted"] = "trusted"
+    """Whether noise that the access point's own receiver adds may be counted."""
+    num_colluders: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """f: devices that tell the access point their own scalars and noise."""
     artificial_noise_std: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Noise that every device adds to its scalar before precoding, in the scalar's unit."""
+    """Noise that every device adds to its scalar at least, in the scalar's unit; schedules may ask for more."""
+
+
+class UpdateConfig(Config, frozen=True):
+    """What the access point makes of an estimate; post-processing, which costs no privacy."""
+
+    shrinkage: bool = False
+    """Shrink each estimate by its own estimated SNR: p̂·max(0, 1 − v/p̂²), v the known noise variance."""
+    noise_aware_step: bool = False
+    """Scale the learning rate by s²/(s² + v), s² the running mean square of past estimates beyond their noise."""
 
 
 class RoundsConfig(Config, frozen=True):
@@ -122,6 +154,7 @@ class Experiment(Config, frozen=True):
     scheme: SchemeConfig = SchemeConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    update: UpdateConfig = UpdateConfig()
     rounds: RoundsConfig = RoundsConfig()
 
 

@@ -36,6 +36,14 @@ class Start(Record, frozen=True):
     initial_fingerprint: str
 
 
+class Promised(Record, frozen=True):
+    """What the run has promised; a resumed run must promise the same, or its ledger would mean something else."""
+
+    limit: float | None
+    """of the accountant's currency; None where no budget is enforced"""
+    terms: str
+
+
 class Spent(Record, frozen=True):
     """Privacy leak of one transmission, charged before the devices are told to transmit."""
 
@@ -57,7 +65,7 @@ class Result(Record, frozen=True):
     """float32 values: what every host multiplies its directions with."""
 
 
-AnyRecord: TypeAlias = Start | Spent | Result
+AnyRecord: TypeAlias = Start | Promised | Spent | Result
 _DECODER = msgspec.msgpack.Decoder(AnyRecord)
 
 

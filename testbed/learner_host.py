@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from learner.errors import LearnerError
 from learner.evaluation import evaluate
-from learner.replica import Replica, Scalars
-from learner.tasks import Task
+from learner.replica import Replica
 from radio.backend import Radio
 from radio.device_link import DeviceLink
 from radio.errors import RadioError, SignalError
@@ -27,8 +26,11 @@ from radio.schemes import Scheme
 from testbed import messages as m
 from testbed.access_point import radio_plan
 from testbed.config import RunConfig
+from testbed.device_randomness import DeviceRandomness, artificial_noise, device_randomness
 from testbed.errors import DivergenceError, PeerTimeoutError, TestbedError, TransportError
+from testbed.local_work import Loaded, device_scalars, load_model_and_task
 from testbed.rig import device_radio, scheme_of
+from testbed.terms import is_simulated
 from testbed.transport import Client
 
 log = logging.getLogger(__name__)
@@ -39,43 +41,15 @@ MediumFactory = Callable[[m.Welcome], Medium]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a host computes with."""
+class _Prepared:
+    """What this host's devices will send in one round; retries send the same."""
 
-    replica: Replica
-    task: Task
-
-
-def load_model_and_task(config: RunConfig) -> Loaded:
-    """Load the experiment's model and data. Raises LearnerError."""
-    experiment = config.experiment
-    learner = experiment.learner
-    replica = Replica.load(
-        experiment.model,
-        direction=learner.direction,
-        num_threads=learner.num_threads,
-        batch_devices=learner.batch_devices,
-    )
-    task = Task(
-        experiment.task,
-        replica.tokenizer,
-        num_devices=config.rig.num_devices,
-        seed=experiment.seed,
-        max_model_tokens=replica.max_tokens,
-    )
-    return Loaded(replica, task)
-
-
-def artificial_noise(
-    run_seed: int, device: int, round_index: int, *, std: float, num_queries: int
-) -> NDArray[np.float64]:
-    """n_k of one device and round, shape [Q]; the same for all repeats and retries of the round.
-
-    Drawn from a seed, since this rig is a simulation: reports say that it protects nobody.
-    """
-    if std == 0:
-        return np.zeros(num_queries)
-    return std * generator(run_seed, device, round_index, purpose="artificial noise").standard_normal(num_queries)
+    losses: dict[int, float]
+    """device → training loss, of devices that drew any example"""
+    clipped: dict[int, NDArray[np.float64]]
+    """device → scalars [Q], clipped to ±γ"""
+    noise: dict[int, NDArray[np.float64]]
+    """device → n_k/σ [Q]; one draw for all repeats and retries"""
 
 
 class LearnerHost:
@@ -107,7 +81,8 @@ class LearnerHost:
         self._scheme: Scheme
         self._radios: dict[int, Radio] = {}
         self._links: dict[int, DeviceLink] = {}
-        self._prepared: dict[int, tuple[Scalars, dict[int, NDArray[np.float64]]]] = {}
+        self._sources: dict[int, DeviceRandomness] = {}
+        self._prepared: dict[int, _Prepared] = {}
         self._plan: m.RoundStart | None = None
 
     @property
@@ -233,6 +208,10 @@ class LearnerHost:
         self._close_radios()
         medium = self._make_medium(welcome)
         self._scheme = scheme_of(config)
+        self._sources = {
+            device: device_randomness(simulated=is_simulated(config.rig), seed=config.experiment.seed, device=device)
+            for device in self._devices
+        }
         self._radios = {device: device_radio(config, medium, device) for device in self._devices}
         self._links = {
             device: DeviceLink(
@@ -257,16 +236,7 @@ class LearnerHost:
             return
         learner = self._config.experiment.learner
         if start.round not in self._prepared:
-            assert self._loaded is not None
-            batches = [self._loaded.task.batch(device, start.round, learner.batch_size) for device in self._devices]
-            scalars = self._replica.scalars(
-                batches,
-                seed=start.seed,
-                num_queries=learner.num_queries,
-                perturbation_scale=learner.perturbation_scale,
-            )
-            clipped = np.clip(scalars.projected_gradients, -learner.clip, learner.clip)
-            self._prepared = {start.round: (scalars, dict(zip(self._devices, clipped, strict=True)))}
+            self._prepared = {start.round: self._compute(start)}
         self._plan = None
         compares = start.round % learner.fingerprint_every == 0
         self._client.send(
@@ -275,6 +245,19 @@ class LearnerHost:
                 attempt=start.attempt,
                 fingerprint=self._replica.fingerprint() if compares else None,
             )
+        )
+
+    def _compute(self, start: m.SoundStart) -> _Prepared:
+        assert self._loaded is not None
+        scalars = device_scalars(self._loaded, self._config.experiment, self._devices, self._sources, start)
+        clip = self._config.experiment.learner.clip
+        clipped = np.clip(scalars.projected_gradients, -clip, clip)
+        num_queries = self._config.experiment.learner.num_queries
+        losses = zip(self._devices, map(float, scalars.loss), strict=True)
+        return _Prepared(
+            losses={device: loss for device, loss in losses if np.isfinite(loss)},
+            clipped=dict(zip(self._devices, clipped, strict=True)),
+            noise={k: artificial_noise(self._sources[k], start.round, num_queries) for k in self._devices},
         )
 
     def _transmit_slot(self, poll: m.Poll) -> None:
@@ -310,29 +293,22 @@ class LearnerHost:
             for device in self._devices:
                 if device in start.plan.active:
                     self._send_values(device, start)
-        scalars, clipped = self._prepared[start.round]
+        prepared = self._prepared[start.round]
         reveal = self._config.experiment.ground_truth
         self._client.send(
             m.Ready(
                 round=start.round,
                 attempt=start.attempt,
-                ground_truth={k: tuple(map(float, p)) for k, p in clipped.items()} if reveal else None,
-                losses=dict(zip(self._devices, map(float, scalars.loss), strict=True)) if reveal else None,
+                ground_truth={k: tuple(map(float, p)) for k, p in prepared.clipped.items()} if reveal else None,
+                losses=prepared.losses if reveal else None,
             )
         )
 
     def _send_values(self, device: int, start: m.RoundStart) -> None:
-        _, clipped = self._prepared[start.round]
-        plan = start.plan
-        noise = artificial_noise(
-            self._config.experiment.seed,
-            device,
-            start.round,
-            std=plan.artificial_noise_std,
-            num_queries=plan.num_queries,
-        )
-        radio = radio_plan(plan, start.round)
-        values = np.clip(self._scheme.mapped(clipped[device]) + noise, -radio.value_bound, radio.value_bound)
+        prepared = self._prepared[start.round]
+        radio = radio_plan(start.plan, start.round)
+        noise = start.plan.artificial_noise_std * prepared.noise[device]
+        values = np.clip(self._scheme.mapped(prepared.clipped[device]) + noise, -radio.value_bound, radio.value_bound)
         told = start.csi.get(device)
         csi = None
         if told:
@@ -340,8 +316,10 @@ class LearnerHost:
             csi = Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
         self._links[device].send_values(values, radio, csi, self._secret(device, start))
 
-    def _secret(self, device: int, start: m.RoundStart) -> np.random.Generator:
-        """What draws this device's tone phases; from a seed, since this rig is a simulation: it protects nobody."""
+    def _secret(self, device: int, start: m.RoundStart) -> np.random.Generator | None:
+        """What draws this device's tone phases: in a simulation a seed, which protects nobody; else the system's."""
+        if not is_simulated(self._config.rig):
+            return None
         return generator(self._config.experiment.seed, device, start.round, start.attempt, purpose="secret phases")
 
     def _apply(self, result: m.RoundResult) -> None:

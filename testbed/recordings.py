@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import sigmf
 from sigmf import SigMFFile
 
 from radio.backend import IQ
@@ -32,15 +33,15 @@ def save_capture(directory: Path, samples: IQ, info: CaptureInfo) -> Path:
         recording = SigMFFile(
             data_file=str(data_path),
             global_info={
-                SigMFFile.DATATYPE_KEY: "cf32_le",
-                SigMFFile.SAMPLE_RATE_KEY: info.sample_rate_hz,
-                SigMFFile.DESCRIPTION_KEY: (
+                sigmf.DATATYPE_KEY: "cf32_le",
+                sigmf.SAMPLE_RATE_KEY: info.sample_rate_hz,
+                sigmf.DESCRIPTION_KEY: (
                     f"payload of round {info.round}, attempt {info.attempt}, scheme {info.scheme}, run {info.run_id}"
                 ),
-                SigMFFile.VERSION_KEY: "1.0.0",
+                sigmf.VERSION_KEY: "1.0.0",
             },
         )
-        recording.add_capture(0, metadata={SigMFFile.FREQUENCY_KEY: info.center_freq_hz})
+        recording.add_capture(0, metadata={sigmf.FREQUENCY_KEY: info.center_freq_hz})
         recording.tofile(str(data_path.with_suffix("")), overwrite=True)
     except OSError as err:
         raise RunDirectoryError(f"{data_path}: {err.strerror}; free some space and continue with --resume") from err

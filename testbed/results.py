@@ -45,6 +45,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Why it was retried, skipped or rejected."""
     estimate: tuple[float, ...] | None = None
     """p̂, the access point's estimate of the mean scalar."""
+    received: tuple[tuple[float, float], ...] | None = None
+    """y, real and imaginary part of each query's superposed payload after the matched filter."""
     true_mean: tuple[float, ...] | None = None
     """Mean of the clipped, un-noised scalars (ground truth only)."""
     nmse_db: float | None = None

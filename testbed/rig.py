@@ -14,6 +14,7 @@ from radio.medium import Medium
 from radio.schemes import Scheme, check_support, scheme
 from testbed.config import RunConfig
 from testbed.errors import ConfigError
+from testbed.privacy_checks import check_privacy
 
 
 class SimulatedAir(Medium, Protocol):
@@ -49,14 +50,9 @@ def resolve(config: RunConfig) -> RunConfig:
             f"scheme.csi: got 'reciprocity' with scheme {chosen.name!r} and residual_cfo_max_hz = {offset_hz:g}; "
             "phases are reciprocal on one clock only: allowed with 0, or with scheme 'energy'; or use 'sounding'"
         )
-    if experiment.schedule.name == "static" and (
-        not chosen.needs_sounding or chosen.waveform == "tones" or rig.air.snr_db == float("inf")
-    ):
-        raise ConfigError(
-            f"schedule.name: got 'static' with scheme {chosen.name!r} at air.snr_db = {rig.air.snr_db:g}, but it "
-            "rations receiver noise: allowed with a coherent scheme on a noisy air; use schedule.name = 'full'"
-        )
-    return RunConfig(rig=rig, experiment=experiment)
+    resolved = RunConfig(rig=rig, experiment=experiment)
+    check_privacy(resolved)
+    return resolved
 
 
 def scheme_of(config: RunConfig) -> Scheme:

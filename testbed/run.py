@@ -16,7 +16,8 @@ from testbed import session as s
 from testbed.air_service import AirWire, RemoteAir, air_codec, air_setup, make_air
 from testbed.config import RunConfig
 from testbed.config_files import override
-from testbed.learner_host import LearnerHost, load_model_and_task
+from testbed.learner_host import LearnerHost
+from testbed.local_work import load_model_and_task
 from testbed.results import RunDirectory, Summary
 from testbed.transport import Client, Server, new_context
 

@@ -24,7 +24,7 @@ from testbed import messages as m
 from testbed.access_point import AccessPoint, round_seed
 from testbed.config import RunConfig
 from testbed.errors import DivergenceError, JournalError, PeerTimeoutError
-from testbed.ledger import BudgetSpentError, Ledger, budget_of, claims_privacy, privacy_statement
+from testbed.ledger import BudgetSpentError, Ledger
 from testbed.recordings import CaptureInfo, save_capture
 from testbed.report import write_report
 from testbed.results import (
@@ -39,6 +39,7 @@ from testbed.results import (
 )
 from testbed.rig import SimulatedAir, access_point_radio, scheme_of
 from testbed.roster import AttemptFailedError, InterruptedRunError, Roster
+from testbed.terms import terms_of
 from testbed.transport import Server
 
 JOURNAL_VERSION = 1
@@ -99,7 +100,16 @@ def begin(config: RunConfig, out: Path | None, replica: Replica) -> Session:
     replica.save_weights(directory.initial_weights)
     journal = j.Journal(directory.journal)
     journal.append(j.Start(version=JOURNAL_VERSION, run_id=run_id, initial_fingerprint=info.initial_fingerprint))
+    journal.append(promise_of(config))
     return Session(config=config, directory=directory, journal=journal, info=info)
+
+
+def promise_of(config: RunConfig) -> j.Promised:
+    """What the terms of this configuration promise."""
+    terms = terms_of(config)
+    return j.Promised(
+        limit=terms.accountant.limit if terms.enforced else None, terms=f"{terms.accountant.words}; {terms.guarantee}"
+    )
 
 
 def resume(path: Path) -> Session:
@@ -111,6 +121,13 @@ def resume(path: Path) -> Session:
     config, info = directory.read_config(), directory.read_info()
     j.read(directory.journal)  # says what is wrong with a foreign file
     journal = j.Journal(directory.journal)
+    promised = [record for record in journal.records if isinstance(record, j.Promised)]
+    if promised and promised[0] != promise_of(config):
+        journal.close()
+        raise JournalError(
+            f"{path}: config.toml promises another privacy budget or threat model than this run began with; restore "
+            "it, or start a new run"
+        )
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
     for round_index in sorted(charged - {r.round for r in session.journal_results()}):
@@ -158,9 +175,8 @@ def conduct(
     """
     config, experiment = session.config, session.config.experiment
     scheme = scheme_of(config)
-    has_noise = config.rig.air.snr_db < math.inf
-    limit = budget_of(experiment).rho if experiment.schedule.name == "static" else math.inf
-    ledger = Ledger(session.journal, limit=limit, dp_delta=experiment.privacy.dp_delta, past=session.journal.records)
+    terms = terms_of(config)
+    ledger = Ledger(session.journal, terms, past=session.journal.records)
     roster = Roster(
         server=server,
         num_devices=config.rig.num_devices,
@@ -179,7 +195,14 @@ def conduct(
             genie=genie,
         )
         access_point = AccessPoint(
-            config, roster=roster, link=link, scheme=scheme, journal=session.journal, ledger=ledger
+            config,
+            roster=roster,
+            link=link,
+            scheme=scheme,
+            journal=session.journal,
+            ledger=ledger,
+            terms=terms,
+            past=session.records,
         )
         started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
         try:
@@ -198,8 +221,8 @@ def conduct(
             stopped=stopped,
             payload_symbols=payload_symbols,
             final_fingerprint=final_fingerprint,
-            privacy=privacy_statement(experiment, has_receiver_noise=has_noise, epsilon=ledger.epsilon),
-            epsilon=ledger.epsilon if claims_privacy(experiment, has_receiver_noise=has_noise) else None,
+            privacy=terms.statement(ledger.epsilon),
+            epsilon=ledger.epsilon if terms.void is None else None,
             rho=None if ledger.unbounded else ledger.rho,
             wall_s=time.perf_counter() - started,
         )

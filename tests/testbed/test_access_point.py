@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.access_point import coefficients_of, round_seed
+from testbed.access_point import round_seed
 from testbed.results import RoundRecord, median, nmse_db, pooled_nmse_db
+from testbed.updates import coefficients_of
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=8), st.floats(1e-7, 1e-2))

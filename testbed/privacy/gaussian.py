@@ -1,7 +1,8 @@
-"""Differential privacy in terms of ρ: what a transmission leaks, what a budget allows. Pure functions.
+"""Composed Gaussian noise in terms of ρ: what a transmission leaks, what (ε, δ) allows. Pure functions.
 
 A round that adds Gaussian noise of variance u to a sum that neighbouring data sets can move by Δ leaks
-ρ = Δ²/(2u) (zCDP), and leaks add up over rounds. Sources: arXiv 2604.12401 eq. 17; arXiv 2006.05459; METHOD §2.
+ρ = Δ²/(2u) (zCDP), and leaks add up over rounds. Sources: arXiv 2604.12401 eq. 17; arXiv 2006.05459;
+arXiv 1905.02383 (Gaussian DP).
 """
 
 from __future__ import annotations
@@ -11,14 +12,6 @@ from collections.abc import Callable
 
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
-
-
-def sensitivity(adjacency: str, clip: float) -> float:
-    """Δ: how far Σ_k p_k moves between neighbouring data sets, for |p_k| ≤ ``clip``.
-
-    ``client-replace``: 2·clip. ``client-zero-out``: clip.
-    """
-    return {"client-replace": 2 * clip, "client-zero-out": clip}[adjacency]
 
 
 def leak(sum_sensitivity: float, noise_variance: float) -> float:

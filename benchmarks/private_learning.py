@@ -1,0 +1,97 @@
+"""Learning under one (ε, δ): every schedule over the air, DPZero in one place, and no privacy at all."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from learner.evaluation import evaluate
+from testbed.access_point import round_seed
+from testbed.config import RunConfig
+from testbed.config_files import load
+from testbed.device_randomness import SeededRandomness, artificial_noise
+from testbed.local_work import load_model_and_task
+from testbed.preview import at_symbol_snr, plan_of
+from testbed.privacy import accountant
+from testbed.rig import resolve
+from testbed.run import run_in_one_process
+from testbed.updates import coefficients_of
+
+EPSILON, DELTA = 5.0, 1e-5
+OFFSETS_DB = (0, 20)
+"""Symbol SNR relative to SNR*"""
+SCHEDULES = ("solution", "online", "static", "reversed", "full")
+EXAMPLE_CLIP, BATCH, RATE = 40.0, 16, 0.04
+"""C, about three standard deviations of an example's projection; b; and q = b/n_k for 2,000 examples of 5 devices"""
+EXAMPLE_LEVEL = (
+    "privacy.level=example",
+    "privacy.adjacency=remove",
+    f"privacy.batch_rate={RATE}",
+    f"privacy.example_clip={EXAMPLE_CLIP}",
+)
+
+
+def configuration(model: str, task: str, seed: int, num_rounds: int, *overrides: str) -> RunConfig:
+    """The built-in experiment on the symbol-level air."""
+    common = (
+        f"model.path={model}", f"task.path={task}", f"seed={seed}", "ground_truth=false", f"rounds.num={num_rounds}",
+        f"rounds.eval_every={max(1, num_rounds // 4)}", "rounds.max_attempts=1", "air.level=symbol", "air.csi=genie",
+        f"learner.batch_size={BATCH}", f"privacy.dp_epsilon={EPSILON}",
+        f"privacy.dp_delta={DELTA}", "schedule.contraction=0.998",
+    )  # fmt: skip
+    return resolve(load(None, None, [*common, *overrides]))
+
+
+def over_the_air(config: RunConfig) -> float:
+    """Final test accuracy of a whole run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        accuracy = run_in_one_process(config, out=Path(scratch) / "run").summary.metric_last
+    assert accuracy is not None
+    return accuracy
+
+
+def dpzero(config: RunConfig) -> float:
+    """DPZero (arXiv 2310.09639): one curator, all data, mean of clipped projections plus Gaussian noise.
+
+    Same learner, examples a round and accountant as the runs over the air; the curator's batch is everybody's.
+    """
+    learner, privacy, seed = config.experiment.learner, config.experiment.privacy, config.experiment.seed
+    num_rounds, num_devices = config.experiment.rounds.num, config.rig.num_devices
+    judge = accountant("rdp", EPSILON, DELTA, rate=RATE, num_rounds=num_rounds)
+    multiplier = 1 / math.sqrt(2 * judge.leak_for(judge.limit, num_rounds))
+    loaded = load_model_and_task(config)
+    sources = [SeededRandomness(seed, device) for device in range(num_devices)]
+    curator = SeededRandomness(seed, num_devices)
+    examples = learner.batch_size * num_devices
+    for t in range(num_rounds):
+        coins = [source.uniform(t, "batch", len(loaded.task.shard(k))) < RATE for k, source in enumerate(sources)]
+        batches = [loaded.task.poisson_batch(k, drawn) for k, drawn in enumerate(coins)]
+        sums = loaded.replica.scalars(
+            batches, seed=round_seed(seed, t), num_queries=1, perturbation_scale=learner.perturbation_scale,
+            example_clip=privacy.example_clip, normaliser=examples,
+        ).projected_gradients.sum()  # fmt: skip
+        noise = multiplier * privacy.example_clip / examples * artificial_noise(curator, t, 1)[0]
+        loaded.replica.update(round_seed(seed, t), coefficients_of(np.array([sums + noise]), learner.learning_rate))
+    return evaluate(loaded.replica, loaded.task).accuracy
+
+
+def learning(model: str, task: str, num_seeds: int, num_rounds: int) -> dict[str, list[float]]:
+    """Test accuracies by run, one a seed. The paper's schedule protects clients, at the same (ε, δ)."""
+    found: dict[str, list[float]] = {}
+    for seed in range(1, num_seeds + 1):
+        plain = partial(configuration, model, task, seed, num_rounds)
+        private = partial(plain, *EXAMPLE_LEVEL)
+        threshold_db = plan_of(private("schedule.name=static")).snr_threshold_db
+        found.setdefault("no privacy", []).append(over_the_air(plain("scheme.name=ideal")))
+        found.setdefault("DPZero, central", []).append(dpzero(private()))
+        for offset_db in OFFSETS_DB:
+            for name in SCHEDULES:
+                asked = at_symbol_snr(private(f"schedule.name={name}"), threshold_db + offset_db)
+                found.setdefault(f"{name}, SNR*{offset_db:+d} dB", []).append(over_the_air(asked))
+            published = at_symbol_snr(plain("schedule.name=paper"), threshold_db + offset_db)
+            found.setdefault(f"paper (client level), SNR*{offset_db:+d} dB", []).append(over_the_air(published))
+    return found

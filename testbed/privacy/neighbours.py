@@ -1,0 +1,44 @@
+"""What a claim protects: how far the sum of scalars moves between neighbouring data sets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from testbed.vocabulary import Adjacency, Level
+
+VOTE_SENSITIVITY = 2.0
+"""One example, or one client, can turn a vote of −1 into +1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """Which two data sets must look alike, and the bounds that make them so."""
+
+    level: Level
+    """Whether they differ in a whole client or in one example."""
+    adjacency: Adjacency
+    """Whether the one is exchanged for another, or left out."""
+    clip: float
+    """γ: every client's scalar is clipped to ±γ."""
+    example_clip: float
+    """C: every example's projection is clipped to ±C before the sum (example level)."""
+    batch_size: int
+    """b, the fixed public number that the sum over a batch is divided by, however many were drawn."""
+
+    def sensitivity(self, *, votes: bool = False, num_queries: int = 1) -> float:
+        """Δ of one round's vector of Q sums, in the scalar's unit: Euclidean, hence the factor √Q."""
+        if votes:
+            moved = VOTE_SENSITIVITY
+        else:
+            whole = self.clip if self.level == "client" else self.example_clip / self.batch_size
+            moved = 2 * whole if self.adjacency == "replace" else whole
+            moved = min(moved, 2 * self.clip)
+        return moved * math.sqrt(num_queries)
+
+    @property
+    def words(self) -> str:
+        """For whoever reads an (ε, δ)."""
+        one = "one client with all its data" if self.level == "client" else "one training example"
+        verb = "replaced by another" if self.adjacency == "replace" else "added or left out"
+        return f"at {self.level} level ({one} {verb})"

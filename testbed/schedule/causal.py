@@ -1,0 +1,94 @@
+"""The online schedule: each round is decided from its own channel, the budget that is left, and a forecast.
+
+It solves the whole problem again every round, with later rounds' caps replaced by a sample of caps. What was spent is
+taken off the budget, so no prefix of a run overspends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from testbed.schedule.filling import Inverse, worth
+from testbed.schedule.problem import Problem
+
+Floats = NDArray[np.float64]
+
+_BINS = 128
+_TABLE_SIZE = 1024
+_TABLE_SPAN = 80.0
+_ROUNDING = 1e-12
+
+
+class Online:
+    """Decides rounds in order; ``problem.caps`` [M] is a sample of what rounds to come may allow."""
+
+    def __init__(self, problem: Problem, *, inverse: Inverse | None = None) -> None:
+        self._problem = problem
+        self._inverse = inverse
+        self._desires = problem.log_weights - problem.log_weights.max()
+        edges = np.unique(np.linspace(0, problem.num_rounds, min(_BINS, problem.num_rounds) + 1).astype(int))
+        self._bin_ends = edges[1:]
+        self._bin_sizes = np.diff(edges)
+        sums = np.concatenate(([0.0], np.cumsum(self._desires)))
+        self._bin_desires = np.diff(sums[edges]) / self._bin_sizes
+        self._log_price = 0.0
+        self._table = np.zeros(0)
+        self.forecast(problem.caps)
+
+    def forecast(self, caps: Floats) -> None:
+        """Replace the sample of caps [M] that stands for every later round."""
+        quantiles = np.quantile(caps, (np.arange(64) + 0.5) / 64) if len(caps) > 64 else np.asarray(caps)
+        self._grid = np.linspace(-_TABLE_SPAN, _TABLE_SPAN, _TABLE_SIZE)
+        prices = np.repeat(self._grid, len(quantiles))
+        leaks = worth(
+            self._problem, prices, np.tile(quantiles, _TABLE_SIZE), inverse=self._inverse, frugal=self._frugal
+        )
+        self._table = self._problem.accountant.cost(leaks).reshape(_TABLE_SIZE, -1).mean(axis=1)
+
+    @property
+    def _frugal(self) -> bool:
+        return self._inverse is None
+
+    def leak(self, round_index: int, cap: float, remaining: float) -> float:
+        """ρ of this round, whose own cap is known, with ``remaining`` of the budget's currency left."""
+        remaining -= _ROUNDING * self._problem.accountant.limit  # what rounding may lose over a whole run
+        if remaining <= 0:
+            return 0.0
+        desire = float(self._desires[round_index])
+        later = np.clip(self._bin_ends - 1 - round_index, 0, self._bin_sizes)
+
+        def now(log_price: float) -> float:
+            found = worth(
+                self._problem,
+                np.array([desire - log_price]),
+                np.array([cap]),
+                inverse=self._inverse,
+                frugal=self._frugal,
+            )
+            return float(found[0])
+
+        def excess(log_price: float) -> float:
+            future = float(np.interp(self._bin_desires - log_price, self._grid, self._table) @ later)
+            return future + float(self._problem.accountant.cost(np.array(now(log_price)))) - remaining
+
+        wanted = now(self._solve(excess))
+        cost = float(self._problem.accountant.cost(np.array(wanted)))
+        return wanted if cost <= remaining else min(wanted, self._problem.accountant.leak_for(remaining, 1))
+
+    def _solve(self, excess: Callable[[float], float]) -> float:
+        """The price of a balanced budget, near the last one; −∞ where even full power stays below it."""
+        low = high = self._log_price
+        step = 0.01
+        while excess(high) > 0:
+            low, high, step = high, high + step, 4 * step
+        while low == high or excess(low) <= 0:
+            if low < -_TABLE_SPAN:
+                return -math.inf
+            high, low, step = low, low - step, 4 * step
+        self._log_price = float(brentq(excess, low, high, xtol=1e-9))
+        return self._log_price
