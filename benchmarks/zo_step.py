@@ -27,6 +27,7 @@ from learner.replica import Replica
 SHAPES = {"8x128": (8, 128), "16x64": (16, 64), "16x32": (16, 32), "1x32": (1, 32)}
 SCALE = 1e-3
 REPLAYED = 256
+NUM_HOSTED = 100
 
 
 class Zo:
@@ -93,7 +94,7 @@ def has_bf16_units() -> bool:
     return bool(torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def correlation(first: Zo, second: Zo, num_seeds: int = 24) -> float:
+def correlation(first: Zo, second: Zo, num_seeds: int = 96) -> float:
     """Of the scalars of two replicas at the same weights, over seeds."""
     batch = make_batch(*SHAPES["16x32"], seed=1)
     weights = [zo.replica.model.state_dict() for zo in (first, second)]
@@ -123,6 +124,9 @@ def peaks(threads: int) -> dict[str, float]:
         zo = Zo(make_model(), threads=threads)
         yield lambda: zo.replica.losses([batch])
         yield lambda: zo.step(batch)
+        for hosted in (1, NUM_HOSTED):
+            batches = [make_batch(*SHAPES["1x32"])] * hosted
+            yield lambda batches=batches: zo.replica.scalars(batches, seed=1, num_queries=1, perturbation_scale=SCALE)
 
     def short() -> Iterator[Any]:
         zo = Zo(make_model(torch.bfloat16), threads=threads)
@@ -132,15 +136,18 @@ def peaks(threads: int) -> dict[str, float]:
         step = adamw_step(make_model())
         yield lambda: step(batch.input_ids)
 
-    inference, step = measured(fp32)
+    inference, step, one, many = measured(fp32)
     (sixteen,) = measured(short)
     (reference,) = measured(adamw)
-    for name, value in (("inference", inference), ("step", step), ("bfloat16", sixteen), ("AdamW", reference)):
+    named = {"inference": inference, "step": step, "bfloat16": sixteen, "AdamW": reference}
+    named |= {"one hosted device": one, f"{NUM_HOSTED} hosted devices": many}
+    for name, value in named.items():
         print(f"peak of {name}: {value / 2**20:.0f} MiB", flush=True)
     return {
         "peak_over_inference": step / inference,
         "peak_over_adamw_fp32": step / reference,
         "peak_over_adamw_16bit": sixteen / reference,
+        "peak_100_devices_over_one": many / one,
     }
 
 

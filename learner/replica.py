@@ -224,6 +224,21 @@ class Replica:
         """Read weights that `save_weights` wrote; on a ModelError the present ones stay."""
         self._weights.load(Path(path))
 
+    def save_model(self, directory: Path) -> None:
+        """Write model (safetensors) and tokenizer as a Hugging Face directory, which `model.path` takes again.
+
+        Of a model with LoRA adapters, the adapters, as `peft` writes them.
+        """
+        directory = Path(directory)
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise ModelError(f"cannot save a model to {directory}: it is not an empty directory; choose another")
+        try:
+            self.model.save_pretrained(directory)
+            if self.tokenizer is not None:
+                self.tokenizer.save_pretrained(directory)
+        except OSError as err:
+            raise ModelError(f"cannot save a model to {directory}: {err}; choose a writable folder with space") from err
+
     def weights(self) -> dict[str, NDArray[Any]]:
         """Copies of all trained parameters by Hugging Face name; bfloat16, which numpy lacks, as float32."""
         copies = {name: parameter.detach().cpu() for name, parameter in self._weights.parameters.items()}

@@ -243,16 +243,28 @@ def audit(
 
 
 @app.command()
-def replay(run_dir: DirArgument) -> None:
+def replay(
+    run_dir: DirArgument,
+    rounds: Annotated[
+        int | None, typer.Option(min=0, help="Stop after so many rounds: the checkpoint of any round.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the model here, as a Hugging Face directory with safetensors.")
+    ] = None,
+) -> None:
     """Rebuild a run's final weights from its initial weights and its journal, and compare them bit for bit.
 
-    Example:
+    Examples:
 
         testbed replay runs/20261121-120000-quickstart
+
+        testbed replay runs/20261121-120000-quickstart --rounds 200 --save models/after-200
+
+        testbed run --set model.path=models/after-200
     """
     from testbed.replay import replay_run
 
-    typer.echo(replay_run(run_dir))
+    typer.echo(replay_run(run_dir, num_rounds=rounds, save=save))
 
 
 @app.command()

@@ -7,6 +7,8 @@ import signal
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from testbed.cli import main
 
@@ -76,6 +78,22 @@ def test_a_run_leaves_the_whole_run_directory(bench):
     assert summary["num_devices"] == 5
     assert summary["nmse_db_median"] < -10
     assert "bit-identical: 12 updates" in bench.run("replay", "run").stdout
+
+
+def test_the_model_after_any_round_can_be_saved_and_trained_on(command, bench):
+    assert command("run", "--out", "run", *SHORT)[0] == 0
+    for rounds in ("0", "7", "12"):
+        assert command("replay", "run", "--rounds", rounds, "--save", f"model-{rounds}")[0] == 0
+    first, last = (load_file(bench.directory / f"model-{n}" / "model.safetensors") for n in ("0", "12"))
+    final = load_file(bench.directory / "run" / "checkpoints" / "final.safetensors")
+    assert all(torch.equal(last[name], final[name]) for name in last)
+    assert any(not torch.equal(first[name], final[name]) for name in last)
+    assert command("run", "--out", "on", *SHORT, "--set", "model.path=model-7")[0] == 0
+    begun = load_file(bench.directory / "on" / "checkpoints" / "initial.safetensors")
+    seventh = load_file(bench.directory / "model-7" / "model.safetensors")
+    assert all(torch.equal(seventh[name], begun[name]) for name in seventh)
+    assert "allowed 0 to 12" in the_one_line(command("replay", "run", "--rounds", "13")[2])
+    assert "not an empty directory" in the_one_line(command("replay", "run", "--save", "model-7")[2])
 
 
 def test_a_changed_weight_is_caught_by_replay(bench):
