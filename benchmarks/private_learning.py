@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -25,8 +27,16 @@ EPSILON, DELTA = 5.0, 1e-5
 OFFSETS_DB = (0, 20)
 """Symbol SNR relative to SNR*"""
 SCHEDULES = ("solution", "online", "static", "reversed", "full")
-EXAMPLE_CLIP, BATCH, RATE = 40.0, 16, 0.04
-"""C, about three standard deviations of an example's projection; b; and q = b/n_k for 2,000 examples of 5 devices"""
+SETTINGS = {
+    f"K={num_devices} {fading}": (f"num_devices={num_devices}", *overrides)
+    for num_devices in (5, 20)
+    for fading, overrides in {
+        "rayleigh": ("air.fading=rayleigh",),
+        "rician-5": ("air.fading=rice", f"air.rice_k_db={10 * math.log10(5)}"),
+    }.items()
+}
+EXAMPLE_CLIP, EXAMPLES, RATE = 40.0, 80, 0.04
+"""C, about three standard deviations of an example's projection; of all devices a round; of the 2,000 that there are"""
 EXAMPLE_LEVEL = (
     "privacy.level=example",
     "privacy.adjacency=remove",
@@ -35,12 +45,14 @@ EXAMPLE_LEVEL = (
 )
 
 
-def configuration(model: str, task: str, seed: int, num_rounds: int, *overrides: str) -> RunConfig:
+def configuration(model: str, task: str, seed: int, num_rounds: int, setting: str, *overrides: str) -> RunConfig:
     """The built-in experiment on the symbol-level air."""
+    num_devices = int(setting.partition(" ")[0].removeprefix("K="))
     common = (
+        *SETTINGS[setting],
         f"model.path={model}", f"task.path={task}", f"seed={seed}", "ground_truth=false", f"rounds.num={num_rounds}",
         f"rounds.eval_every={max(1, num_rounds // 4)}", "rounds.max_attempts=1", "air.level=symbol", "air.csi=genie",
-        f"learner.batch_size={BATCH}", f"privacy.dp_epsilon={EPSILON}",
+        f"learner.batch_size={EXAMPLES // num_devices}", "learner.batch_devices=true", f"privacy.dp_epsilon={EPSILON}",
         f"privacy.dp_delta={DELTA}", "schedule.contraction=0.998",
     )  # fmt: skip
     return resolve(load(None, None, [*common, *overrides]))
@@ -80,18 +92,23 @@ def dpzero(config: RunConfig) -> float:
 
 
 def learning(model: str, task: str, num_seeds: int, num_rounds: int) -> dict[str, list[float]]:
-    """Test accuracies by run, one a seed. The paper's schedule protects clients, at the same (ε, δ)."""
+    """Test accuracies by setting and run, one a seed. The paper's schedule protects clients, at the same (ε, δ)."""
     found: dict[str, list[float]] = {}
-    for seed in range(1, num_seeds + 1):
-        plain = partial(configuration, model, task, seed, num_rounds)
+    for setting, seed in itertools.product(SETTINGS, range(1, num_seeds + 1)):
+        plain = partial(configuration, model, task, seed, num_rounds, setting)
         private = partial(plain, *EXAMPLE_LEVEL)
+
+        def note(run: str, accuracy: float, setting: str = setting, seed: int = seed) -> None:
+            found.setdefault(f"{setting}, {run}", []).append(accuracy)
+            print(f"{setting}, {run}, seed {seed}: {accuracy:.1%}", file=sys.stderr, flush=True)
+
         threshold_db = plan_of(private("schedule.name=static")).snr_threshold_db
-        found.setdefault("no privacy", []).append(over_the_air(plain("scheme.name=ideal")))
-        found.setdefault("DPZero, central", []).append(dpzero(private()))
+        note("no privacy", over_the_air(plain("scheme.name=ideal")))
+        note("DPZero, central", dpzero(private()))
         for offset_db in OFFSETS_DB:
             for name in SCHEDULES:
                 asked = at_symbol_snr(private(f"schedule.name={name}"), threshold_db + offset_db)
-                found.setdefault(f"{name}, SNR*{offset_db:+d} dB", []).append(over_the_air(asked))
+                note(f"{name}, SNR*{offset_db:+d} dB", over_the_air(asked))
             published = at_symbol_snr(plain("schedule.name=paper"), threshold_db + offset_db)
-            found.setdefault(f"paper (client level), SNR*{offset_db:+d} dB", []).append(over_the_air(published))
+            note(f"paper (client level), SNR*{offset_db:+d} dB", over_the_air(published))
     return found

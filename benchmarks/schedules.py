@@ -1,6 +1,6 @@
 """Schedules side by side: predicted objective over channel draws, and realised learning on the built-in task.
 
-    python -m benchmarks.schedules                     everything, into schedules/ (about half an hour on two cores)
+    python -m benchmarks.schedules                     everything, into schedules/ (about an hour on one core)
     python -m benchmarks.schedules --draws 20 --learning-seeds 0
 
 Writes schedules.json, schedules.md and schedules.png into --out; the last line printed is the JSON.
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100, help="channel draws a setting")
     parser.add_argument("--instances", type=int, default=10_000, help="random instances for max_overspend")
     parser.add_argument("--learning-seeds", type=int, default=4)
-    parser.add_argument("--learning-rounds", type=int, default=600)
+    parser.add_argument("--learning-rounds", type=int, default=300)
     parser.add_argument("--model", default="embedded", help="model.path of the learning part")
     parser.add_argument("--task", default="embedded", help="task.path of the learning part")
     asked = parser.parse_args()
@@ -168,7 +168,7 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         "Test accuracy after learning, mean over seeds (smallest–largest).",
         "",
-        "| run | accuracy |",
+        "| setting, run | accuracy |",
         "|---|---|",
     ]
     for name, accuracies in result["learning"].items():
