@@ -35,6 +35,9 @@ SETTINGS = {
         "rician-5": ("air.fading=rice", f"air.rice_k_db={10 * math.log10(5)}"),
     }.items()
 }
+ABLATED = "K=5 rayleigh"
+"""Setting in which the options that cost no privacy are tried"""
+ABLATIONS = {"shrinkage": "update.shrinkage=true", "noise-aware step": "update.noise_aware_step=true"}
 EXAMPLE_CLIP, EXAMPLES, RATE = 40.0, 80, 0.04
 """C, about three standard deviations of an example's projection; of all devices a round; of the 2,000 that there are"""
 EXAMPLE_LEVEL = (
@@ -109,6 +112,9 @@ def learning(model: str, task: str, num_seeds: int, num_rounds: int) -> dict[str
             for name in SCHEDULES:
                 asked = at_symbol_snr(private(f"schedule.name={name}"), threshold_db + offset_db)
                 note(f"{name}, SNR*{offset_db:+d} dB", over_the_air(asked))
+            for name, override in ABLATIONS.items() if setting == ABLATED else ():
+                asked = at_symbol_snr(private("schedule.name=online", override), threshold_db + offset_db)
+                note(f"online with {name}, SNR*{offset_db:+d} dB", over_the_air(asked))
             published = at_symbol_snr(plain("schedule.name=paper"), threshold_db + offset_db)
             note(f"paper (client level), SNR*{offset_db:+d} dB", over_the_air(published))
     return found
