@@ -2,7 +2,7 @@
 
 python -m benchmarks.zo_convergence [--sst2 ../shared/data/sst2] [--out DIR] [--rounds 1500]
 
-The model is the embedded one. Every method is tried at three learning rates on every task, and the best is kept: its
+The model is the embedded one. Every method is tried at four learning rates on every task, and the best is kept: its
 last three test accuracies decide, so all are a little flattered. FedAvg makes several local steps a round. Writes
 convergence.json, convergence.md and convergence.png; prints a table, and one JSON object last.
 Seconds leave evaluation out; the peak is of live tensors in one round, the model itself included.
@@ -30,7 +30,11 @@ from learner.tasks import Task
 
 NUM_DEVICES, BATCH_SIZE, SEED, SCALE = 5, 16, 1, 1e-3
 SCALAR_BYTES = 2
-RATES = {"zo": (1e-4, 3e-4, 1e-3), "fedsgd": (3e-2, 1e-1, 3e-1), "fedavg_adamw": (3e-4, 1e-3, 3e-3)}
+RATES = {
+    "zo": (3e-5, 1e-4, 3e-4, 1e-3),
+    "fedsgd": (3e-3, 1e-2, 3e-2, 1e-1),
+    "fedavg_adamw": (3e-5, 1e-4, 3e-4, 1e-3),
+}
 FIRST_ORDER_SHARE = 10  # first-order methods get one batch for so many of the zeroth-order one
 LOCAL_STEPS = 5
 ROUNDS_SHARE = {"zo": 1, "fedsgd": FIRST_ORDER_SHARE, "fedavg_adamw": FIRST_ORDER_SHARE * LOCAL_STEPS}
