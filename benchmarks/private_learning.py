@@ -23,7 +23,7 @@ from testbed.rig import resolve
 from testbed.run import run_in_one_process
 from testbed.updates import coefficients_of
 
-EPSILON, DELTA = 5.0, 1e-5
+DELTA = 1e-5
 OFFSETS_DB = (0, 20)
 """Symbol SNR relative to SNR*"""
 SCHEDULES = ("solution", "online", "static", "reversed", "full")
@@ -48,14 +48,16 @@ EXAMPLE_LEVEL = (
 )
 
 
-def configuration(model: str, task: str, seed: int, num_rounds: int, setting: str, *overrides: str) -> RunConfig:
+def configuration(
+    model: str, task: str, seed: int, num_rounds: int, epsilon: float, setting: str, *overrides: str
+) -> RunConfig:
     """The built-in experiment on the symbol-level air."""
     num_devices = int(setting.partition(" ")[0].removeprefix("K="))
     common = (
         *SETTINGS[setting],
         f"model.path={model}", f"task.path={task}", f"seed={seed}", "ground_truth=false", f"rounds.num={num_rounds}",
         f"rounds.eval_every={max(1, num_rounds // 4)}", "rounds.max_attempts=1", "air.level=symbol", "air.csi=genie",
-        f"learner.batch_size={EXAMPLES // num_devices}", "learner.batch_devices=true", f"privacy.dp_epsilon={EPSILON}",
+        f"learner.batch_size={EXAMPLES // num_devices}", "learner.batch_devices=true", f"privacy.dp_epsilon={epsilon}",
         f"privacy.dp_delta={DELTA}", "schedule.contraction=0.998",
     )  # fmt: skip
     return resolve(load(None, None, [*common, *overrides]))
@@ -76,7 +78,7 @@ def dpzero(config: RunConfig) -> float:
     """
     learner, privacy, seed = config.experiment.learner, config.experiment.privacy, config.experiment.seed
     num_rounds, num_devices = config.experiment.rounds.num, config.rig.num_devices
-    judge = accountant("rdp", EPSILON, DELTA, rate=RATE, num_rounds=num_rounds)
+    judge = accountant("rdp", privacy.dp_epsilon, DELTA, rate=RATE, num_rounds=num_rounds)
     multiplier = 1 / math.sqrt(2 * judge.leak_for(judge.limit, num_rounds))
     loaded = load_model_and_task(config)
     sources = [SeededRandomness(seed, device) for device in range(num_devices)]
@@ -94,11 +96,11 @@ def dpzero(config: RunConfig) -> float:
     return evaluate(loaded.replica, loaded.task).accuracy
 
 
-def learning(model: str, task: str, num_seeds: int, num_rounds: int) -> dict[str, list[float]]:
+def learning(model: str, task: str, num_seeds: int, num_rounds: int, epsilon: float) -> dict[str, list[float]]:
     """Test accuracies by setting and run, one a seed. The paper's schedule protects clients, at the same (ε, δ)."""
     found: dict[str, list[float]] = {}
     for setting, seed in itertools.product(SETTINGS, range(1, num_seeds + 1)):
-        plain = partial(configuration, model, task, seed, num_rounds, setting)
+        plain = partial(configuration, model, task, seed, num_rounds, epsilon, setting)
         private = partial(plain, *EXAMPLE_LEVEL)
 
         def note(run: str, accuracy: float, setting: str = setting, seed: int = seed) -> None:
