@@ -79,8 +79,8 @@ class Connection:
             context = iio.Context(uri)
         except OSError as err:
             raise RadioLinkError(
-                f"{uri}: no radio answers ({err.strerror or err}); look at power, cable and address (`testbed doctor`); "
-                "of virtual Plutos, start `testbed air --rig RIG` first"
+                f"{uri}: no radio answers ({err.strerror or err}); look at power, cable and address "
+                "(`testbed doctor`); of virtual Plutos, start `testbed air --rig RIG` first"
             ) from err
         with self._errors("open"):
             self.set_timeout(timeout_s, context)
@@ -114,9 +114,16 @@ class Connection:
             pluto = self.pluto
             pluto._tx_buffer_push(codes.data.cast("B"))
 
+    def cancel_transmitter(self) -> None:
+        """Make a waiting `push` fail; any thread may call this. The buffer must be closed afterwards."""
+        buffer = self.pluto._txbuf if self.pluto is not None else None
+        if buffer is not None:
+            buffer.cancel()
+
     def close_transmitter(self) -> None:
         """Destroy the transmit buffer, which ends what it sends."""
-        self.pluto.tx_destroy_buffer()
+        if self.pluto is not None:
+            self.pluto.tx_destroy_buffer()
 
     def open_receiver(self, num_samples: int, *, num_buffers: int) -> None:
         """Make the receive buffer anew, so that nothing old is in it."""
@@ -142,7 +149,8 @@ class Connection:
 
     def close_receiver(self) -> None:
         """Destroy the receive buffer."""
-        self.pluto.rx_destroy_buffer()
+        if self.pluto is not None:
+            self.pluto.rx_destroy_buffer()
 
     def overflowed(self) -> bool:
         """Whether the receiver lost samples since this was asked last."""
@@ -175,6 +183,8 @@ class Connection:
             raise
         except OSError as err:
             kind = RadioConfigError if err.errno in CONFIG_REFUSED else RadioLinkError
-            raise kind(f"{self.uri}: {what}: {err.strerror or err} (errno {err.errno}); look at cable and power") from err
-        except Exception as err:  # noqa: BLE001 - pyadi-iio raises bare Exceptions
+            raise kind(
+                f"{self.uri}: {what}: {err.strerror or err} (errno {err.errno}); look at cable and power"
+            ) from err
+        except Exception as err:  # pyadi-iio raises bare ones
             raise RadioLinkError(f"{self.uri}: {what}: {type(err).__name__}: {err}") from err
