@@ -178,18 +178,37 @@ def device(
 
 @app.command()
 def air(
-    bind: Annotated[str, typer.Option(help="Address that the access point and the devices connect to.")] = DEFAULT_AIR,
+    bind: Annotated[
+        str | None, typer.Option(help=f"Address that the access point and the devices connect to [{DEFAULT_AIR}].")
+    ] = None,
+    rig: RigOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Serve a simulated air to an access point and devices in other processes, until interrupted.
 
-    The access point configures it from its rig. Example:
+    The access point configures it from its rig. With --rig: serve that rig's virtual PlutoSDRs to any libiio program
+    instead; prints the URI of each, the access point last. Examples:
 
         testbed air --bind tcp://127.0.0.1:5556
+
+        testbed air --rig virtual_plutos --set virtual.pacing=real_time
     """
+    if rig is not None:
+        if bind is not None:
+            raise typer.BadParameter("virtual Plutos listen where virtual.host says", param_hint="--bind")
+        from testbed.config_files import load
+        from testbed.virtual_bench import serve_virtual_plutos
+
+        config = load(rig, None, overrides or []).rig
+        with _interruptible() as should_stop:
+            serve_virtual_plutos(config, should_stop, on_ready=lambda line: typer.echo(line))
+        return
+    if overrides:
+        raise typer.BadParameter("allowed with --rig only", param_hint="--set")
     from testbed.air_service import air_codec, serve_air
     from testbed.transport import Server, new_context
 
-    with _interruptible() as should_stop, Server(new_context(), air_codec(), bind) as server:
+    with _interruptible() as should_stop, Server(new_context(), air_codec(), bind or DEFAULT_AIR) as server:
         typer.echo(f"air at {server.address}")
         sys.stdout.flush()
         serve_air(server, should_stop)

@@ -9,6 +9,7 @@ import msgspec
 from learner.config import LearnerConfig, ModelConfig, TaskConfig
 from radio.config import AirConfig, FrameConfig, RadioConfig
 from radio.precoding import AlignmentRule
+from radio.virtual_pluto.config import VirtualConfig
 from testbed.vocabulary import AccountantName, Adjacency, Level, ScheduleName
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -63,6 +64,8 @@ class Rig(Config, frozen=True):
     """Deadlines."""
     air: AirConfig = AirConfig()
     """The simulated channel."""
+    virtual: VirtualConfig = VirtualConfig()
+    """How ``testbed air --rig`` serves virtual Plutos on that channel."""
 
 
 class SchemeConfig(Config, frozen=True):

@@ -1,0 +1,298 @@
+"""One connection of the IIOD text protocol: commands in, integers and data out.
+
+Every command ends in a line feed; every reply begins with a decimal integer, negative for an errno. A buffer belongs
+to the connection that opened it and goes with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from radio.virtual_pluto.buffers import RxBuffer, TxBuffer
+from radio.virtual_pluto.chip import IioError
+from radio.virtual_pluto.config import Fault
+from radio.virtual_pluto.context import RX, TX, Device, Key, find_channel, find_device
+from radio.virtual_pluto.pluto import Pluto
+
+MAX_LINE_BYTES = 1024
+MAX_ATTRIBUTE_BYTES = 1 << 16
+MAX_BUFFER_BYTES = 1 << 28
+MAX_KERNEL_BYTES = 1 << 30
+MAX_KERNEL_BUFFERS = 64
+OPEN_RETRY_S = 0.05
+VERSION = "0.25.virtual"
+
+
+class HungUpError(Exception):
+    """The client is gone, or has to go."""
+
+
+class Connection:
+    """Serves one client until it leaves."""
+
+    def __init__(self, client: socket.socket, pluto: Pluto, restart: Callable[[float], None]) -> None:
+        self._socket = client
+        self._pluto = pluto
+        self._restart = restart
+        self._pending = b""
+        self._buffer: RxBuffer | TxBuffer | None = None
+        self._mask = 0
+        self._channels: tuple[int, ...] = ()
+        self._rest = np.empty(0, dtype=np.int16)
+        self._commands = {
+            "VERSION": self._version, "PRINT": self._print, "TIMEOUT": self._zero, "SET": self._set,
+            "GETTRIG": self._get_trigger, "SETTRIG": self._no_trigger, "READ": self._read, "WRITE": self._write,
+            "OPEN": self._open, "CLOSE": self._close, "READBUF": self._read_buffer, "WRITEBUF": self._write_buffer,
+        }  # fmt: skip
+
+    def serve(self) -> None:
+        """Answer commands until the client hangs up."""
+        try:
+            while True:
+                words = self._read_line().split()
+                if not words:
+                    continue
+                if words[0] == "EXIT":
+                    return
+                self._answer(words)
+        except (HungUpError, OSError):
+            return
+        finally:
+            if self._buffer is not None:
+                self._pluto.air.close_buffer(self._buffer)
+
+    def _answer(self, words: list[str]) -> None:
+        command = self._commands.get(words[0])
+        if command is None:
+            return self._send_number(-errno.EINVAL)
+        try:
+            fault = self._pluto.faults.strike(self._pluto.station.index, words[0])
+            if fault is not None:
+                self._suffer(fault)
+            command(words[1:])
+        except IioError as err:
+            if err.number == errno.EPIPE:
+                raise HungUpError from err
+            self._send_number(-err.number)
+
+    def _suffer(self, fault: Fault) -> None:
+        if fault.kind == "restart":
+            self._restart(fault.duration_s)
+            raise HungUpError
+        if fault.kind == "drop":
+            raise HungUpError
+        if fault.kind == "silence":
+            until_s = time.monotonic() + fault.duration_s
+            while time.monotonic() < until_s and not self._is_gone():
+                time.sleep(min(0.02, fault.duration_s))
+            return
+        raise IioError(errno.EBUSY if fault.kind == "busy" else errno.ETIMEDOUT)
+
+    def _version(self, _: list[str]) -> None:
+        self._socket.sendall(f"{VERSION}\n".encode())
+
+    def _print(self, _: list[str]) -> None:
+        xml = self._pluto.xml().encode()
+        self._socket.sendall(b"%d\n%s\n" % (len(xml), xml))
+
+    def _zero(self, _: list[str]) -> None:
+        self._send_number(0)
+
+    def _set(self, words: list[str]) -> None:
+        if len(words) != 3 or words[1] != "BUFFERS_COUNT":
+            raise IioError(errno.EINVAL)
+        device, count = self._device(words[0]), _number(words[2])
+        if not 1 <= count <= MAX_KERNEL_BUFFERS:
+            raise IioError(errno.EINVAL)
+        self._pluto.buffer_counts[device.id] = count
+        self._send_number(0)
+
+    def _get_trigger(self, words: list[str]) -> None:
+        if self._device(words[0] if words else "").id not in (RX, TX):
+            raise IioError(errno.ENODEV)
+        self._send_number(0)
+
+    def _no_trigger(self, _: list[str]) -> None:
+        raise IioError(errno.ENODEV)
+
+    def _read(self, words: list[str]) -> None:
+        device, keys = self._find(words)
+        if isinstance(keys, tuple):
+            text = self._pluto.attributes.read(keys).encode() + b"\0"
+            self._socket.sendall(b"%d\n%s\n" % (len(text), text))
+            return
+        parts = []
+        for key in keys:
+            try:
+                value = self._pluto.attributes.read(key).encode() + b"\0"
+                parts.append(len(value).to_bytes(4, "big") + value + bytes(-len(value) % 4))
+            except IioError as err:
+                parts.append((-err.number).to_bytes(4, "big", signed=True))
+        every = b"".join(parts)
+        self._socket.sendall(b"%d\n%s\n" % (len(every), every))
+
+    def _write(self, words: list[str]) -> None:
+        size = _number(words[-1]) if words else -1
+        if not 0 <= size <= MAX_ATTRIBUTE_BYTES:
+            self._send_number(-errno.EINVAL)
+            raise HungUpError  # what follows cannot be told from commands
+        payload = self._read_exactly(size)
+        _, key = self._find(words[:-1])
+        if not isinstance(key, tuple):
+            raise IioError(errno.ENOSYS)
+        self._pluto.attributes.write(key, bytes(payload).decode("ascii", "replace"))
+        self._send_number(size)
+
+    def _find(self, words: list[str]) -> tuple[Device, Key | list[Key]]:
+        """The file that is named; all files of the kind where the last word is missing. Raises IioError."""
+        device = self._device(words[0] if words else "")
+        kind = words[1] if len(words) > 1 else ""
+        if kind in ("INPUT", "OUTPUT"):
+            channel = find_channel(device, words[2] if len(words) > 2 else "", output=kind == "OUTPUT")
+            if channel is None:
+                raise IioError(errno.ENXIO)
+            files = dict(channel.files)
+            wanted = words[3:]
+        elif kind in ("DEBUG", "BUFFER"):
+            names = device.debug_attributes if kind == "DEBUG" else device.buffer_attributes
+            files = {name: f"{kind.lower()}/{name}" for name in names}
+            wanted = words[2:]
+        else:
+            files = {name: name for name in device.attributes}
+            wanted = words[1:]
+        if not wanted:
+            return device, [(device.id, file) for file in files.values()]
+        if wanted[0] not in files:
+            raise IioError(errno.ENOENT)
+        return device, (device.id, files[wanted[0]])
+
+    def _open(self, words: list[str]) -> None:
+        if len(words) not in (3, 4) or (len(words) == 4 and words[3] != "CYCLIC"):
+            raise IioError(errno.EINVAL)
+        device, num_samples, mask = self._device(words[0]), _number(words[1]), words[2]
+        if device.id not in (RX, TX):
+            raise IioError(errno.ENODEV)
+        try:
+            bits = int(mask, 16) if len(mask) == 8 else 0
+        except ValueError:
+            bits = 0
+        count = self._pluto.buffer_counts[device.id]
+        num_bytes = 4 * num_samples
+        if not 0 < bits < 4 or num_samples < 1 or num_bytes > MAX_BUFFER_BYTES:
+            raise IioError(errno.EINVAL)
+        if num_bytes * count > MAX_KERNEL_BYTES:
+            raise IioError(errno.ENOMEM)
+        if self._buffer is not None:
+            raise IioError(errno.EBUSY)
+        self._buffer = self._open_buffer(device, num_samples, count, cyclic=len(words) == 4)
+        self._mask, self._channels = bits, tuple(i for i in range(2) if bits >> i & 1)
+        self._rest = np.empty(0, dtype=np.int16)
+        self._send_number(0)
+
+    def _open_buffer(self, device: Device, num_samples: int, count: int, *, cyclic: bool) -> RxBuffer | TxBuffer:
+        until_s = time.monotonic() + OPEN_RETRY_S
+        air, station = self._pluto.air, self._pluto.station
+        while True:
+            try:
+                if device.id == RX:
+                    return air.open_rx(station, num_samples, count)
+                return air.open_tx(station, num_samples, count, cyclic=cyclic)
+            except IioError:
+                if time.monotonic() > until_s:
+                    raise
+            time.sleep(0.002)
+
+    def _close(self, words: list[str]) -> None:
+        self._device(words[0] if words else "")
+        if self._buffer is None:
+            raise IioError(errno.ENXIO)
+        self._pluto.air.close_buffer(self._buffer)
+        self._buffer = None
+        self._send_number(0)
+
+    def _read_buffer(self, words: list[str]) -> None:
+        size = _number(words[1]) if len(words) == 2 else -1
+        if not isinstance(self._buffer, RxBuffer) or self._device(words[0]).id != RX:
+            raise IioError(errno.EBADF)
+        width = 2 * len(self._channels)
+        if not width <= size <= MAX_BUFFER_BYTES:
+            raise IioError(errno.EINVAL)
+        left, mask = size // width * width, b"%08x\n" % self._mask
+        while left > 0:
+            if self._rest.size == 0:
+                words_ = self._buffer.read(self._is_gone)
+                self._rest = words_ if len(self._channels) == 2 else words_[self._channels[0] :: 2].copy()
+            chunk = self._rest[: left // 2]
+            self._rest = self._rest[chunk.size :]
+            self._socket.sendall(b"%d\n%s" % (chunk.nbytes, mask))
+            self._socket.sendall(memoryview(chunk).cast("B"))
+            left -= chunk.nbytes
+            mask = b""
+
+    def _write_buffer(self, words: list[str]) -> None:
+        size = _number(words[1]) if len(words) == 2 else -1
+        if not isinstance(self._buffer, TxBuffer) or self._device(words[0]).id != TX:
+            raise IioError(errno.EBADF)
+        width = 2 * len(self._channels)
+        if not width <= size <= 2 * self._buffer.num_samples * len(self._channels) or size % width:
+            raise IioError(errno.EINVAL)
+        self._send_number(0)
+        sent = np.frombuffer(self._read_exactly(size), dtype="<i2")
+        if len(self._channels) == 1:
+            alone, sent = sent, np.zeros(2 * sent.size, dtype=np.int16)
+            sent[self._channels[0] :: 2] = alone
+        self._buffer.push(sent, self._is_gone)
+        self._send_number(size)
+
+    def _device(self, name: str) -> Device:
+        device = find_device(name)
+        if device is None:
+            raise IioError(errno.ENODEV)
+        return device
+
+    def _send_number(self, number: int) -> None:
+        self._socket.sendall(b"%d\n" % number)
+
+    def _read_line(self) -> str:
+        while b"\n" not in self._pending:
+            if len(self._pending) > MAX_LINE_BYTES:
+                raise HungUpError
+            received = self._socket.recv(4096)
+            if not received:
+                raise HungUpError
+            self._pending += received
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode("ascii", "replace").strip()
+
+    def _read_exactly(self, size: int) -> bytearray:
+        data = bytearray(size)
+        first = min(size, len(self._pending))
+        data[:first], self._pending = self._pending[:first], self._pending[first:]
+        view = memoryview(data)[first:]
+        while view:
+            received = self._socket.recv_into(view)
+            if received == 0:
+                raise HungUpError
+            view = view[received:]
+        return data
+
+    def _is_gone(self) -> bool:
+        """Whether the client hung up while it was waiting for an answer."""
+        try:
+            readable, _, _ = select.select([self._socket], [], [], 0)
+            return bool(readable) and self._socket.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
+            return True
+
+
+def _number(text: str) -> int:
+    """A decimal number of at most 12 digits; raises IioError."""
+    if not text.isascii() or not text.isdigit() or len(text) > 12:
+        raise IioError(errno.EINVAL)
+    return int(text)
