@@ -18,8 +18,8 @@ from radio.errors import RadioLinkError
 from radio.precoding import value_bound
 from radio.schemes import Csi, Estimate, Scheme, TransmitPlan
 from testbed import messages as m
-from testbed.confidence import amplitude_margin, least_variance
 from testbed.carriers import CarrierCorrection
+from testbed.confidence import amplitude_margin, least_variance
 from testbed.config import RunConfig
 from testbed.journal import Journal, Result, Status
 from testbed.ledger import Ledger

@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 _HELLO_EVERY_S = 1.0
 _PING_EVERY_S = 5.0
 
-MediumFactory = Callable[[m.Welcome], Medium]
+MediumFactory = Callable[[m.Welcome], Medium | None]
+"""Makes the air of a simulated rig; None for real radios."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class LearnerHost:
         make_medium: MediumFactory,
         *,
         load: Callable[[RunConfig], Loaded] = load_model_and_task,
+        localise: Callable[[RunConfig], RunConfig] = lambda config: config,
         host_name: str = "",
         timeout_s: float = 60.0,
         should_stop: Callable[[], bool] = lambda: False,
@@ -70,6 +72,7 @@ class LearnerHost:
         self._devices = tuple(sorted(devices))
         self._make_medium = make_medium
         self._loader = load
+        self._localise = localise
         self._host_name = host_name or socket.gethostname()
         self._timeout_s = timeout_s
         self._should_stop = should_stop
@@ -212,7 +215,8 @@ class LearnerHost:
             device: device_randomness(simulated=is_simulated(config.rig), seed=config.experiment.seed, device=device)
             for device in self._devices
         }
-        self._radios = {device: device_radio(config, medium, device) for device in self._devices}
+        bench = self._localise(config)
+        self._radios = {device: device_radio(bench, medium, device) for device in self._devices}
         self._links = {
             device: DeviceLink(
                 radio, config.rig.radio, config.rig.frame, self._scheme, device, num_devices=config.rig.num_devices

@@ -21,7 +21,9 @@ class PlutoConfig(Checked, frozen=True, kw_only=True):
     shared_clock: bool = False
     """Its reference oscillator is the rig's common one."""
     streaming: bool = False
-    """Transmit as one endless stream, so that samples are counted on both sides without a gap."""
+    """The rig promises that transmit streams have no gaps."""
+    counts_samples: bool = False
+    """Receive as one continuous count, read on demand; otherwise every capture is made of fresh samples."""
     real_time: bool = True
     """Air time runs by itself, as always on hardware; false for virtual Plutos that run as fast as they can."""
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 5.0

@@ -102,7 +102,6 @@ class Connection:
         self.close_transmitter()
         with self._errors("open the transmitter"):
             pluto = self.pluto
-            pluto.disable_dds()
             pluto._txdac.set_kernel_buffers_count(num_buffers)
             pluto.tx_cyclic_buffer = cyclic
             pluto._tx_buffer_size = num_samples

@@ -54,9 +54,9 @@ class Receiver:
         self._open(link, num_samples)
         codes = self._read(link, num_samples)
         self._drop_held()
-        if self._config.streaming or num_samples > self._buffer_samples:
+        if self._config.counts_samples or num_samples > self._buffer_samples:
             self._check_overflow(link)
-        if not self._config.streaming:
+        if not self._config.counts_samples:
             self.restart(link)
         return from_codes(codes)
 
@@ -66,13 +66,17 @@ class Receiver:
         self._read(link, num_samples)
 
     def catch_up(self, link: Connection) -> None:
-        """Where samples are counted and air time runs by itself: forget what was received while nobody read."""
-        if not (self._config.streaming and self._config.real_time and self._buffer_samples):
+        """Where samples are counted: begin to, and where air time runs by itself, forget what nobody has read."""
+        if not self._config.counts_samples:
+            return
+        self._open(link, 0)
+        if not self._config.real_time:
             return
         count, when = self._anchor
         present = count + (time.monotonic() - when) * self._sample_rate_hz
         if present - self.num_received > self._buffer_samples * (self._config.stream_receive_buffers - 1):
             self.restart(link)
+            self._open(link, 0)
             return
         self._drop_held()
         duration_s = self._buffer_samples / self._sample_rate_hz
@@ -89,8 +93,8 @@ class Receiver:
             return
         config = self._config
         rounded = -(-max(num_samples, MIN_BUFFER_SAMPLES) // 4) * 4
-        size = config.stream_block_samples if config.streaming else min(rounded, MAX_BUFFER_SAMPLES)
-        link.open_receiver(size, num_buffers=config.stream_receive_buffers if config.streaming else FRESH_BUFFERS)
+        size = config.stream_block_samples if config.counts_samples else min(rounded, MAX_BUFFER_SAMPLES)
+        link.open_receiver(size, num_buffers=config.stream_receive_buffers if config.counts_samples else FRESH_BUFFERS)
         self._buffer_samples = size
         self._refill(link)
         self._anchor = (self.num_received, time.monotonic())

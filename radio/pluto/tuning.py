@@ -71,6 +71,7 @@ def tune(link: Connection, config: RadioConfig, carrier_shift_hz: float) -> None
             f"{link.uri}: got sample_rate_hz={config.sample_rate_hz:g}; allowed: {MIN_SAMPLE_RATE_HZ:g} to 61.44e6"
         )
     mute(link)
+    link.call("silence the synthesiser", lambda pluto: pluto.disable_dds())
     rx_band = min(max(config.sample_rate_hz, MIN_BANDWIDTH_HZ), MAX_RX_BANDWIDTH_HZ)
     tx_band = min(max(config.sample_rate_hz, MIN_BANDWIDTH_HZ), MAX_TX_BANDWIDTH_HZ)
     for setting in (
