@@ -19,15 +19,18 @@ from radio.virtual_pluto.chip import (
     IioError,
 )
 from radio.virtual_pluto.context import DEVICES, PHY, RX, TX, XADC, Key
+from radio.virtual_pluto.parsing import boolean, choice, integer, number
 from radio.virtual_pluto.registers import Registers
 
 Read = Callable[[], str]
 Write = Callable[[str], None]
-MAX_TEXT_BYTES = 1 << 16
-ENOTSUPP = errno.EOPNOTSUPP
 RX_PORTS = "A_BALANCED B_BALANCED C_BALANCED A_N A_P B_N B_P C_N C_P TX_MONITOR1 TX_MONITOR2 TX_MONITOR1_2"
 GAIN_MODES = "manual fast_attack slow_attack hybrid"
 CALIBRATIONS = "auto manual manual_tx_quad tx_quad rf_dc_offs rssi_gain_step"
+SUPPLY_CODES = {
+    "voltage0_vccint": 1387, "voltage1_vccaux": 2455, "voltage2_vccbram": 1383, "voltage3_vccpint": 1387,
+    "voltage4_vccpaux": 2453, "voltage5_vccoddr": 1856, "voltage6_vrefp": 1721, "voltage7_vrefn": 14,
+}  # fmt: skip
 STATES = "sleep wait alert fdd pinctrl pinctrl_fdd_indep"
 
 
@@ -104,7 +107,7 @@ class Attributes:
 
     def _failing(self, device: str, *files: str) -> None:
         for file in files:
-            self._files[device, file] = Attribute(_refuse, lambda _: _refuse())
+            self._files[device, file] = Attribute(_refuse)
 
     def _kept(self, device: str, file: str, value: str, parse: Callable[[str], str]) -> None:
         """A setting that reads back and that nothing hears."""
@@ -170,7 +173,9 @@ class Attributes:
         for name in ("digital_tune", "calibration_switch_control", "multichip_sync", "bist_timing_analysis",
                      "gpo_set", "bist_tone", "bist_prbs", "initialize"):  # fmt: skip
             self._kept(PHY, f"debug/{name}", "0", lambda text: text[:64])
-        files[PHY, "debug/gaininfo_rx1"] = Attribute(lambda: f"{chip.rx_gain_db:.0f} {chip.rx_gain_db + 5:.0f} 0 0 0 0 0 0")
+        files[PHY, "debug/gaininfo_rx1"] = Attribute(
+            lambda: f"{chip.rx_gain_db:.0f} {chip.rx_gain_db + 5:.0f} 0 0 0 0 0 0"
+        )
         self._failing(PHY, "debug/gaininfo_rx2")
         files[PHY, "debug/loopback"] = Attribute(
             lambda: str(chip.loopback), lambda text: self._set("loopback", integer(text, 0, 2))
@@ -180,9 +185,10 @@ class Attributes:
         chip = self._chip
         for number_, side in ((0, "rx"), (1, "tx")):
             label = f"out_altvoltage{number_}_{side.upper()}_LO"
-            self._constant(PHY, **{f"{label}_external": "0", f"{label}_fastlock_load": "0",
-                                   f"{label}_fastlock_store": "0", f"{label}_fastlock_save": "0 " + ",".join(["0"] * 16),
-                                   f"{label}_frequency_available": f"[{chip.min_lo_hz} 1 {chip.max_lo_hz}]"})  # fmt: skip
+            for name in ("external", "fastlock_load", "fastlock_store"):
+                self._constant(PHY, **{f"{label}_{name}": "0"})
+            self._constant(PHY, **{f"{label}_fastlock_save": "0 " + ",".join(["0"] * 16)})
+            self._constant(PHY, **{f"{label}_frequency_available": f"[{chip.min_lo_hz} 1 {chip.max_lo_hz}]"})
             self._failing(PHY, f"{label}_fastlock_recall")
             self._files[PHY, f"{label}_frequency"] = Attribute(
                 lambda side=side: str(getattr(chip, f"{side}_lo_hz")),  # type: ignore[misc]
@@ -245,9 +251,7 @@ class Attributes:
         self._files[TX, f"{label}_raw"] = Attribute(lambda: str(int(tone.enabled)), setter("enabled", boolean))
 
     def _add_supplies(self) -> None:
-        raws = {"voltage0_vccint": 1387, "voltage1_vccaux": 2455, "voltage2_vccbram": 1383, "voltage3_vccpint": 1387,
-                "voltage4_vccpaux": 2453, "voltage5_vccoddr": 1856, "voltage6_vrefp": 1721, "voltage7_vrefn": 14}  # fmt: skip
-        for name, raw in raws.items():
+        for name, raw in SUPPLY_CODES.items():
             self._constant(XADC, **{f"in_{name}_raw": str(raw), f"in_{name}_scale": "0.732421875"})
         self._constant(
             XADC, in_voltage8_raw="3296", in_voltage8_scale="0.244140625", in_temp0_offset="-2219",
@@ -309,42 +313,3 @@ def _refuse() -> str:
 
 def _rates(rates: dict[str, int]) -> str:
     return " ".join(f"{name}:{rate}" for name, rate in rates.items())
-
-
-def choice(allowed: str, text: str) -> str:
-    """One of the words; raises IioError."""
-    if text not in allowed.split():
-        raise IioError(errno.EINVAL)
-    return text
-
-
-def boolean(text: str) -> bool:
-    """As the kernel reads it: 1, y, t, on; 0, n, f, off; raises IioError."""
-    lower = text.lower()
-    if lower[:1] in ("1", "y", "t") or lower == "on":
-        return True
-    if lower[:1] in ("0", "n", "f") or lower == "off":
-        return False
-    raise IioError(errno.EINVAL)
-
-
-def integer(text: str, low: int, high: int) -> int:
-    """Decimal, or hexadecimal behind 0x; raises IioError outside the range."""
-    try:
-        value = int(text, 0) if len(text) <= 24 else None
-    except ValueError:
-        value = None
-    if value is None or not low <= value <= high:
-        raise IioError(errno.EINVAL)
-    return value
-
-
-def number(text: str, low: float = -1e9, high: float = 1e9) -> float:
-    """A decimal number; raises IioError outside the range."""
-    try:
-        value = float(text) if len(text) <= 32 else low - 1
-    except ValueError:
-        raise IioError(errno.EINVAL) from None
-    if not low <= value <= high:
-        raise IioError(errno.EINVAL)
-    return value

@@ -119,7 +119,9 @@ class RxBuffer:
     def _compute(self, block: Block, stop: int) -> None:
         first = block.start + block.num_filled
         if first < stop:
-            self.air.receive(self.station, first, block.words[2 * block.num_filled : 2 * (stop - block.start)])
+            self.air.reception.receive(
+                self.station, first, block.words[2 * block.num_filled : 2 * (stop - block.start)]
+            )
             block.num_filled = stop - block.start
 
     def _blocks(self) -> list[Block]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 NOMINAL_XO_HZ = 40_000_000
 MIN_ADC_HZ, MAX_ADC_HZ = 25_000_000, 640_000_000
@@ -56,7 +57,7 @@ class FirFilter:
             if not words:
                 continue
             if words[0] in ("RX", "TX"):
-                for word, value in zip(words[1:], words[2:], strict=False):
+                for word, value in pairwise(words):
                     if word == "DEC":
                         loaded.rx_decimation = _integer(value)
                     elif word == "INT":

@@ -168,7 +168,11 @@ def context_xml(attributes: Mapping[str, str], read: Callable[[Key], str]) -> st
     def element(tag: str, **values: str) -> str:
         return f"<{tag} {' '.join(f'{name}={quoteattr(text)}' for name, text in values.items())} />"
 
-    parts = ['<?xml version="1.0" encoding="utf-8"?>', _document_type(), '<context name="network" description="virtual PlutoSDR" >']
+    parts = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        _document_type(),
+        '<context name="network" description="virtual PlutoSDR">',
+    ]
     parts += [element("context-attribute", name=name, value=value) for name, value in attributes.items()]
     for device in DEVICES:
         parts.append(f'<device id="{device.id}" name="{device.name}" >')

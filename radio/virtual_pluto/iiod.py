@@ -122,7 +122,7 @@ class Connection:
         raise IioError(errno.ENODEV)
 
     def _read(self, words: list[str]) -> None:
-        device, keys = self._find(words)
+        keys = self._find(words)
         if isinstance(keys, tuple):
             text = self._pluto.attributes.read(keys).encode() + b"\0"
             self._socket.sendall(b"%d\n%s\n" % (len(text), text))
@@ -143,13 +143,13 @@ class Connection:
             self._send_number(-errno.EINVAL)
             raise HungUpError  # what follows cannot be told from commands
         payload = self._read_exactly(size)
-        _, key = self._find(words[:-1])
+        key = self._find(words[:-1])
         if not isinstance(key, tuple):
             raise IioError(errno.ENOSYS)
         self._pluto.attributes.write(key, bytes(payload).decode("ascii", "replace"))
         self._send_number(size)
 
-    def _find(self, words: list[str]) -> tuple[Device, Key | list[Key]]:
+    def _find(self, words: list[str]) -> Key | list[Key]:
         """The file that is named; all files of the kind where the last word is missing. Raises IioError."""
         device = self._device(words[0] if words else "")
         kind = words[1] if len(words) > 1 else ""
@@ -167,10 +167,10 @@ class Connection:
             files = {name: name for name in device.attributes}
             wanted = words[1:]
         if not wanted:
-            return device, [(device.id, file) for file in files.values()]
+            return [(device.id, file) for file in files.values()]
         if wanted[0] not in files:
             raise IioError(errno.ENOENT)
-        return device, (device.id, files[wanted[0]])
+        return (device.id, files[wanted[0]])
 
     def _open(self, words: list[str]) -> None:
         if len(words) not in (3, 4) or (len(words) == 4 and words[3] != "CYCLIC"):
@@ -231,7 +231,7 @@ class Connection:
             chunk = self._rest[: left // 2]
             self._rest = self._rest[chunk.size :]
             self._socket.sendall(b"%d\n%s" % (chunk.nbytes, mask))
-            self._socket.sendall(memoryview(chunk).cast("B"))
+            self._socket.sendall(chunk.data)
             left -= chunk.nbytes
             mask = b""
 

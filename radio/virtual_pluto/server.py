@@ -34,7 +34,7 @@ class Listener:
         self._clients: dict[threading.Thread, socket.socket] = {}
         self._is_stopped = threading.Event()
         self._silent_until_s = 0.0
-        self._socket: socket.socket | None = _listen(address)
+        self._socket = _listen(address)
         self.address: tuple[str, int] = self._socket.getsockname()
         self._thread = threading.Thread(target=self._accept, name=f"iiod {self.address[1]}", daemon=True)
         self._thread.start()
@@ -49,61 +49,51 @@ class Listener:
         """Close all connections, and listen again after a while; the chip keeps its settings."""
         with self._lock:
             self._silent_until_s = time.monotonic() + down_s
-            listening, self._socket = self._socket, None
-            clients = list(self._clients.values())
-        if listening is not None:
-            _shut(listening)
-        for client in clients:
-            _shut(client)
+            open_now = [self._socket, *self._clients.values()]
+        for one in open_now:
+            _shut(one)
 
     def stop(self) -> None:
         """Close everything and wait for the threads."""
         self._is_stopped.set()
         self.restart(0.0)
         deadline = time.monotonic() + JOIN_S
+        self._thread.join(JOIN_S)
         with self._lock:
-            threads = [self._thread, *self._clients]
+            threads = list(self._clients)
         for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join(max(deadline - time.monotonic(), 0))
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _accept(self) -> None:
         while not self._is_stopped.is_set():
-            with self._lock:
-                listening = self._socket
-            if listening is None:
-                if not self._listen_again():
-                    return
-                continue
             try:
-                client, _ = listening.accept()
+                client, _ = self._socket.accept()
             except TimeoutError:
                 continue
-            except OSError:
-                with self._lock:
-                    if self._socket is listening:
-                        self._socket = None
-                listening.close()
-                continue
-            self._start(client)
+            except OSError:  # shut down, to be restarted or to end
+                self._socket.close()
+                self._listen_again()
+            else:
+                self._start(client)
+        self._socket.close()
 
-    def _listen_again(self) -> bool:
+    def _listen_again(self) -> None:
         while not self._is_stopped.wait(min(max(self._silent_until_s - time.monotonic(), 0.001), POLL_S)):
             if time.monotonic() < self._silent_until_s:
                 continue
             try:
                 listening = _listen(self.address)
-            except RadioConfigError:
+            except RadioConfigError:  # taken meanwhile: keep trying
                 self._silent_until_s = time.monotonic() + POLL_S
                 continue
             with self._lock:
                 self._socket = listening
-            return True
-        return False
+            return
 
     def _start(self, client: socket.socket) -> None:
         with self._lock:
-            if self._is_stopped.is_set() or self._socket is None or len(self._clients) >= MAX_CONNECTIONS:
+            is_down = self._is_stopped.is_set() or time.monotonic() < self._silent_until_s
+            if is_down or len(self._clients) >= MAX_CONNECTIONS:
                 client.close()
                 return
             client.settimeout(None)

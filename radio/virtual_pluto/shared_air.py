@@ -15,23 +15,18 @@ from threading import Condition
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from radio.channel import Oscillator, draw_gain_error
+from radio.channel import draw_gain_error
 from radio.config import RadioConfig
-from radio.hardware import leak, mirror, radiate
-from radio.propagation import Path, chunk_edges, propagate
+from radio.hardware import radiate
 from radio.randomness import generator
 from radio.virtual_pluto.buffers import Cancelled, RxBuffer, TxBuffer
 from radio.virtual_pluto.chip import Chip, IioError
 from radio.virtual_pluto.config import VirtualConfig
-from radio.virtual_pluto.kernels import digitise_noise, digitise_signal, loop_words, normal_quantiles
 from radio.virtual_pluto.links import Links
-from radio.virtual_pluto.station import PS_PER_S, RX_FULL_SCALE, TX_FULL_SCALE, Playout, Station, Words, sample_at
+from radio.virtual_pluto.reception import Reception
+from radio.virtual_pluto.station import PS_PER_S, TX_FULL_SCALE, Playout, Station, sample_at
 
-PIECE_SAMPLES = 1 << 16
-AGC_PIECE_SAMPLES = 1 << 12
-AGC_TARGET_DBFS = -12.0
 POLL_S = 0.1
 MAX_PINNED = 64
 MARGIN_SAMPLES = 1 << 14
@@ -44,7 +39,6 @@ class SharedAir:
         """`reference` holds the gains and the power to which path loss and SNR refer."""
         self.config = config
         self.links = links
-        self.reference = reference
         self.condition = Condition()
         self.stations: list[Station] = []
         keys = generator(config.seed, purpose="virtual receiver noise").integers(0, 1 << 62, links.num_stations)
@@ -56,7 +50,7 @@ class SharedAir:
             self.stations.append(station)
             self.relock(station, "rx")
             self.relock(station, "tx")
-        self._quantiles = normal_quantiles()
+        self.reception = Reception(links, reference, self.stations, block_ms=config.block_ms)
         self._now_ps = 0
         self._started_ns = time.monotonic_ns()
         self._is_closed = False
@@ -218,106 +212,3 @@ class SharedAir:
         receivers = [other.rx.first_unknown_ps() for other in self.stations if other.rx is not None]
         oldest = sample_at(min(receivers, default=self.now_ps), station.chip.tx_rate_uhz) - MARGIN_SAMPLES
         station.playouts = [playout for playout in station.playouts if playout.stop > oldest]
-
-    def receive(self, station: Station, first: int, out: Words) -> None:
-        """Compute what a station receives from its sample `first` on, into words [2N]."""
-        done, num_samples = 0, out.size // 2
-        while done < num_samples:
-            piece = PIECE_SAMPLES if station.chip.gain_mode == "manual" else AGC_PIECE_SAMPLES
-            last = min(num_samples, done + piece, self._end_of_block(station, first + done) - first)
-            self._receive_piece(station, first + done, out[2 * done : 2 * last])
-            done = last
-
-    def _end_of_block(self, station: Station, first: int) -> int:
-        """Enter the fading block of a sample, and say where it ends."""
-        if self.config.block_ms == 0:
-            return 1 << 62
-        rate, block_ps = station.chip.rx_rate_uhz, int(self.config.block_ms * PS_PER_S / 1000)
-        block = first * 10**18 // rate // block_ps
-        self.links.begin_block(block, 1)
-        return max(sample_at((block + 1) * block_ps, rate), first + 1)
-
-    def _receive_piece(self, station: Station, first: int, out: Words) -> None:
-        chip, num_samples = station.chip, out.size // 2
-        if chip.loopback == 1:
-            out[:] = 0
-            for playout in station.sent():
-                begin, end = max(first, playout.start), min(first + num_samples, playout.stop)
-                if begin < end:
-                    loop_words(playout.words, begin - playout.start, begin - first, end - first, out)
-            return
-        rate_hz = chip.rx_rate_uhz / 1e6
-        gain = 10 ** ((chip.rx_gain_db - self.reference.rx_gain_db) / 20)
-        power = self.links.air.noise_power(self.reference.max_power, rate_hz)
-        std = RX_FULL_SCALE * gain * np.sqrt(power / 2)
-        heard = self._superpose(station, first, num_samples)
-        receiver = self.links.air.receiver
-        impaired = receiver.iq_image_dbc > -np.inf or receiver.dc_dbc > -np.inf
-        if heard is None and not impaired:
-            digitise_noise(station.noise_key, first, std, self._quantiles, out)
-            mean_square = 2 * std**2 + 1 / 6
-        else:
-            if heard is None:
-                heard = np.zeros(num_samples, dtype=np.complex128)
-            if impaired:
-                angles = self.links.angles[station.index]
-                heard = mirror(heard, receiver.iq_image_dbc, angles.image_rad)
-                if receiver.dc_dbc > -np.inf:
-                    heard = heard + leak(receiver.dc_dbc, angles.dc_rad) / gain
-            mean_square = digitise_signal(
-                heard, RX_FULL_SCALE * gain, station.noise_key, first, std, self._quantiles, out
-            )
-        station.rx_power_dbfs = float(10 * np.log10(max(mean_square, 1e-3) / RX_FULL_SCALE**2))
-        if chip.gain_mode != "manual":
-            step = np.clip(np.floor(AGC_TARGET_DBFS - station.rx_power_dbfs), -20, 10)
-            chip.rx_gain_db = float(np.clip(chip.rx_gain_db + step, -3, 71))
-
-    def _superpose(self, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128] | None:
-        """The sum of everybody at the reference's receive gain, [num_samples]; None where nobody is heard."""
-        total: NDArray[np.complex128] | None = None
-        for sender in self.stations:
-            path = self._path(sender, receiver)
-            if path is None:
-                continue
-            begin = first + int(np.floor(first * path.oscillator.sro)) - path.length_samples
-            end = begin + num_samples + path.length_samples + 2 * MARGIN_SAMPLES
-            sent = [p for p in sender.sent() if p.start < end and p.stop > begin - MARGIN_SAMPLES]
-            if not sent:
-                continue
-            gains = self._gains(sender, receiver, first, num_samples)
-            arriving = propagate(sent, path, gains, first, first + num_samples)
-            total = arriving if total is None else total + arriving
-        return total
-
-    def _path(self, sender: Station, receiver: Station) -> Path | None:
-        tx, rx = sender.chip, receiver.chip
-        if not sender.sent() or not tx.tx_lo_on or not rx.rx_lo_on or (rx.loopback == 2 and sender is not receiver):
-            return None
-        tx_uhz, rx_uhz = tx.tx_rate_uhz, rx.rx_rate_uhz
-        rx_hz = rx_uhz / 1e6
-        cfo_hz = tx.tx_carrier_hz - rx.rx_carrier_hz
-        same_rate = tx.sample_rate_hz // (8 if tx.tx_by_8 else 1) == rx.sample_rate_hz // (8 if rx.rx_by_8 else 1)
-        if not same_rate or abs(cfo_hz) >= rx_hz / 2:
-            return None
-        noise_rad = self.links.phase_noise_rad if sender is not receiver else 0.0
-        return Path(
-            delay_samples=self.links.delay_s(sender.index, receiver.index) * rx_hz,
-            tap_delays_samples=self.links.tap_delays_s(sender.index, receiver.index) * rx_hz,
-            oscillator=Oscillator(
-                cfo_hz=cfo_hz,
-                sro=(tx_uhz - rx_uhz) / rx_uhz,
-                phase_noise_rad=noise_rad,
-                key=self.links.phase_noise_keys[sender.index],
-            ),
-            cycles_per_sample=cfo_hz / rx_hz,
-        )
-
-    def _gains(self, sender: Station, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128]:
-        times_s = chunk_edges(first, first + num_samples) / (receiver.chip.rx_rate_uhz / 1e6)
-        if receiver.chip.loopback == 2:
-            gains = np.array([1.0 + 0j])
-        else:
-            gains = self.links.gains(sender.index, receiver.index, times_s)
-        level = 10 ** ((sender.chip.tx_gain_db - self.reference.tx_gain_db) / 20)
-        turned: NDArray[np.complex128] = gains * level * np.exp(1j * (sender.tx_phase_rad - receiver.rx_phase_rad))
-        return turned
