@@ -122,7 +122,9 @@ class Connection:
     def close_transmitter(self) -> None:
         """Destroy the transmit buffer, which ends what it sends."""
         if self.pluto is not None:
+            buffer = self.pluto._txbuf
             self.pluto.tx_destroy_buffer()
+            self._destroy(buffer)
 
     def open_receiver(self, num_samples: int, *, num_buffers: int) -> None:
         """Make the receive buffer anew, so that nothing old is in it."""
@@ -138,18 +140,15 @@ class Connection:
         """The next receive buffer, interleaved I and Q, shape [2·N]."""
         with self._errors("receive"):
             buffer = self.pluto._rxbuf
-            try:
-                buffer.refill()
-            except OSError:
-                del buffer
-                self.close_receiver()  # now, while the context is there
-                raise
+            buffer.refill()
             return np.frombuffer(buffer.read(), dtype=np.int16)
 
     def close_receiver(self) -> None:
         """Destroy the receive buffer."""
         if self.pluto is not None:
+            buffer = self.pluto._rxbuf
             self.pluto.rx_destroy_buffer()
+            self._destroy(buffer)
 
     def overflowed(self) -> bool:
         """Whether the receiver lost samples since this was asked last."""
@@ -165,6 +164,12 @@ class Connection:
         self.close_receiver()
         self.pluto = None
         self.context = None
+
+    def _destroy(self, buffer: Any) -> None:
+        """Now, while the context is there, whoever else still holds the object: tracebacks do."""
+        if buffer and buffer._buffer is not None:
+            pointer, buffer._buffer = buffer._buffer, None
+            self._iio._buffer_destroy(pointer)
 
     def _flag(self, device: str, bit: int) -> bool:
         with self._errors("read the status register"):

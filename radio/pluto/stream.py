@@ -14,6 +14,8 @@ import numpy as np
 from radio.errors import RadioError, RadioLinkError, TooLateError
 from radio.pluto.samples import Codes
 
+PATIENCE_S = 0.1
+"""For which a waiting `push` may return by itself: to cancel it costs the connection."""
 JOIN_TIMEOUT_S = 5.0
 
 
@@ -73,8 +75,10 @@ class TransmitStream:
     def close(self, cancel: Callable[[], None]) -> None:
         """End the thread; `cancel` makes a waiting `push` return."""
         self._closing = True
-        cancel()
-        self._thread.join(JOIN_TIMEOUT_S)
+        self._thread.join(PATIENCE_S)
+        if self._thread.is_alive():
+            cancel()
+            self._thread.join(JOIN_TIMEOUT_S)
 
     def _feed(self) -> None:
         try:
