@@ -18,7 +18,7 @@ from radio.backend import IQ, Radio, check_capture
 from radio.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.channel import Truth
 from radio.config import FrameConfig, RadioConfig
-from radio.errors import RadioConfigError, SignalError
+from radio.errors import RadioConfigError, SignalError, TooLateError
 from radio.link_setup import check_setup, counted_frame, counts_starts
 from radio.meters import CfoTracker, NoiseMeter, ValueMeter
 from radio.payloads import PayloadReceiver
@@ -198,8 +198,8 @@ class AccessPointLink:
 
     def capture_tone(self) -> CarrierOffset | None:
         """The carrier offset of the device that has just begun to send a tone; None when it was not heard."""
-        self._radio.elapse(self._frame.start_uncertainty_samples)
-        return measure_carrier(self._capture(TONE_SAMPLES), self._radio_config.sample_rate_hz)
+        capture = self._capture(TONE_SAMPLES, skip_samples=self._frame.start_uncertainty_samples)
+        return measure_carrier(capture, self._radio_config.sample_rate_hz)
 
     def send_pilot(self) -> None:
         """Send the access point's own sounding, from which devices learn their channels by reciprocity."""
@@ -242,15 +242,14 @@ class AccessPointLink:
         estimate: ChannelEstimate | PowerEstimate
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_sounding_samples)
-            self._radio.elapse(timing.settle_samples)
-            estimate = estimate_powers(
-                self._capture(self._frame.tone_sounding_samples), self._frame, self._radio_config
-            )
+            capture = self._capture(self._frame.tone_sounding_samples, skip_samples=timing.settle_samples)
+            estimate = estimate_powers(capture, self._frame, self._radio_config)
             self._noise.update(estimate.noise_power)
         else:
-            self._await_arrival()
-            first_sample = self._radio.clock_samples
-            capture = self._capture(self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1))
+            wait = self._samples_to_arrival()
+            first_sample = self._radio.clock_samples + wait
+            num_samples = self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1)
+            capture = self._capture(num_samples, skip_samples=wait)
             self._noise.update(noise_power_of_guard(capture, self._frame))
             estimate = estimate_symbols(
                 capture, self._frame, self._radio_config,
@@ -305,13 +304,14 @@ class AccessPointLink:
         gains = self._gains_of(plan)
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_period_samples)
-            self._radio.elapse(timing.settle_samples)
-            received = self._payloads.tones(self._capture(self._frame.tone_period_samples), plan, known)
+            capture = self._capture(self._frame.tone_period_samples, skip_samples=timing.settle_samples)
+            received = self._payloads.tones(capture, plan, known)
             self._noise.update(received.quality["noise_power"])
         else:
-            self._await_arrival()
-            first_time = self._radio.clock_samples + self._frame.first_symbol_samples
-            capture = self._capture(self._frame.num_samples(self._payloads.num_symbols(plan)))
+            wait = self._samples_to_arrival()
+            first_time = self._radio.clock_samples + wait + self._frame.first_symbol_samples
+            num_samples = self._frame.num_samples(self._payloads.num_symbols(plan))
+            capture = self._capture(num_samples, skip_samples=wait)
             self._noise.update(self._payloads.noise_power(capture))
             received = self._payloads.symbols(
                 capture, plan, known, gains, noise_variance=self.noise_variance, first_time=first_time
@@ -364,19 +364,24 @@ class AccessPointLink:
         self._arrival = None
         self._block_start = self._radio.clock_samples
 
-    def _await_arrival(self) -> None:
-        """Let the air time pass until what devices were told to start arrives."""
-        if self._arrival is not None:
-            arrival, self._arrival = self._arrival, None
-            self._radio.elapse(max(arrival - self._radio.clock_samples, 0))
+    def _samples_to_arrival(self) -> int:
+        """How long it takes until what devices were told to start arrives; 0 where nobody counts."""
+        arrival, self._arrival = self._arrival, None
+        wait = 0 if arrival is None else arrival - self._radio.clock_samples
+        if wait < 0:
+            raise TooLateError(
+                f"access point: got a capture {-wait} samples after what it is to hear; allowed: before; raise "
+                "frame.start_uncertainty_samples"
+            )
+        return wait
 
     def _remember(self, device: int, estimate: ChannelEstimate | PowerEstimate) -> None:
         self._estimates[device] = estimate
         self._link_power.update(abs(estimate.gain) ** 2)
         self._elapsed_to_payload = False
 
-    def _capture(self, num_samples: int) -> IQ:
-        capture = self._radio.capture(num_samples)
+    def _capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        capture = self._radio.capture(num_samples, skip_samples=skip_samples)
         check_capture(capture, num_samples)
         self._last_capture = capture
         return capture

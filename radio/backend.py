@@ -69,8 +69,8 @@ class Radio(Protocol):
         """Fall silent; safe to call twice. A stream first ends what was already handed over, and keeps its count."""
         ...
 
-    def capture(self, num_samples: int) -> IQ:
-        """Receive fresh samples, shape [num_samples]."""
+    def capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        """Receive fresh samples, shape [num_samples], right behind `skip_samples` that are forgotten."""
         ...
 
     def elapse(self, num_samples: int) -> None:

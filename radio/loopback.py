@@ -95,9 +95,11 @@ class LoopbackRadio:
         """Fall silent; safe to call twice."""
         self._medium.silence(self._station)
 
-    def capture(self, num_samples: int) -> IQ:
-        """Receive fresh samples, shape [num_samples]; a device hears the access point."""
+    def capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        """Receive fresh samples, shape [num_samples]; a device hears the access point, and cannot skip any."""
         self._check_ready()
+        if skip_samples:
+            self.elapse(skip_samples)
         return self._medium.capture(self._station, num_samples)
 
     def elapse(self, num_samples: int) -> None:

@@ -121,13 +121,15 @@ class PlutoRadio:
         elif self._link is not None:
             self._run(lambda link: self._end_transmission(link))
 
-    def capture(self, num_samples: int) -> IQ:
-        """Receive fresh samples, shape [N]. Raises SamplesLostError when the receiver overflowed."""
+    def capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        """Receive fresh samples, shape [N], behind some that are forgotten. Raises SamplesLostError on an overflow."""
         _check_length(num_samples)
-        return self._run(lambda link: self._receiver.capture(link, num_samples), num_samples)
+        return self._run(
+            lambda link: self._receiver.capture(link, num_samples, skip_samples), num_samples + skip_samples
+        )
 
     def elapse(self, num_samples: int) -> None:
-        """Receive so many samples and forget them; the next capture goes on behind them."""
+        """Receive so many samples and forget them."""
         if num_samples:
             _check_length(num_samples)
             self._run(lambda link: self._receiver.elapse(link, num_samples), num_samples)

@@ -49,21 +49,24 @@ class Receiver:
         if sample_rate_hz is not None:
             self._sample_rate_hz = sample_rate_hz
 
-    def capture(self, link: Connection, num_samples: int) -> IQ:
-        """The next samples, shape [N]. Raises SamplesLostError."""
-        self._open(link, num_samples)
+    def capture(self, link: Connection, num_samples: int, skip_samples: int) -> IQ:
+        """The next samples, shape [N], behind those that are skipped. Raises SamplesLostError."""
+        self._open(link, ELAPSE_BUFFER_SAMPLES if skip_samples else num_samples)
+        self._skip(link, skip_samples)
         codes = self._read(link, num_samples)
         self._drop_held()
-        if self._config.counts_samples or num_samples > self._buffer_samples:
+        if self._config.counts_samples or skip_samples + num_samples > self._buffer_samples:
             self._check_overflow(link)
         if not self._config.counts_samples:
             self.restart(link)
         return from_codes(codes)
 
     def elapse(self, link: Connection, num_samples: int) -> None:
-        """Receive samples and forget them; a capture then goes on right behind."""
-        self._open(link, ELAPSE_BUFFER_SAMPLES)
-        self._read(link, num_samples)
+        """Receive samples and forget them."""
+        self._open(link, min(num_samples, ELAPSE_BUFFER_SAMPLES))
+        self._skip(link, num_samples)
+        if not self._config.counts_samples:
+            self.restart(link)
 
     def catch_up(self, link: Connection) -> None:
         """Where samples are counted: begin to, and where air time runs by itself, forget what nobody has read."""
@@ -106,6 +109,14 @@ class Receiver:
         self._held = [held[2 * num_samples :]]
         self._num_held -= num_samples
         return held[: 2 * num_samples]
+
+    def _skip(self, link: Connection, num_samples: int) -> None:
+        while num_samples > self._num_held:
+            num_samples -= self._num_held
+            self._drop_held()
+            self._refill(link)
+        if num_samples:
+            self._read(link, num_samples)
 
     def _refill(self, link: Connection) -> None:
         codes = link.refill()
