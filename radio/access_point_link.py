@@ -167,10 +167,10 @@ class AccessPointLink:
         """Devices of which the access point must hear an alignment frame, before it can tell them when to start."""
         return self._starts.unaligned(self._num_devices, self._radio.epoch) if self._starts else []
 
-    def forget_alignment(self, device: int) -> None:
-        """The device did not start when it was told to."""
+    def forget_alignment(self) -> None:
+        """Some device did not start when it was told to, or did not sound like it."""
         if self._starts:
-            self._starts.forget(device)
+            self._starts.forget()
 
     def capture_alignment(self, device: int, start_sample: int) -> bool:
         """Capture a sounding that `device` started at a sample of its own count; False when it was not heard."""

@@ -20,9 +20,9 @@ class StartClock:
         self._keep_within(epoch)
         self._distances[device] = arrived - sent
 
-    def forget(self, device: int) -> None:
-        """The device's count was broken, or nobody knows."""
-        self._distances.pop(device, None)
+    def forget(self) -> None:
+        """Some count was broken, nobody knows which."""
+        self._distances.clear()
 
     def unaligned(self, num_devices: int, epoch: int) -> list[int]:
         """Devices whose distance is not known in this epoch of the receive count."""

@@ -114,6 +114,7 @@ class AccessPoint:
             except AttemptFailedError as err:
                 reason, missing = err.reason, bool(err.missing)
                 log.warning("round %d, attempt %d: %s", round_index, number, reason)
+                self._link.forget_alignment()
                 continue
             missing = False
             if attempt.estimate is not None and attempt.estimate.rejected is None:
@@ -122,6 +123,7 @@ class AccessPoint:
             if attempt.estimate is None:
                 break
             log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)
+            self._link.forget_alignment()
         last = attempts[-1]
         accepted = last.estimate if last.estimate is not None and last.estimate.rejected is None else None
         status: Status
@@ -283,11 +285,9 @@ class AccessPoint:
         return answers[peer]
 
     def _check_transmitted(self, problems: Mapping[int, str | None]) -> None:
-        failed = {device: problem for device, problem in problems.items() if problem is not None}
-        for device in failed:
-            self._link.forget_alignment(device)
+        failed = [f"device {device}: {problem}" for device, problem in problems.items() if problem is not None]
         if failed:
-            raise AttemptFailedError("; ".join(f"device {device}: {problem}" for device, problem in failed.items()))
+            raise AttemptFailedError("; ".join(failed))
 
     def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""

@@ -53,22 +53,19 @@ class CarrierCorrection:
                 self._correct_one(round_index, number, device)
                 self._measured[device] = host, round_index
 
-    def forget(self, device: int) -> None:
-        """The device's radio was lost; it may have been started anew."""
-        self._measured.pop(device, None)
-
     def _correct_one(self, round_index: int, number: int, device: int) -> None:
-        shift_hz = 0.0
+        shift_hz = offset_hz = 0.0
         for _ in range(MAX_MOVES):
             self._poll(round_index, number, device, "tone", shift_hz=shift_hz)
             heard = self._link.capture_tone()
             if heard is None:
                 raise AttemptFailedError(f"device {device}: its tone was not heard; look at gains, antennas and cables")
             log.info("device %d: carrier off by %.1f Hz (%.0f dB)", device, heard.offset_hz, heard.snr_db)
-            if abs(heard.offset_hz) <= self._allowed_hz / 2:
+            offset_hz = heard.offset_hz
+            if abs(offset_hz) <= self._allowed_hz / 2:
                 return
-            shift_hz = -heard.offset_hz
+            shift_hz = -offset_hz
         raise AttemptFailedError(
-            f"device {device}: carrier off by {heard.offset_hz:.1f} Hz after {MAX_MOVES} moves; allowed: "
+            f"device {device}: carrier off by {offset_hz:.1f} Hz after {MAX_MOVES} moves; allowed: "
             f"{self._allowed_hz / 2:g} Hz, half of radio.residual_cfo_max_hz; is another transmitter on the air?"
         )

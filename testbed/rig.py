@@ -64,13 +64,13 @@ def _check_plutos(config: RunConfig, chosen: Scheme) -> None:
     rig = config.rig
     if chosen.air_override is not None or "symbol" in (config.experiment.scheme.air_level, rig.air.level):
         raise ConfigError(
-            f"rig: got backend = 'pluto' with scheme {chosen.name!r} or on the symbol level, which exist on a simulated "
-            "air only; allowed: backend = 'loopback', for example --rig loopback"
+            f"backend: got 'pluto' with scheme {chosen.name!r}, or on the symbol level, which exist on a simulated air "
+            "only; allowed: 'loopback', for example --rig loopback"
         )
     if config.experiment.scheme.csi == "reciprocity":
         raise ConfigError(
-            "scheme.csi: got 'reciprocity' with backend = 'pluto'; allowed: 'sounding', as the gains of a transmitter and "
-            "a receiver of two radios are not alike; reciprocity is for simulated rigs"
+            "scheme.csi: got 'reciprocity' with backend = 'pluto'; allowed: 'sounding', as two radios' transmit and "
+            "receive gains are not alike"
         )
     if rig.clock.trigger:
         raise ConfigError("clock.trigger: got true; allowed with backend = 'pluto': false, as its firmware has none")

@@ -32,4 +32,6 @@ def virtual_plutos(
     """Servers at free ports, as fast as possible, that start within a millisecond and hardly hear themselves."""
     settings = {"start_jitter_min_ms": 0.1, "start_jitter_max_ms": 1.0, "leakage_db": 120.0, "hold_s": 20.0, **settings}
     config = VirtualConfig(first_port=0, faults=faults, **settings)
-    return VirtualPlutos(config, num_devices=num_devices, air=air, radio=tuning or RadioConfig(), shared_clock=shared_clock)
+    return VirtualPlutos(
+        config, num_devices=num_devices, air=air, radio=tuning or RadioConfig(), shared_clock=shared_clock
+    )
