@@ -146,9 +146,8 @@ class TestRadioContract:
         (first,) = find_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance)
         for ahead in (6000, 5003, 12_345):
             asked = bench.receiver.clock_samples + ahead
-            assert (
-                bench.transmitter.transmit_at(frame, sent + asked - (before + first)) == sent + asked - before - first
-            )
+            start = sent + asked - (before + first)
+            assert bench.transmitter.transmit_at(frame, start) == start
             bench.receiver.elapse(asked - bench.receiver.clock_samples)
             assert find_frames(bench.receiver.capture(800), frame, bench.amplitude_tolerance) == [0]
         assert bench.receiver.epoch == epoch
