@@ -1,4 +1,4 @@
-"""`testbed doctor`: what is installed, which radios answer, what they and their links do, and what follows from that."""
+"""`testbed doctor`: what is installed, which radios answer, and what they and their links really do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from radio.config import RadioConfig
 from radio.errors import RadioError
 from radio.pluto import PlutoConfig, PlutoRadio
 from radio.pluto import trials as t
-from radio.pluto.driver import Connection, load_iio, versions
+from radio.pluto.driver import Connection, versions
 from radio.pluto.identity import identify
 from testbed.config import Rig
 from testbed.rig import pluto_config, pluto_uri
@@ -21,6 +21,7 @@ from testbed.rig import pluto_config, pluto_uri
 PACKAGES = ("numpy", "scipy", "torch", "transformers", "pyzmq")
 LOW_POWER_STEP_DB = 10.0
 NUM_STARTS = 8
+DRIFT_TIME_S = 1.0
 LATENCY_ALLOWANCE_S = 0.2
 """On top of what the rig reckons with, so that doctor also hears who is later than that."""
 
@@ -105,11 +106,6 @@ def installed() -> tuple[dict[str, str], str | None]:
         return found | {"libiio": str(err)}, str(err)
 
 
-def visible_contexts() -> dict[str, str]:
-    """URI → description of every radio that libiio finds on USB and on the network. Raises DriverError."""
-    return dict(load_iio().scan_contexts())
-
-
 def examine_radio(rig: Rig, station: int) -> RadioFinding:
     """One radio by itself, muted."""
     name = "access point" if station == rig.num_devices else f"device {station}"
@@ -138,9 +134,7 @@ def examine_radio(rig: Rig, station: int) -> RadioFinding:
     finally:
         link.close()
     if finding.loopback_errors:
-        wrong = (
-            f"{uri}: {finding.loopback_errors} of {t.LOOPBACK_SAMPLES} samples come back wrong from the chip's loopback"
-        )
+        wrong = f"{uri}: {finding.loopback_errors} of {t.LOOPBACK_SAMPLES} samples are wrong in the chip's loopback"
         return msgspec.structs.replace(finding, problem=f"{wrong}; restart the radio, then suspect it")
     return finding
 
@@ -169,10 +163,11 @@ def _examine_link(rig: Rig, tuning: RadioConfig, device: int) -> LinkFinding:
                 before = after = t.hear_tone(sender, receiver, tuning, settle)
             else:
                 before, after = t.correct_carrier(sender, receiver, tuning, settle)
-            first_at = receiver.clock_samples
+            first = t.measure_phase(sender, receiver, tuning, settle)
+            began_at = receiver.clock_samples
+            receiver.elapse(int(DRIFT_TIME_S * tuning.sample_rate_hz))
             phase = t.measure_phase(sender, receiver, tuning, settle)
-            drift_hz = phase.cfo_hz - after.offset_hz
-            elapsed_s = (receiver.clock_samples - first_at) / tuning.sample_rate_hz
+            elapsed_s = (receiver.clock_samples - began_at) / tuning.sample_rate_hz
         with PlutoRadio(_station(rig, rig.num_devices, counts_samples=True)) as receiver:
             receiver.configure(tuning)
             starts = t.measure_starts(sender, receiver, tuning, settle, NUM_STARTS)
@@ -183,7 +178,7 @@ def _examine_link(rig: Rig, tuning: RadioConfig, device: int) -> LinkFinding:
         tone_snr_db=after.snr_db,
         cfo_hz=before.offset_hz,
         corrected_cfo_hz=phase.cfo_hz,
-        drift_hz_per_s=drift_hz / elapsed_s,
+        drift_hz_per_s=(phase.cfo_hz - first.cfo_hz) / elapsed_s,
         phase_noise_deg=phase.noise_deg,
         start_earliest_s=starts.earliest_s if heard else None,
         start_latest_s=starts.latest_s if heard else None,

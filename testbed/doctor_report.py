@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from radio.pluto.driver import visible_contexts
 from testbed.config import Rig
 from testbed.doctor import (
     Findings,
@@ -15,9 +17,11 @@ from testbed.doctor import (
     examine_links,
     examine_radio,
     installed,
-    visible_contexts,
 )
 from testbed.scheme_support import scheme_findings
+
+RADIO_HEADER = ("radio", "URI", "model", "serial", "firmware", "chip, board °C", "supplies V", "loopback", "link MS/s")
+LINK_HEADER = ("device", "tone SNR dB", "CFO Hz", "corrected Hz", "drift Hz/s", "phase ° rms", "starts ms", "heard")
 
 
 def examine(rig: Rig | None) -> Findings:
@@ -53,23 +57,11 @@ def show(findings: Findings) -> None:
     elif not findings.radios and not findings.schemes:
         console.print("no radio is visible to libiio; name a rig to look at its addresses: testbed doctor --rig RIG")
     if findings.radios:
-        header = (
-            "radio",
-            "URI",
-            "model",
-            "serial",
-            "firmware",
-            "chip, board °C",
-            "supplies V",
-            "loopback",
-            "link MS/s",
-        )
-        _table(console, "radios", header, [_radio_row(radio) for radio in findings.radios])
+        _table(console, "radios", RADIO_HEADER, [_radio_row(radio) for radio in findings.radios])
         ranges = next((radio.ranges for radio in findings.radios if radio.ranges), {})
         _table(console, "ranges [lowest step highest]", ("", ""), list(ranges.items()))
     if findings.links:
-        header = ("device", "tone SNR dB", "CFO Hz", "corrected Hz", "drift Hz/s", "phase ° rms", "starts ms", "heard")
-        _table(console, "links to the access point", header, [_link_row(link) for link in findings.links])
+        _table(console, "links to the access point", LINK_HEADER, [_link_row(link) for link in findings.links])
     if findings.schemes:
         rows = [(finding.scheme, "yes" if finding.supported else "no", finding.why) for finding in findings.schemes]
         _table(console, "schemes", ("scheme", "works", "why"), rows)
@@ -77,7 +69,7 @@ def show(findings: Findings) -> None:
         console.print(f"problem: {problem}", highlight=False, soft_wrap=True)
 
 
-def _table(console: Console, title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _table(console: Console, title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     table = Table(title=title, title_justify="left", show_header=any(header))
     for name in header:
         table.add_column(name, overflow="fold")
@@ -92,8 +84,8 @@ def _radio_row(radio: RadioFinding) -> tuple[str, ...]:
     temperatures = f"{_number(radio.chip_temperature_c, '.0f')}, {_number(radio.board_temperature_c, '.0f')}"
     rate = None if radio.link_rate_hz is None else radio.link_rate_hz / 1e6
     return (
-        radio.station, radio.uri, radio.model or "does not answer", radio.serial, radio.firmware, temperatures, supplies,
-        loopback, _number(rate, ".1f"),
+        radio.station, radio.uri, radio.model or "does not answer", radio.serial, radio.firmware, temperatures,
+        supplies, loopback, _number(rate, ".1f"),
     )  # fmt: skip
 
 

@@ -50,8 +50,8 @@ def _coherent(name: str, rig: Rig, links: tuple[LinkFinding, ...]) -> SchemeFind
     noise_deg = largest([link.phase_noise_deg for link in links])
     turn_deg = 360 * cfo_hz * distance_s + noise_deg
     text = (
-        f"carriers within {cfo_hz:.3g} Hz and {noise_deg:.2g}° rms: up to {turn_deg:.3g}° in the {distance_s * 1e3:.3g} ms "
-        f"from sounding to payload"
+        f"carriers within {cfo_hz:.3g} Hz and {noise_deg:.2g}° rms: up to {turn_deg:.3g}° in the "
+        f"{distance_s * 1e3:.3g} ms from sounding to payload"
     )
     if turn_deg <= MAX_TURN_DEG:
         return SchemeFinding(scheme=name, supported=True, why=f"{text}; starts by counting samples")

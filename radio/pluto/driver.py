@@ -61,6 +61,18 @@ def load_adi() -> ModuleType:
         raise DriverError(f"pyadi-iio: not installed ({err}); {INSTALL_PACKAGES}") from err
 
 
+def visible_contexts() -> dict[str, str]:
+    """URI → description of every radio that libiio finds on USB, and by Avahi on the network where that runs.
+
+    Raises DriverError.
+    """
+    iio = load_iio()
+    try:
+        return dict(iio.scan_contexts())
+    except OSError:  # one backend that cannot scan spoils it for all
+        return {}
+
+
 def versions() -> dict[str, str]:
     """Of what is installed. Raises DriverError."""
     iio, adi = load_iio(), load_adi()

@@ -74,6 +74,7 @@ class Receiver:
             return
         self._open(link, 0)
         if not self._config.real_time:
+            self._drop_held()
             return
         count, when = self._anchor
         present = count + (time.monotonic() - when) * self._sample_rate_hz

@@ -20,6 +20,8 @@ from radio.pluto.tuning import mute
 from radio.synchronisation import sync_sequence, synchronise
 
 LOOPBACK_SAMPLES = 4096
+LOOPBACK_SAMPLE_RATE_HZ = 3_000_000
+LOOPBACK_NUM_BUFFERS = 64  # 0.17 s, until what was pushed plays
 RATE_BUFFER_SAMPLES = 1 << 16
 RATE_NUM_BUFFERS = 32
 RATE_SAMPLE_RATE_HZ = 30_720_000
@@ -28,7 +30,6 @@ SYNC_AMPLITUDE = 0.25
 QUIET_SAMPLES = 1024
 PHASE_BLOCK_SAMPLES = 1000
 MAX_MOVES = 4
-SETTLE_FRACTION = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +56,29 @@ def loopback_errors(link: Connection) -> int:
     words = np.random.default_rng(1).integers(-TX_FULL_SCALE, TX_FULL_SCALE, 2 * LOOPBACK_SAMPLES, dtype=np.int16)
     words &= ~np.int16(15)
     mute(link)
+    link.call("sample rate", lambda pluto: setattr(pluto, "sample_rate", LOOPBACK_SAMPLE_RATE_HZ))
     link.call("loopback", lambda pluto: setattr(pluto, "loopback", 1))
+    sent = (words >> 4).astype(np.float64).view(np.complex128)
+    fewest = LOOPBACK_SAMPLES
     try:
         link.open_transmitter(LOOPBACK_SAMPLES, cyclic=True, num_buffers=2)
         link.push(words)
         link.open_receiver(2 * LOOPBACK_SAMPLES, num_buffers=4)
-        for _ in range(SETTLE_FRACTION):
-            heard = link.refill()
+        for _ in range(LOOPBACK_NUM_BUFFERS):
+            fewest = min(fewest, _num_wrong(sent, link.refill()))
+            if fewest == 0:
+                break
     finally:
         link.close_transmitter()
         link.close_receiver()
         link.call("loopback", lambda pluto: setattr(pluto, "loopback", 0))
-    sent = (words >> 4).astype(np.float64).view(np.complex128)
-    got = heard.astype(np.float64).view(np.complex128)
-    match = np.abs(np.fft.ifft(np.fft.fft(got[:LOOPBACK_SAMPLES]) * np.fft.fft(sent).conj()))
-    shifted = np.roll(sent, int(np.argmax(match)))
-    return int(np.sum(got[:LOOPBACK_SAMPLES] != shifted))
+    return fewest
+
+
+def _num_wrong(sent: NDArray[np.complex128], codes: NDArray[np.int16]) -> int:
+    heard = codes.astype(np.float64).view(np.complex128)[: sent.size]
+    match = np.abs(np.fft.ifft(np.fft.fft(heard) * np.fft.fft(sent).conj()))
+    return int(np.sum(heard != np.roll(sent, int(np.argmax(match)))))
 
 
 def link_rate_hz(link: Connection) -> float:
