@@ -99,9 +99,7 @@ def test_correcting_the_reference_takes_the_offset_away() -> None:
 
 
 def test_a_shared_clock_leaves_no_offset_and_tuning_draws_a_new_phase() -> None:
-    bench = Bench(
-        changed(STEADY, ppm_max=20.0, random_phase=True), changed(QUIET, path_loss_db=0.0), shared_clock=True
-    )
+    bench = Bench(changed(STEADY, ppm_max=20.0, random_phase=True), changed(QUIET, path_loss_db=0.0), shared_clock=True)
     bench.send(0, np.full(64, 0.5, dtype=np.complex64))
     first, again = bench.hear(2000)[100:], bench.hear(2000)[100:]
     assert np.abs(first - first[0]).max() < 4 * HALF_CODE

@@ -138,7 +138,7 @@ def test_fixed_replies(client: Client) -> None:
         ("ZPRINT", -22), ("BINARY", -22), ("", None), ("TIMEOUT 1000", 0), ("GETTRIG iio:device3", 0),
         ("GETTRIG iio:device0", -19), ("SETTRIG iio:device3 x", -19), ("SET iio:device3 BUFFERS_COUNT 0", -22),
         ("SET iio:device3 BUFFERS_COUNT 8", 0), ("SET iio:device9 BUFFERS_COUNT 8", -19), ("CLOSE iio:device3", -6),
-        ("OPEN iio:device3 1024 3", -22), ("OPEN iio:device3 1024 00000000", -22), ("OPEN iio:device0 64 00000003", -19),
+        ("OPEN iio:device3 1024 3", -22), ("OPEN iio:device3 1024 00000000", -22), ("OPEN xadc 64 00000003", -19),
         ("OPEN iio:device3 0 00000003", -22), ("OPEN iio:device3 99999999999 00000003", -22),
         ("READBUF iio:device3 4096", -9), ("WRITEBUF iio:device2 4096", -9), ("READBUF", -9), ("OPEN", -22),
     ):  # fmt: skip
