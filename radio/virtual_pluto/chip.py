@@ -173,8 +173,8 @@ class Chip:
         pll = adc
         while pll < 715_000_000:
             pll *= 2
-        received = {"BBPLL": pll, "ADC": adc, **_halvings("R", adc, filtered), "RF": filtered, "RXSAMP": rate}
-        sent = {"BBPLL": pll, "DAC": dac, **_halvings("T", dac, filtered), "TF": filtered, "TXSAMP": rate}
+        received = {"BBPLL": pll, "ADC": adc, **_stages("R", adc, filtered), "RF": filtered, "RXSAMP": rate}
+        sent = {"BBPLL": pll, "DAC": dac, **_stages("T", dac, filtered), "TF": filtered, "TXSAMP": rate}
         return received, sent
 
     def _check_filter(self, rate_hz: int, fir: FirFilter) -> None:
@@ -196,8 +196,8 @@ def _converter_rates(rate_hz: int, fir_factor: int) -> tuple[int, int]:
     return filtered * factor, filtered * max(factor // 2, 1)
 
 
-def _halvings(prefix: str, fast: int, slow: int) -> dict[str, int]:
-    """The rates between two half-band stages."""
-    first = fast // (3 if (fast // slow) % 3 == 0 else 2) if fast >= 4 * slow else fast
-    second = first // 2 if first >= 2 * slow else first
-    return {f"{prefix}2": first, f"{prefix}1": second}
+def _stages(prefix: str, fast: int, slow: int) -> dict[str, int]:
+    """The rates behind the third stage, of 1, 2 or 3, and behind the second, of 1 or 2; the first has the rest."""
+    ratio = fast // slow
+    second = fast // (3 if ratio % 3 == 0 else 2 if ratio == 8 else 1)
+    return {f"{prefix}2": second, f"{prefix}1": second // 2 if second >= 2 * slow else second}

@@ -38,6 +38,8 @@ class Connection:
 
     def __init__(self, client: socket.socket, pluto: Pluto, restart: Callable[[float], None]) -> None:
         self._socket = client
+        self._hang_up = select.poll()
+        self._hang_up.register(client, select.POLLRDHUP)
         self._pluto = pluto
         self._restart = restart
         self._pending = b""
@@ -91,6 +93,8 @@ class Connection:
             until_s = time.monotonic() + fault.duration_s
             while time.monotonic() < until_s and not self._is_gone():
                 time.sleep(min(0.02, fault.duration_s))
+            if self._is_gone():
+                raise HungUpError
             return
         raise IioError(errno.EBUSY if fault.kind == "busy" else errno.ETIMEDOUT)
 
@@ -283,12 +287,8 @@ class Connection:
         return data
 
     def _is_gone(self) -> bool:
-        """Whether the client hung up while it was waiting for an answer."""
-        try:
-            readable, _, _ = select.select([self._socket], [], [], 0)
-            return bool(readable) and self._socket.recv(1, socket.MSG_PEEK) == b""
-        except (OSError, ValueError):
-            return True
+        """Whether the client hung up while it was waiting for an answer, whatever it had sent before."""
+        return bool(self._hang_up.poll(0))
 
 
 def _number(text: str) -> int:

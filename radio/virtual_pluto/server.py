@@ -16,7 +16,7 @@ from radio.virtual_pluto.faults import Faults
 from radio.virtual_pluto.iiod import Connection
 from radio.virtual_pluto.links import Links
 from radio.virtual_pluto.pluto import Pluto
-from radio.virtual_pluto.shared_air import SharedAir
+from radio.virtual_pluto.shared_air import SharedAir, warm_up
 
 BACKLOG = 64
 MAX_CONNECTIONS = 256
@@ -138,6 +138,7 @@ class VirtualPlutos:
         self.faults = Faults(self.config.faults)
         self.plutos = [Pluto(self.air, station, self.faults) for station in range(num_devices + 1)]
         self._listeners: list[Listener] = []
+        warm_up()
         try:
             for pluto in self.plutos:
                 self._listeners.append(Listener(pluto, self.config.address(pluto.station.index)))

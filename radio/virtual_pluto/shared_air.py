@@ -11,11 +11,13 @@ import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from threading import Condition
 
 import msgspec
 import numpy as np
 
+from radio.air_config import AirConfig, TransmitterConfig
 from radio.channel import draw_gain_error
 from radio.config import RadioConfig
 from radio.hardware import radiate
@@ -212,3 +214,24 @@ class SharedAir:
         receivers = [other.rx.first_unknown_ps() for other in self.stations if other.rx is not None]
         oldest = sample_at(min(receivers, default=self.now_ps), station.chip.tx_rate_uhz) - MARGIN_SAMPLES
         station.playouts = [playout for playout in station.playouts if playout.stop > oldest]
+
+
+@cache
+def warm_up() -> None:
+    """Compile every loop, so that no client has to wait for that."""
+    config = VirtualConfig(start_jitter_min_ms=0.0, start_jitter_max_ms=0.0)
+    hardware = TransmitterConfig(phase_noise_deg=1.0, dc_dbc=-40.0)
+    for transmitter in (TransmitterConfig(), hardware):
+        channel = AirConfig(cfo_max_hz=0.0, transmitter=transmitter)
+        links = Links(config, channel, num_devices=1, rig_rate_hz=1e6, shared_clock=False)
+        air = SharedAir(config, links, RadioConfig())
+        sender, receiver = air.stations
+        sender.chip.tx_lo_hz = receiver.chip.rx_lo_hz
+        listening = air.open_rx(receiver, 256, 4)
+        listening.read(lambda: False)
+        for device in (sender, receiver):
+            device.chip.loopback = int(device is sender)
+            words = np.ones(512, dtype=np.int16)
+            air.open_tx(device, 256, 4, cyclic=True).push(words, lambda: False)
+        listening.read(lambda: False)
+        air.open_rx(sender, 256, 4).read(lambda: False)

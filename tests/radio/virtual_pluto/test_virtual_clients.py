@@ -1,0 +1,293 @@
+"""Programs that know nothing of this toolkit: unmodified pyadi-iio, the iio_* tools, Debian's iiod, GNU Radio."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from radio.air_config import AirConfig
+from radio.virtual_pluto import VirtualConfig, VirtualPlutos
+
+from .conftest import FREQUENCY_HZ, QUIET, RATE_HZ, STEADY, WHY_NO_TOOLS
+
+NOISY = AirConfig(fading="rayleigh", path_loss_db=20.0, snr_db=10.0, cfo_max_hz=0.0)
+FREE_RUNNING = msgspec.structs.replace(
+    STEADY, ppm_max=5.0, random_phase=True, start_jitter_min_ms=1.0, start_jitter_max_ms=10.0
+)
+SYSTEM_PYTHON = "/usr/bin/python3"
+needs_tools = pytest.mark.skipif(bool(WHY_NO_TOOLS), reason=WHY_NO_TOOLS)
+
+
+@contextmanager
+def opened(adi: Any, uri: str) -> Iterator[Any]:
+    """A configured adi.Pluto whose buffers go before its context."""
+    radio = adi.Pluto(uri)
+    try:
+        radio.sample_rate = RATE_HZ
+        radio.tx_lo = radio.rx_lo = FREQUENCY_HZ
+        radio.gain_control_mode_chan0 = "manual"
+        radio.rx_hardwaregain_chan0 = 30
+        radio.tx_hardwaregain_chan0 = -30
+        yield radio
+    finally:
+        radio.tx_destroy_buffer()
+        radio.rx_destroy_buffer()
+        del radio
+        gc.collect()
+
+
+def run(*command: str, **more: Any) -> subprocess.CompletedProcess[Any]:
+    return subprocess.run(command, capture_output=True, timeout=60, check=True, **{"text": True, **more})
+
+
+def test_pyadi_tunes_and_reads_back(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    with opened(adi, serve().uris[0]) as radio:
+        for rate in (1_000_000, 2_500_000, 521_000, 30_720_000, 61_440_000, 3_000_000):
+            radio.sample_rate = rate
+            assert radio.sample_rate == rate
+        for frequency in (325_000_000, 915_000_000, 2_399_999_999, 3_800_000_000):
+            radio.rx_lo = radio.tx_lo = frequency
+            assert abs(radio.rx_lo - frequency) <= 5
+            assert abs(radio.tx_lo - frequency) <= 5
+        radio.rx_rf_bandwidth, radio.tx_rf_bandwidth = 4_000_000, 2_000_000
+        assert (radio.rx_rf_bandwidth, radio.tx_rf_bandwidth) == (4_000_000, 2_000_000)
+        for gain in (-3, 0, 30, 71):
+            radio.rx_hardwaregain_chan0 = gain
+            assert radio.rx_hardwaregain_chan0 == gain
+        for gain in (-89.75, -10.25, 0):
+            radio.tx_hardwaregain_chan0 = gain
+            assert radio.tx_hardwaregain_chan0 == gain
+        radio.gain_control_mode_chan0 = "slow_attack"
+        radio.rx_hardwaregain_chan0 = 5  # pyadi keeps this to itself
+        assert radio.rx_hardwaregain_chan0 == 71
+        radio.loopback = 1
+        assert radio.loopback == 1
+        assert "PlutoSDR" in repr(radio)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("rx_lo", 324_000_000), ("tx_lo", 3_900_000_000), ("tx_hardwaregain_chan0", 1.0), ("tx_hardwaregain_chan0", -90.0),
+    ("rx_hardwaregain_chan0", 72), ("rx_rf_bandwidth", 100_000), ("tx_rf_bandwidth", 50_000_000),
+    ("sample_rate", 61_440_001), ("gain_control_mode_chan0", "automatic"),
+])  # fmt: skip
+def test_pyadi_is_told_of_values_out_of_range(
+    adi: Any, serve: Callable[..., VirtualPlutos], name: str, value: object
+) -> None:
+    with opened(adi, serve().uris[0]) as radio:
+        with pytest.raises(OSError) as caught:
+            setattr(radio, name, value)
+        assert caught.value.errno == 22
+
+
+def test_a_cyclic_transmission_correlates_and_can_be_replaced(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve(FREE_RUNNING, air=NOISY)
+    with opened(adi, plutos.uris[0]) as sender, opened(adi, plutos.access_point_uri) as receiver:
+        receiver.rx_buffer_size = 40_000
+        for root in (1, 7):
+            n = np.arange(1024)
+            sequence = np.exp(-1j * np.pi * root * n * n / 1024)  # Zadoff-Chu of an even length
+            sender.tx_destroy_buffer()
+            sender.tx_cyclic_buffer = True
+            sender.tx(sequence * 2**13)
+            receiver.rx_destroy_buffer()
+            heard = receiver.rx()[20_000:]
+            offsets_hz = np.arange(-12_000, 12_001, 100)
+            peaks = []
+            for offset_hz in offsets_hz:
+                turned = heard[:2048] * np.exp(-2j * np.pi * offset_hz * np.arange(2048) / RATE_HZ)
+                peaks.append(np.abs(np.correlate(turned, sequence, "valid")).max())
+            energy = np.sqrt(np.sum(np.abs(heard[:1024]) ** 2) * 1024)
+            assert max(peaks) / energy > 0.7
+        sender.tx_destroy_buffer()
+        receiver.rx_destroy_buffer()
+        before = np.mean(np.abs(heard) ** 2)
+        after = np.mean(np.abs(receiver.rx()) ** 2)
+        assert after < before / 5
+
+
+def test_a_second_cyclic_push_is_refused_by_pyadi(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    with opened(adi, serve().uris[0]) as radio:
+        radio.tx_cyclic_buffer = True
+        radio.tx(np.ones(1000) * 1000)
+        with pytest.raises(Exception, match="cyclic"):
+            radio.tx(np.ones(1000) * 1000)
+
+
+def test_pyadi_tones_are_where_they_should_be(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with opened(adi, plutos.uris[0]) as sender, opened(adi, plutos.uris[1]) as receiver:
+        receiver.rx_buffer_size = 1 << 14
+        for frequency in (125_000, -250_000):
+            sender.dds_single_tone(frequency, 0.5)
+            receiver.rx_destroy_buffer()
+            spectrum = np.abs(np.fft.fft(receiver.rx()))
+            expected = frequency * spectrum.size // RATE_HZ % spectrum.size
+            assert int(np.argmax(spectrum)) == expected
+            spectrum[expected] = 0
+            assert spectrum.max() < 0.01 * np.sum(spectrum) + 1000
+        sender.disable_dds()
+        receiver.rx_destroy_buffer()
+        assert np.abs(receiver.rx()).max() == 0
+
+
+def test_stale_samples_come_first_unless_the_buffer_is_destroyed(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with opened(adi, plutos.uris[0]) as sender, opened(adi, plutos.uris[1]) as receiver:
+        receiver.rx_buffer_size = 1000
+        receiver.rx()
+        sender.rx_buffer_size = 10_000
+        sender.rx()  # time passes
+        sender.tx_cyclic_buffer = True
+        sender.tx(np.full(1000, 2**14))
+        levels = [np.abs(receiver.rx()).mean() for _ in range(4)]
+        assert levels[:3] == [0, 0, 0]
+        assert levels[3] > 100
+        sender.tx_destroy_buffer()
+        receiver.rx_destroy_buffer()
+        assert np.abs(receiver.rx()).max() < 300  # fresh: at most the end of what was still travelling
+
+
+def test_kernel_buffers_of_one_are_always_fresh(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with opened(adi, plutos.uris[0]) as sender, opened(adi, plutos.uris[1]) as receiver:
+        receiver._rxadc.set_kernel_buffers_count(1)
+        receiver.rx_buffer_size = 1000
+        receiver.rx()
+        sender.rx_buffer_size = 10_000
+        sender.rx()
+        sender.tx_cyclic_buffer = True
+        sender.tx(np.full(1000, 2**14))
+        assert np.abs(receiver.rx()[100:]).min() > 100
+
+
+def test_digital_loopback_through_pyadi_is_exact(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    with opened(adi, serve(FREE_RUNNING, air=NOISY).uris[0]) as radio:
+        radio.loopback = 1
+        draws = np.random.default_rng(2).integers(-1024, 1024, (1000, 2))
+        frame = draws[:, 0] + 1j * draws[:, 1]
+        radio.tx_cyclic_buffer = True
+        radio.tx(frame * 16)
+        radio.rx_buffer_size = 20_000
+        heard = radio.rx()[-2000:]
+        shift = int(np.argmax(np.abs(np.correlate(heard, frame, "valid"))))
+        assert np.array_equal(heard[shift : shift + 1000], frame)
+
+
+@needs_tools
+def test_iio_info_lists_the_whole_radio(serve: Callable[..., VirtualPlutos]) -> None:
+    listed = run("iio_info", "-u", serve().uris[0])
+    assert "IIO context has 4 devices" in listed.stdout
+    assert "hw_model: Analog Devices PlutoSDR" in listed.stdout
+    assert "voltage0:  (output, index: 0, format: le:S16/16>>0)" in listed.stdout
+    assert "error" not in listed.stderr.lower()
+
+
+@needs_tools
+def test_iio_attr_reads_and_writes(serve: Callable[..., VirtualPlutos]) -> None:
+    uri = serve().uris[0]
+    written = run("iio_attr", "-u", uri, "-c", "-o", "ad9361-phy", "RX_LO", "frequency", "915000000")
+    assert abs(int(written.stdout.split()[-1]) - 915_000_000) <= 5
+    assert "slow_attack" in run("iio_attr", "-u", uri, "-c", "-i", "ad9361-phy", "voltage0", "gain_control_mode").stdout
+    assert "TXSAMP:30720000" in run("iio_attr", "-u", uri, "-d", "ad9361-phy", "tx_path_rates").stdout
+    assert run("iio_attr", "-u", uri, "-D", "ad9361-phy", "loopback").stdout.strip() == "0"
+    refused = subprocess.run(
+        ["iio_attr", "-u", uri, "-c", "-o", "ad9361-phy", "RX_LO", "frequency", "1"], capture_output=True, text=True
+    )
+    assert "Invalid argument" in refused.stdout + refused.stderr
+
+
+@needs_tools
+def test_iio_readdev_and_iio_writedev_move_samples(serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve(msgspec.structs.replace(STEADY, hold_s=0.0), air=NOISY)
+    read = run("iio_readdev", "-u", plutos.uris[1], "-b", "32768", "-s", "500000", "cf-ad9361-lpc", text=False)
+    samples = np.frombuffer(read.stdout, dtype="<i2")
+    assert samples.size == 1_000_000
+    assert 0 < samples.std() < 2047
+    words = bytes(4 * 300_000)
+    run("iio_writedev", "-u", plutos.uris[0], "-b", "30000", "cf-ad9361-dds-core-lpc", input=words, text=False)
+    assert plutos.air.stations[0].num_starts == 1  # one transmission without gaps
+
+
+@pytest.mark.skipif(shutil.which("iiod") is None, reason="Debian's iiod is missing: install it")
+def test_debians_iiod_accepts_the_server_as_its_hardware(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    proxy = subprocess.Popen(
+        [str(shutil.which("iiod")), "-u", plutos.uris[1], "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        uri = f"ip:127.0.0.1:{port}"
+        for _ in range(100):
+            if subprocess.run(["iio_info", "-u", uri], capture_output=True).returncode == 0:
+                break
+            time.sleep(0.05)
+        with opened(adi, plutos.uris[0]) as sender, opened(adi, uri) as receiver:
+            assert abs(plutos.air.stations[1].chip.rx_lo_hz - FREQUENCY_HZ) <= 5
+            sender.tx_cyclic_buffer = True
+            sender.tx(np.exp(0.2j * np.pi * np.arange(1000)) * 2**14)
+            receiver.rx_buffer_size = 4096
+            spectrum = np.abs(np.fft.fft(receiver.rx()[-1000:]))
+            assert int(np.argmax(spectrum)) == 100
+            receiver.tx_cyclic_buffer = True
+            receiver.tx(np.ones(1000) * 2**14)
+            assert plutos.air.stations[1].sent()
+    finally:
+        proxy.kill()  # without an Avahi daemon it does not end by itself
+        proxy.wait(10)
+
+
+def _has_gnuradio() -> bool:
+    if not Path(SYSTEM_PYTHON).exists():
+        return False
+    probe = subprocess.run([SYSTEM_PYTHON, "-c", "from gnuradio import gr, iio"], capture_output=True)
+    return probe.returncode == 0
+
+
+GNU_RADIO = """
+import os, sys
+from gnuradio import blocks, gr, iio
+uri, num_samples = sys.argv[1], int(sys.argv[2])
+source = iio.fmcomms2_source_fc32(uri, [True, True], 32768)
+source.set_len_tag_key("")
+source.set_frequency(915000000)
+source.set_samplerate(2500000)
+source.set_gain_mode(0, "manual")
+source.set_gain(0, 30)
+source.set_quadrature(True)
+source.set_filter_params("Auto", "", 0, 0)
+top = gr.top_block()
+head, sink = blocks.head(gr.sizeof_gr_complex, num_samples), blocks.vector_sink_c()
+top.connect(source, head, sink)
+top.run()
+data = sink.data()
+print(len(data), max(abs(x) for x in data), flush=True)
+os._exit(0)  # the source's overflow watcher does not end by itself
+"""
+
+
+@pytest.mark.skipif(not _has_gnuradio(), reason="GNU Radio with gr-iio is not installed for the system's Python")
+def test_gnu_radios_source_reads_samples(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve(VirtualConfig(first_port=0, ppm_max=0.0), air=QUIET)
+    with opened(adi, plutos.uris[0]) as sender:
+        sender.sample_rate = 2_500_000
+        sender.tx_cyclic_buffer = True
+        sender.tx(np.full(1000, 2**14))
+        done = run(SYSTEM_PYTHON, "-c", GNU_RADIO, plutos.uris[1], "200000")
+    num_samples, peak = done.stdout.split()[-2:]
+    assert int(num_samples) == 200_000
+    assert float(peak) == pytest.approx(0.1, rel=0.05)  # gr-iio divides by 2048
+    assert plutos.air.stations[1].chip.sample_rate_hz == 2_500_000
