@@ -7,7 +7,6 @@ or libiio frees memory that it still uses.
 from __future__ import annotations
 
 import ctypes.util
-import importlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +34,8 @@ def load_iio() -> ModuleType:
     if ctypes.util.find_library("iio") is None:
         raise DriverError(f"libiio: not found on this machine; a PlutoSDR needs version 0.x: {INSTALL_LIBRARY}")
     try:
-        iio = importlib.import_module("iio")
+        import iio
+
         version = tuple(iio.version)
     except ImportError as err:
         raise DriverError(f"pylibiio: not installed ({err}); {INSTALL_PACKAGES}") from err
@@ -49,16 +49,19 @@ def load_iio() -> ModuleType:
             f"libiio: got version {'.'.join(map(str, version[:2]))}; allowed: 0.x, as pyadi-iio 0.0.21 sends only a "
             f"part of a buffer through 1.x: {INSTALL_LIBRARY}; {INSTALL_PACKAGES}"
         )
-    return iio
+    module: ModuleType = iio
+    return module
 
 
 def load_adi() -> ModuleType:
     """pyadi-iio. Raises DriverError with what to install."""
     load_iio()
     try:
-        return importlib.import_module("adi")
+        import adi
     except ImportError as err:
         raise DriverError(f"pyadi-iio: not installed ({err}); {INSTALL_PACKAGES}") from err
+    module: ModuleType = adi
+    return module
 
 
 def visible_contexts() -> dict[str, str]:
