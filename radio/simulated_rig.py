@@ -122,9 +122,7 @@ class SimulatedRig:
             secret = None
             if self.scheme.waveform == "tones":
                 secret = generator(self.seed, index, round_index, purpose="secret phases")
-            self.devices[index].send_values(
-                mapped[index], plan, csi.get(index), secret, start_sample=starts.get(index)
-            )
+            self.devices[index].send_values(mapped[index], plan, csi.get(index), secret, start_sample=starts.get(index))
             if not self.scheme.superposed:
                 self.access_point.receive_slot(index, plan)
         if self.scheme.superposed:
