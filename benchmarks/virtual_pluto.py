@@ -2,13 +2,15 @@
 
     python -m benchmarks.virtual_pluto [--seconds S]
 
-One radio with buffers of 65,536 samples, as fast as possible: `rx_msps` and `tx_msps` are adi.Pluto's rx() and tx(), conversions
-included; `rx_refill_msps` and `tx_push_msps` are libiio's part alone. Received is noise; nobody hears what is sent.
-`rx_five_senders_msps` is rx() while five free-running radios send cyclically. `rounds_per_s`: six radios; five start a
-cyclic frame of 5,000 samples, the sixth captures 16,384 fresh ones, all stop. `real_time_msps`: a radio captures 2^24
-samples at 4 MS/s from a bench in real time while five send cyclically; `real_time_lost` says whether the overflow flag was
-ever set, `real_time_cpu` is the server's processor time over wall time. Best of the repeats. Prints one JSON object as
-its last line.
+As fast as possible, one radio, buffers of 65,536 samples: `rx_msps` and `tx_msps` are adi.Pluto's rx() and tx(),
+conversions included; `rx_refill_msps` and `tx_push_msps` are libiio's part alone. Received is noise; nobody hears what
+is sent. `rx_five_senders_msps` is rx() while five free-running radios send cyclically. `rounds_per_s`: six radios; five
+start a cyclic frame of 5,000 samples, the sixth captures 16,384 fresh ones, all stop.
+
+In real time: a radio captures 2^24 samples at 4 MS/s while five send cyclically. `real_time_lost` says whether the
+overflow flag was ever set, `real_time_cpu` is the server's processor time over wall time.
+
+Best of the repeats. Prints one JSON object as its last line.
 """
 
 from __future__ import annotations
