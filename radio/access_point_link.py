@@ -7,7 +7,7 @@ receive_superposed, or receive_slot per device and combine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from radio.alignment import choose_alignment
 from radio.backend import IQ, Radio, check_capture
+from radio.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.channel import Truth
 from radio.config import FrameConfig, RadioConfig
-from radio.errors import RadioConfigError, SignalError
-from radio.link_setup import check_setup
+from radio.errors import RadioConfigError, SignalError, TooLateError
+from radio.link_setup import check_setup, counted_frame, counts_starts
 from radio.meters import CfoTracker, NoiseMeter, ValueMeter
 from radio.payloads import PayloadReceiver
 from radio.pilots import (
@@ -40,6 +41,7 @@ from radio.sounding import (
     equalise_slot,
     slot_layout,
 )
+from radio.start_clock import StartClock
 from radio.waveform import is_saturated, matched_filter, noise_power_of_guard, real_noise_variance
 
 UNIT_CSI = Csi(gain=1.0 + 0.0j)
@@ -65,10 +67,16 @@ class AccessPointLink:
         check_support(scheme, radio.capabilities)
         self._uses_tones = scheme.waveform == "tones"
         self._rule = rule or AlignmentRule()
-        check_setup(scheme, frame, radio_config, self._rule)
+        check_setup(scheme, frame, radio_config, self._rule, radio.capabilities)
         radio.configure(radio_config)
         self._radio = radio
         self._radio_config = radio_config
+        self._uncounted_frame = frame
+        self._starts: StartClock | None = None
+        self._arrival: int | None = None
+        if counts_starts(scheme, radio.capabilities, frame):
+            self._starts = StartClock(frame.start_uncertainty_samples)
+            frame = counted_frame(frame)
         self._frame = frame
         self._scheme = scheme
         self._num_devices = num_devices
@@ -155,6 +163,44 @@ class AccessPointLink:
         self._noise.update(noise_power_of_guard(self._last_capture, self._frame))
         return self.noise_power
 
+    def unaligned(self) -> list[int]:
+        """Devices of which the access point must hear an alignment frame, before it can tell them when to start."""
+        return self._starts.unaligned(self._num_devices, self._radio.epoch) if self._starts else []
+
+    def forget_alignment(self) -> None:
+        """Some device did not start when it was told to, or did not sound like it."""
+        if self._starts:
+            self._starts.forget()
+
+    def capture_alignment(self, device: int, start_sample: int) -> bool:
+        """Capture a sounding that `device` started at a sample of its own count; False when it was not heard."""
+        assert self._starts is not None, "only asked for devices that are unaligned"
+        first_sample, epoch = self._radio.clock_samples, self._radio.epoch
+        frame = self._uncounted_frame
+        num_symbols = self._frame.pilot_spacing_symbols + 1
+        capture = self._capture(frame.num_capture_samples(num_symbols))
+        _, found = find_frame(
+            capture, num_symbols, frame,
+            amplitude=self._format.max_amplitude, sample_rate_hz=self._radio_config.sample_rate_hz,
+        )  # fmt: skip
+        if found is not None:
+            arrived = first_sample + found.start_samples - frame.guard_samples
+            self._starts.learn(device, sent=start_sample, arrived=arrived, epoch=epoch)
+        return found is not None
+
+    def choose_starts(self, devices: Iterable[int]) -> dict[int, int]:
+        """When, on its own count, each device must start to arrive at the coming capture; empty without counts."""
+        if self._starts is None:
+            return {}
+        if self._arrival is None:
+            self._arrival = self._starts.next_arrival(self._radio.clock_samples)
+        return {device: self._starts.start_of(device, self._arrival) for device in devices}
+
+    def capture_tone(self) -> CarrierOffset | None:
+        """The carrier offset of the device that has just begun to send a tone; None when it was not heard."""
+        capture = self._capture(TONE_SAMPLES, skip_samples=self._frame.start_uncertainty_samples)
+        return measure_carrier(capture, self._radio_config.sample_rate_hz)
+
     def send_pilot(self) -> None:
         """Send the access point's own sounding, from which devices learn their channels by reciprocity."""
         if self._uses_tones:
@@ -196,14 +242,14 @@ class AccessPointLink:
         estimate: ChannelEstimate | PowerEstimate
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_sounding_samples)
-            self._radio.elapse(timing.settle_samples)
-            estimate = estimate_powers(
-                self._capture(self._frame.tone_sounding_samples), self._frame, self._radio_config
-            )
+            capture = self._capture(self._frame.tone_sounding_samples, skip_samples=timing.settle_samples)
+            estimate = estimate_powers(capture, self._frame, self._radio_config)
             self._noise.update(estimate.noise_power)
         else:
-            first_sample = self._radio.clock_samples
-            capture = self._capture(self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1))
+            wait = self._samples_to_arrival()
+            first_sample = self._radio.clock_samples + wait
+            num_samples = self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1)
+            capture = self._capture(num_samples, skip_samples=wait)
             self._noise.update(noise_power_of_guard(capture, self._frame))
             estimate = estimate_symbols(
                 capture, self._frame, self._radio_config,
@@ -221,10 +267,13 @@ class AccessPointLink:
         """
         if not self.needs_sounding:
             return self._csi_without_sounding()
-        if not self._elapsed_to_payload:
+        if self._starts is not None:
+            self._arrival = self._starts.next_arrival(self._radio.clock_samples)
+        elif not self._elapsed_to_payload:
             self._radio.elapse(self._frame.sounding_to_payload_samples)
             self._elapsed_to_payload = True
-        first_symbol_time = self._radio.clock_samples + self._frame.first_symbol_samples
+        arrival = self._radio.clock_samples if self._arrival is None else self._arrival
+        first_symbol_time = arrival + self._frame.first_symbol_samples
         told: dict[int, Csi] = {}
         for device, estimate in sorted(self._estimates.items()):
             if isinstance(estimate, PowerEstimate):
@@ -255,12 +304,14 @@ class AccessPointLink:
         gains = self._gains_of(plan)
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_period_samples)
-            self._radio.elapse(timing.settle_samples)
-            received = self._payloads.tones(self._capture(self._frame.tone_period_samples), plan, known)
+            capture = self._capture(self._frame.tone_period_samples, skip_samples=timing.settle_samples)
+            received = self._payloads.tones(capture, plan, known)
             self._noise.update(received.quality["noise_power"])
         else:
-            first_time = self._radio.clock_samples + self._frame.first_symbol_samples
-            capture = self._capture(self._frame.num_samples(self._payloads.num_symbols(plan)))
+            wait = self._samples_to_arrival()
+            first_time = self._radio.clock_samples + wait + self._frame.first_symbol_samples
+            num_samples = self._frame.num_samples(self._payloads.num_symbols(plan))
+            capture = self._capture(num_samples, skip_samples=wait)
             self._noise.update(self._payloads.noise_power(capture))
             received = self._payloads.symbols(
                 capture, plan, known, gains, noise_variance=self.noise_variance, first_time=first_time
@@ -310,15 +361,27 @@ class AccessPointLink:
         self._slots: dict[int, Received] = {}
         self._elapsed_to_payload = False
         self._saturated = False
+        self._arrival = None
         self._block_start = self._radio.clock_samples
+
+    def _samples_to_arrival(self) -> int:
+        """How long it takes until what devices were told to start arrives; 0 where nobody counts."""
+        arrival, self._arrival = self._arrival, None
+        wait = 0 if arrival is None else arrival - self._radio.clock_samples
+        if wait < 0:
+            raise TooLateError(
+                f"access point: got a capture {-wait} samples after what it is to hear; allowed: before; raise "
+                "frame.start_uncertainty_samples"
+            )
+        return wait
 
     def _remember(self, device: int, estimate: ChannelEstimate | PowerEstimate) -> None:
         self._estimates[device] = estimate
         self._link_power.update(abs(estimate.gain) ** 2)
         self._elapsed_to_payload = False
 
-    def _capture(self, num_samples: int) -> IQ:
-        capture = self._radio.capture(num_samples)
+    def _capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        capture = self._radio.capture(num_samples, skip_samples=skip_samples)
         check_capture(capture, num_samples)
         self._last_capture = capture
         return capture

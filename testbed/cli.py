@@ -263,6 +263,38 @@ def audit(
 
 
 @app.command()
+def doctor(
+    rig: RigOption = None,
+    overrides: SetOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what is installed and connected, what works, and which schemes a rig supports and why.
+
+    Sends test signals 10 dB below the rig's transmit gain. Exit code 1 if something needed failed. Examples:
+
+        testbed doctor
+
+        testbed doctor --rig hardware_configs/pluto_bench_5.toml
+
+        testbed doctor --rig virtual_plutos --json
+    """
+    import msgspec
+
+    from testbed.config_files import load
+    from testbed.doctor_report import examine, show
+
+    if overrides and rig is None:
+        raise typer.BadParameter("allowed with --rig only", param_hint="--set")
+    findings = examine(load(rig, None, overrides or []).rig if rig is not None else None)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
+    else:
+        show(findings)
+    if findings.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
 def replay(run_dir: DirArgument) -> None:
     """Rebuild a run's final weights from its initial weights and its journal, and compare them bit for bit.
 

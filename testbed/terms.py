@@ -57,7 +57,7 @@ def is_simulated(rig: Rig) -> bool:
 
 def transmits_finitely(rig: Rig) -> bool:
     """Whether payloads end by construction: who hears an open-ended cyclic one averages receiver noise away."""
-    return rig.backend == "loopback"
+    return rig.backend in ("loopback", "pluto")  # one-shot buffers, and frames in a stream of silence
 
 
 def aligned_exactly(rig: Rig, experiment: Experiment) -> bool:
