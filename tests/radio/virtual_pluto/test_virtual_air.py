@@ -230,7 +230,7 @@ def test_back_to_back_buffers_are_gapless_and_in_lock_step_with_a_reader() -> No
     reader = bench.listen(2048)  # while somebody listens, a stream leaves it to them to move time
     pusher = threading.Thread(target=push)
     pusher.start()
-    while not bench.air.stations[0].playouts:
+    while len(bench.air.stations[0].playouts) < 4:
         time.sleep(0.001)
     heard = np.concatenate([iq_of(reader.read(never)) for _ in range(24)])
     bench.air.close_buffer(reader)
