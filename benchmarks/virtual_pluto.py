@@ -2,13 +2,15 @@
 
     python -m benchmarks.virtual_pluto [--seconds S]
 
-One radio with buffers of 65,536 samples, as fast as possible: `rx_msps` and `tx_msps` are adi.Pluto's rx() and tx(), conversions
-included; `rx_refill_msps` and `tx_push_msps` are libiio's part alone. Received is noise; nobody hears what is sent.
-`rx_five_senders_msps` is rx() while five free-running radios send cyclically. `rounds_per_s`: six radios; five start a
-cyclic frame of 5,000 samples, the sixth captures 16,384 fresh ones, all stop. `real_time_msps`: a radio captures 2^24
-samples at 4 MS/s from a bench in real time while five send cyclically; `real_time_lost` says whether the overflow flag was
-ever set, `real_time_cpu` is the server's processor time over wall time. Best of the repeats. Prints one JSON object as
-its last line.
+As fast as possible, one radio, buffers of 65,536 samples: `rx_msps` and `tx_msps` are adi.Pluto's rx() and tx(),
+conversions included; `rx_refill_msps` and `tx_push_msps` are libiio's part alone. Received is noise; nobody hears what
+is sent. `rx_five_senders_msps` is rx() while five free-running radios send cyclically. `rounds_per_s`: six radios under
+the toolkit's own backend; five start a cyclic frame of 5,000 samples, the sixth captures 16,384 fresh ones, all stop.
+
+In real time: a radio captures 2^24 samples at 4 MS/s while five send cyclically. `real_time_lost` says whether the
+overflow flag was ever set, `real_time_cpu` is the server's processor time over wall time.
+
+Best of the repeats. Prints one JSON object as its last line.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import adi
 import numpy as np
+
+from radio.backend import IQ
+from radio.config import RadioConfig
+from radio.pluto import PlutoConfig, PlutoRadio
 
 BUFFER_SAMPLES = 1 << 16
 CAPTURE_SAMPLES = 1 << 14
@@ -93,15 +99,15 @@ def msps(action: Callable[[], object], seconds: float) -> float:
     return round(best_per_s(action, seconds) * BUFFER_SAMPLES / 1e6, 1)
 
 
-def frames() -> list[Any]:
-    """One a device: random phases, half of pyadi's full scale."""
-    draws = np.random.default_rng(1)
-    return [2**13 * np.exp(2j * np.pi * draws.uniform(size=FRAME_SAMPLES)) for _ in range(NUM_DEVICES)]
+def frames(amplitude: float) -> list[IQ]:
+    """One a device, of random phases."""
+    phases = np.random.default_rng(1).uniform(size=(NUM_DEVICES, FRAME_SAMPLES))
+    return list((amplitude * np.exp(2j * np.pi * phases)).astype(np.complex64))
 
 
 def start_senders(radios: list[Any]) -> None:
     """All send their frame until their buffers are destroyed."""
-    for radio, frame in zip(radios, frames(), strict=True):
+    for radio, frame in zip(radios, frames(2**13), strict=True):
         radio.tx_cyclic_buffer = True
         radio.tx(frame)
 
@@ -135,17 +141,19 @@ def one_radio(uris: list[str], seconds: float) -> dict[str, float]:
 
 
 def rounds_per_s(uris: list[str], seconds: float) -> float:
-    """Start five, capture with the sixth, stop all."""
-    with opened(uris, 1_000_000) as radios:
+    """Start five, capture with the sixth, stop all; with the toolkit's own backend, which reads settings back."""
+    with ExitStack() as stack:
+        radios = [stack.enter_context(PlutoRadio(PlutoConfig(uri=uri, real_time=False))) for uri in uris]
+        for radio in radios:
+            radio.configure(RadioConfig())
         *devices, receiver = radios
-        receiver.rx_buffer_size = CAPTURE_SAMPLES
 
         def play() -> None:
-            start_senders(devices)
-            receiver.rx()
-            receiver.rx_destroy_buffer()
+            for device, frame in zip(devices, frames(0.5), strict=True):
+                device.start_cyclic(frame)
+            receiver.capture(CAPTURE_SAMPLES)
             for device in devices:
-                device.tx_destroy_buffer()
+                device.stop()
 
         return round(best_per_s(play, seconds), 1)
 
@@ -157,7 +165,8 @@ def real_time(uris: list[str], server_pid: int) -> dict[str, float | bool]:
         start_senders(devices)
         receiver._rxadc.set_kernel_buffers_count(16)
         receiver.rx_buffer_size = BUFFER_SAMPLES
-        receiver.rx()
+        for _ in range(8):  # until it has caught up with the air
+            receiver.rx()
         for value in (6, 4):
             receiver._rxadc.reg_write(OVERFLOW_REGISTER, value)
         num_buffers = (1 << 24) // BUFFER_SAMPLES

@@ -19,6 +19,7 @@ import typer
 INTERRUPTED = 130
 DEFAULT_CONTROL = "tcp://127.0.0.1:5555"
 DEFAULT_AIR = "tcp://127.0.0.1:5556"
+AFTER_THIS_ROUND = "stopping after this round; once more to stop at once"
 
 app = typer.Typer(
     name="testbed",
@@ -200,15 +201,15 @@ def air(
         from testbed.virtual_bench import serve_virtual_plutos
 
         config = load(rig, None, overrides or []).rig
-        with _interruptible() as should_stop:
-            serve_virtual_plutos(config, should_stop, on_ready=lambda line: typer.echo(line))
+        with _interruptible("stopping") as should_stop:
+            serve_virtual_plutos(config, should_stop, on_ready=typer.echo)
         return
     if overrides:
         raise typer.BadParameter("allowed with --rig only", param_hint="--set")
     from testbed.air_service import air_codec, serve_air
     from testbed.transport import Server, new_context
 
-    with _interruptible() as should_stop, Server(new_context(), air_codec(), bind or DEFAULT_AIR) as server:
+    with _interruptible("stopping") as should_stop, Server(new_context(), air_codec(), bind or DEFAULT_AIR) as server:
         typer.echo(f"air at {server.address}")
         sys.stdout.flush()
         serve_air(server, should_stop)
@@ -341,7 +342,7 @@ def _is_expected(err: Exception) -> bool:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def _interruptible(notice: str = AFTER_THIS_ROUND) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C (or SIGTERM) asks to stop after the current round, the second one stops at once."""
     requests: list[int] = []
 
@@ -349,7 +350,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         requests.append(number)
         if len(requests) > 1:
             raise KeyboardInterrupt
-        typer.echo("\nstopping after this round; once more to stop at once", err=True)
+        typer.echo(f"\n{notice}", err=True)
 
     previous: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -221,8 +221,8 @@ class Connection:
         self._send_number(0)
 
     def _read_buffer(self, words: list[str]) -> None:
-        size = _number(words[1]) if len(words) == 2 else -1
-        if not isinstance(self._buffer, RxBuffer) or self._device(words[0]).id != RX:
+        device, size = self._sized(words)
+        if not isinstance(self._buffer, RxBuffer) or device.id != RX:
             raise IioError(errno.EBADF)
         width = 2 * len(self._channels)
         if not width <= size <= MAX_BUFFER_BYTES:
@@ -240,8 +240,8 @@ class Connection:
             mask = b""
 
     def _write_buffer(self, words: list[str]) -> None:
-        size = _number(words[1]) if len(words) == 2 else -1
-        if not isinstance(self._buffer, TxBuffer) or self._device(words[0]).id != TX:
+        device, size = self._sized(words)
+        if not isinstance(self._buffer, TxBuffer) or device.id != TX:
             raise IioError(errno.EBADF)
         width = 2 * len(self._channels)
         if not width <= size <= 2 * self._buffer.num_samples * len(self._channels) or size % width:
@@ -253,6 +253,11 @@ class Connection:
             sent[self._channels[0] :: 2] = alone
         self._buffer.push(sent, self._is_gone)
         self._send_number(size)
+
+    def _sized(self, words: list[str]) -> tuple[Device, int]:
+        if len(words) != 2:
+            raise IioError(errno.EINVAL)
+        return self._device(words[0]), _number(words[1])
 
     def _device(self, name: str) -> Device:
         device = find_device(name)

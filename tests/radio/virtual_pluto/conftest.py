@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +19,7 @@ from radio.virtual_pluto.chip import FirFilter
 from radio.virtual_pluto.links import Links
 from radio.virtual_pluto.shared_air import SharedAir
 from radio.virtual_pluto.station import Station
+from tests.libiio import require_libiio
 
 ROOT = Path(__file__).parent.parent.parent.parent
 QUIET = AirConfig(fading="none", path_loss_db=20.0, snr_db=float("inf"), cfo_max_hz=0.0, delay_max_samples=0.0)
@@ -31,25 +30,17 @@ RATE_HZ = 1_000_000
 FREQUENCY_HZ = 915_000_000
 
 
-def why_no_libiio() -> str:
-    """Empty where the libiio client works."""
-    probe = subprocess.run(
-        [sys.executable, "-c", "import iio, adi; assert iio.version[0] == 0, iio.version"],
-        capture_output=True,
-        text=True,
-    )
-    last = (probe.stderr.strip().splitlines() or [""])[-1]
-    return f"libiio 0.x and pyadi-iio do not work here, install libiio0: {last}" if probe.returncode else ""
-
-
-WHY_NO_LIBIIO = why_no_libiio()
 WHY_NO_TOOLS = "" if shutil.which("iio_info") else "iio_info is missing: install libiio-utils"
 
 
-@pytest.fixture(scope="session")
-def adi() -> Any:
-    if WHY_NO_LIBIIO:
-        pytest.skip(WHY_NO_LIBIIO)
+@pytest.fixture
+def libiio() -> None:
+    """For tests whose clients are processes of their own."""
+    require_libiio()
+
+
+@pytest.fixture
+def adi(libiio: None) -> Any:
     import adi
 
     return adi

@@ -230,7 +230,7 @@ def test_back_to_back_buffers_are_gapless_and_in_lock_step_with_a_reader() -> No
     reader = bench.listen(2048)  # while somebody listens, a stream leaves it to them to move time
     pusher = threading.Thread(target=push)
     pusher.start()
-    while not bench.air.stations[0].playouts:
+    while len(bench.air.stations[0].playouts) < 4:
         time.sleep(0.001)
     heard = np.concatenate([iq_of(reader.read(never)) for _ in range(24)])
     bench.air.close_buffer(reader)
@@ -343,6 +343,31 @@ def test_digital_loopback_is_bit_exact_and_silent_towards_others() -> None:
     bench.send(0, frame)
     heard = bench.listen(1000, station=bench.air.stations[0]).read(never)
     assert np.array_equal(heard, words_of(frame) >> 4)
+
+
+def test_rf_loopback_hears_its_own_transmitter_at_unity_and_nobody_else() -> None:
+    bench = Bench(STEADY, changed(QUIET, path_loss_db=0.0), num_devices=2)
+    frame = random_frame(1000)
+    bench.air.stations[0].chip.loopback = 2
+    bench.send(1, random_frame(900, seed=9))
+    assert np.abs(bench.hear(1000, bench.air.stations[0])).max() == 0
+    bench.send(0, frame)
+    heard = bench.hear(1000, bench.air.stations[0])
+    shift = int(np.argmax(np.abs(np.fft.ifft(np.fft.fft(heard) * np.fft.fft(frame).conj()))))
+    assert np.abs(np.roll(heard, -shift) - frame).max() < 4 * HALF_CODE
+
+
+def test_decimation_by_eight_in_the_cores_needs_both_ends() -> None:
+    bench = Bench(STEADY, changed(QUIET, path_loss_db=0.0))
+    bench.send(0, random_frame(100))
+    with bench.air.change():
+        bench.access_point.chip.rx_by_8 = True
+    assert np.abs(bench.hear(1000)).max() == 0
+    before_ps = bench.air.now_ps
+    with bench.air.change():
+        bench.air.stations[0].chip.tx_by_8 = True
+    assert np.abs(bench.hear(1000)).max() > 0.4
+    assert bench.air.now_ps - before_ps == 8 * 1000 * PS_PER_S // RATE_HZ
 
 
 def test_the_synthesiser_sends_tones_while_no_buffer_is_open() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from radio.air_config import AirConfig
+from radio.errors import RadioConfigError
 from radio.virtual_pluto import VirtualConfig, VirtualPlutos
 
 from .conftest import FREQUENCY_HZ, QUIET, RATE_HZ, STEADY, WHY_NO_TOOLS
@@ -191,6 +192,19 @@ def test_iio_info_lists_the_whole_radio(serve: Callable[..., VirtualPlutos]) -> 
     assert "hw_model: Analog Devices PlutoSDR" in listed.stdout
     assert "voltage0:  (output, index: 0, format: le:S16/16>>0)" in listed.stdout
     assert "error" not in listed.stderr.lower()
+
+
+@needs_tools
+def test_radios_on_addresses_of_their_own_need_no_port(serve: Callable[..., VirtualPlutos]) -> None:
+    try:
+        plutos = serve(VirtualConfig(spread="hosts"), num_devices=2)
+    except RadioConfigError as err:
+        pytest.skip(f"the default port is taken on this machine: {err}")
+    assert plutos.uris == ["ip:127.0.0.1", "ip:127.0.0.2", "ip:127.0.0.3"]
+    serials = {
+        line for uri in plutos.uris for line in run("iio_info", "-u", uri).stdout.splitlines() if "hw_serial" in line
+    }
+    assert len(serials) == 3
 
 
 @needs_tools

@@ -18,9 +18,9 @@ import pytest
 from radio.virtual_pluto import Fault, VirtualConfig, VirtualPlutos
 from radio.virtual_pluto.faults import Faults
 
-from .conftest import STEADY, WHY_NO_LIBIIO
+from .conftest import STEADY
 
-needs_libiio = pytest.mark.skipif(bool(WHY_NO_LIBIIO), reason=WHY_NO_LIBIIO)
+needs_libiio = pytest.mark.usefixtures("libiio")
 QUICK = msgspec.structs.replace(STEADY, hold_s=0.0)
 
 CLIENT = """

@@ -140,7 +140,7 @@ def test_fixed_replies(client: Client) -> None:
         ("SET iio:device3 BUFFERS_COUNT 8", 0), ("SET iio:device9 BUFFERS_COUNT 8", -19), ("CLOSE iio:device3", -6),
         ("OPEN iio:device3 1024 3", -22), ("OPEN iio:device3 1024 00000000", -22), ("OPEN xadc 64 00000003", -19),
         ("OPEN iio:device3 0 00000003", -22), ("OPEN iio:device3 99999999999 00000003", -22),
-        ("READBUF iio:device3 4096", -9), ("WRITEBUF iio:device2 4096", -9), ("READBUF", -9), ("OPEN", -22),
+        ("READBUF iio:device3 4096", -9), ("WRITEBUF iio:device2 4096", -9), ("READBUF", -22), ("OPEN", -22),
     ):  # fmt: skip
         if reply is None:
             client.send(b"\r\n")
@@ -320,21 +320,23 @@ def test_fifty_clients_at_once(plutos: VirtualPlutos) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
+    opening=st.sampled_from([b"", b"OPEN iio:device2 64 00000003\r\n", b"OPEN iio:device3 64 00000003\r\n"]),
     garbage=st.one_of(
         st.binary(max_size=300),
         st.lists(
             st.sampled_from(
-                ["READ", "WRITE", "OPEN", "READBUF", "WRITEBUF", "CLOSE", "SET", "BUFFERS_COUNT", "iio:device2",
+                ["READ", "WRITE", "OPEN", "READBUF", "\r\nREADBUF\r\n",
+                 "\r\nWRITEBUF\r\n", "WRITEBUF", "CLOSE", "SET", "BUFFERS_COUNT", "iio:device2",
                  "iio:device3", "00000003", "ffffffff", "CYCLIC", "64", "-1", "99999999999999999999", "4096", "INPUT",
                  "voltage0", "raw", "\r\n", "\n", "DEBUG", "direct_reg_access", "EXIT", "PRINT", "0", "\0"]
             ),
             max_size=30,
         ).map(lambda words: " ".join(words).encode()),
-    )
+    ),
 )  # fmt: skip
-def test_garbage_and_half_commands_break_nothing(plutos: VirtualPlutos, garbage: bytes) -> None:
+def test_garbage_and_half_commands_break_nothing(plutos: VirtualPlutos, opening: bytes, garbage: bytes) -> None:
     bad = Client(plutos.uris[0])
-    bad.send(garbage)
+    bad.send(opening + garbage)
     bad.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset instead of a farewell
     bad.close()
     with Client(plutos.uris[0]) as good:
