@@ -336,6 +336,32 @@ def test_fading_blocks_follow_air_time() -> None:
         assert np.abs(block[100:] - gain).max() < 2 * HALF_CODE
 
 
+def test_the_truth_is_what_is_heard_and_blocks_can_be_drawn() -> None:
+    bench = Bench(
+        changed(STEADY, ppm_max=0.1, random_phase=True),
+        AirConfig(path_loss_db=3.0, snr_db=float("inf"), cfo_max_hz=0.0, delay_max_samples=3.0), num_devices=2,
+    )  # fmt: skip
+    seen = []
+    for block in range(3):
+        with bench.air.change():
+            bench.air.links.begin_block(block, 1)
+        for device in range(2):
+            with bench.air.change():
+                bench.access_point.chip.rx_gain_db = 20.0 + 3 * block
+            buffer = bench.send(device, np.full(64, 0.5, dtype=np.complex64))
+            first = sample_at(bench.air.now_ps, bench.access_point.chip.rx_rate_uhz)
+            heard = bench.hear(1000)[500]
+            truth = bench.air.reception.truth(bench.air.now_ps)
+            bench.air.close_buffer(buffer)
+            bench.hear(200)
+            turn = np.exp(
+                2j * np.pi * truth.cfo_hz[device] * (first + 500) / (bench.access_point.chip.rx_rate_uhz / 1e6)
+            )
+            assert abs(heard - 0.5 * truth.gains[device] * turn) < 3 * HALF_CODE
+            seen.append(truth.gains[device])
+    assert len(set(seen)) == 6
+
+
 def test_digital_loopback_is_bit_exact_and_silent_towards_others() -> None:
     bench = Bench(STEADY, AirConfig(snr_db=0.0, cfo_max_hz=0.0))
     frame = random_frame(1000)
