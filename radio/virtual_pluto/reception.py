@@ -46,9 +46,8 @@ class Reception:
         self._end_of_block(receiver, first)
         paths = [self._path(device, receiver) for device in devices]
         gain = self._rx_gain(receiver)
-        taps: NDArray[np.complex128] = gain * np.array(
-            [np.atleast_2d(self._gains(device, receiver, first, 1))[0] for device in devices]
-        )
+        taps = np.stack([np.atleast_2d(self._gains(device, receiver, first, 1))[0] for device in devices])
+        taps *= gain
         rate_hz = receiver.chip.rx_rate_uhz / 1e6
         return Truth(
             gains=taps.sum(axis=1),

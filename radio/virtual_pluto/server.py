@@ -37,6 +37,7 @@ class Listener:
         self._silent_until_s = 0.0
         self._socket = _listen(address)
         self.address: tuple[str, int] = self._socket.getsockname()
+        pluto.address = self.address
         self._thread = threading.Thread(target=self._accept, name=f"iiod {self.address[1]}", daemon=True)
         self._thread.start()
 
