@@ -27,6 +27,7 @@ STALE_BITS = 0b110
 CONFIG_REFUSED = (22, 33, 34)  # EINVAL, EDOM, ERANGE
 
 T = TypeVar("T")
+_abandoned: list[Any] = []
 
 
 def load_iio() -> ModuleType:
@@ -173,12 +174,21 @@ class Connection:
         """Whether the transmitter ran out of samples since this was asked last."""
         return self._flag("_txdac", UNDERFLOW_BIT)
 
+    def abandon(self) -> None:
+        """Leave buffers and context in memory for ever, as a thread still works on them."""
+        _abandoned.append(self.pluto)
+        self.pluto = None
+        self.context = None
+
     def close(self) -> None:
-        """Buffers first, then the context."""
+        """Buffers first, then the context; at once, as whoever caught an error may hold on to these objects."""
         self.close_transmitter()
         self.close_receiver()
         self.pluto = None
-        self.context = None
+        context, self.context = self.context, None
+        if context is not None and context._context is not None:
+            pointer, context._context = context._context, None
+            self._iio._destroy(pointer)
 
     def _destroy(self, buffer: Any) -> None:
         """Now, while the context is there, whoever else still holds the object: tracebacks do."""

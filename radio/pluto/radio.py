@@ -65,8 +65,13 @@ class PlutoRadio:
         return self._receiver.epoch
 
     def configure(self, config: RadioConfig) -> None:
-        """Tune, muted, and read every setting back; raises RadioConfigError, RadioLinkError or DriverError."""
+        """Tune, muted, and read every setting back; raises RadioConfigError, RadioLinkError or DriverError.
+
+        Also reports a stream that had come to an end by itself.
+        """
         self._check_open()
+        if self._stream is not None:
+            self.stop()
         if config.sample_rate_hz > self._config.sustained_rate_hz:
             log.warning(
                 "%s: sample_rate_hz = %g is more than this link sustains (%g): captures longer than a buffer and "
@@ -115,9 +120,14 @@ class PlutoRadio:
         return self._run(send)
 
     def stop(self) -> None:
-        """Fall silent: at once, or a stream after what was already handed over. Safe to call twice."""
-        if self._stream is not None:
-            self._stream.drop()
+        """Fall silent: at once, or a stream after what was already handed over. Safe to call twice.
+
+        Raises RadioLinkError when the stream had come to an end by itself.
+        """
+        stream = self._stream
+        if stream is not None:
+            stream.drop()
+            self._run(lambda _: stream.check())
         elif self._link is not None:
             self._run(lambda link: self._end_transmission(link))
 
@@ -230,12 +240,15 @@ class PlutoRadio:
             self._stream = TransmitStream(
                 link.push, block_samples=block, first_sample=self._stream_origin, name=self._config.uri
             )
+            self._stream.wait_until_ahead(self._config.stream_transmit_buffers - 1, self._config.timeout_s)
         return self._stream
 
     def _end_transmission(self, link: Connection) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
-            stream.close(link.cancel_transmitter)
+            if not stream.close(link.cancel_transmitter):
+                log.error("%s: its transmit thread hangs; the connection is left as it is", self._config.uri)
+                link.abandon()
             self._stream_origin += BREAK_SAMPLES
         self._cyclic = False
         link.close_transmitter()

@@ -35,11 +35,11 @@ class TransmitStream:
     def __init__(self, push: Callable[[Codes], None], *, block_samples: int, first_sample: int, name: str) -> None:
         self._push = push
         self._block_samples = block_samples
-        self._next = first_sample
+        self._first_sample = self._next = first_sample
         self._frames: list[_Scheduled] = []
         self._error: RadioError | None = None
         self._closing = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._thread = threading.Thread(target=self._feed, name=f"stream to {name}", daemon=True)
         self._thread.start()
 
@@ -54,9 +54,8 @@ class TransmitStream:
 
         Raises TooLateError for one that has passed, and the RadioLinkError that ended the stream.
         """
+        self.check()
         with self._lock:
-            if self._error is not None:
-                raise RadioLinkError(f"the transmit stream has ended: {self._error}") from self._error
             soonest = max([self._next, *(frame.stop for frame in self._frames)])
             start = soonest if start_sample is None else start_sample
             if start < soonest:
@@ -67,18 +66,37 @@ class TransmitStream:
             self._frames.append(_Scheduled(start, codes))
             return start
 
+    def wait_until_ahead(self, num_blocks: int, timeout_s: float) -> None:
+        """Until so many blocks were handed over: a stream that is not ahead of the air has gaps.
+
+        Raises RadioLinkError when it does not get there.
+        """
+        ahead = self._first_sample + (num_blocks + 1) * self._block_samples
+        with self._lock:
+            self._lock.wait_for(lambda: self._next >= ahead or self._error is not None, timeout_s)
+            if self._next < ahead and self._error is None:
+                raise RadioLinkError(f"the transmit stream takes no samples for {timeout_s:g} s; restart the radio")
+        self.check()
+
+    def check(self) -> None:
+        """Raise the RadioLinkError that ended the stream, if one did."""
+        with self._lock:
+            if self._error is not None:
+                raise RadioLinkError(f"the transmit stream has ended: {self._error}") from self._error
+
     def drop(self) -> None:
         """Forget the frames that were not begun to be handed over; the count goes on."""
         with self._lock:
             self._frames = [frame for frame in self._frames if frame.start < self._next]
 
-    def close(self, cancel: Callable[[], None]) -> None:
-        """End the thread; `cancel` makes a waiting `push` return."""
+    def close(self, cancel: Callable[[], None]) -> bool:
+        """End the thread; `cancel` makes a waiting `push` return. False if it does not: then its buffer must stay."""
         self._closing = True
         self._thread.join(PATIENCE_S)
         if self._thread.is_alive():
             cancel()
             self._thread.join(JOIN_TIMEOUT_S)
+        return not self._thread.is_alive()
 
     def _feed(self) -> None:
         try:
@@ -87,6 +105,7 @@ class TransmitStream:
         except RadioError as err:
             with self._lock:
                 self._error = err
+                self._lock.notify_all()
 
     def _take(self) -> Codes:
         """The next block, and the count moved on behind it."""
@@ -100,4 +119,5 @@ class TransmitStream:
                     block[2 * (first - start) : 2 * (last - start)] = part
             self._frames = [frame for frame in self._frames if frame.stop > stop]
             self._next = stop
+            self._lock.notify_all()
             return block
