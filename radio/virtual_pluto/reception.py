@@ -112,7 +112,7 @@ class Reception:
             path = self._path(sender, receiver)
             begin = first + int(np.floor(first * path.oscillator.sro)) - path.length_samples
             end = begin + num_samples + path.length_samples + 2 * MARGIN_SAMPLES
-            sent = [p for p in sender.sent() if p.start < end and p.stop > begin - MARGIN_SAMPLES]
+            sent = [p for p in sender.sent() if p.start < end and p.stop > begin - MARGIN_SAMPLES and not p.is_silent]
             if not sent:
                 continue
             gains = self._gains(sender, receiver, first, num_samples)

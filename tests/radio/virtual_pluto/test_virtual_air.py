@@ -241,6 +241,17 @@ def test_back_to_back_buffers_are_gapless_and_in_lock_step_with_a_reader() -> No
     assert np.abs(heard[start : start + 40_000] - stream[:40_000]).max() < 4 * HALF_CODE
 
 
+def test_a_silent_stream_is_as_good_as_none_and_a_loud_buffer_in_it_is_heard() -> None:
+    bench = Bench(changed(STEADY, hold_s=5.0), changed(QUIET, path_loss_db=0.0))
+    frame, silence = random_frame(500), np.zeros(500, dtype=np.complex64)
+    buffer = bench.air.open_tx(bench.air.stations[0], 500, 8, cyclic=False)
+    for part in (silence, silence, frame, silence, silence):
+        buffer.push(words_of(part), never)
+    heard = bench.hear(2500)
+    assert np.abs(heard[1000:1500] - frame).max() < 4 * HALF_CODE
+    assert np.abs(heard[:950]).max() == np.abs(heard[1550:]).max() == 0
+
+
 def test_a_lone_stream_runs_at_full_speed_and_moves_time() -> None:
     bench = Bench(changed(STEADY, hold_s=30.0))
     buffer = bench.air.open_tx(bench.air.stations[0], 1000, 4, cyclic=False)
@@ -256,12 +267,8 @@ def test_a_stream_that_runs_dry_holds_time_for_a_bounded_while() -> None:
     buffer.push(words_of(random_frame(1000)), never)
     started_s = time.monotonic()
     bench.hear(10_000)
-    waited_s = time.monotonic() - started_s
-    assert waited_s >= 0.3
-    started_s = time.monotonic()
-    bench.hear(10_000)
-    assert time.monotonic() - started_s < waited_s
-    assert not buffer.is_streaming
+    assert time.monotonic() - started_s >= 0.3
+    assert not buffer.is_streaming  # so that it holds nobody back again
 
 
 def test_late_reads_get_old_blocks_first_and_the_loss_is_flagged() -> None:
@@ -291,10 +298,8 @@ def test_an_unread_receiver_blocks_nobody() -> None:
     bench = Bench(changed(STEADY, hold_s=0.05), num_devices=2)
     bench.listen(1000)
     stream = bench.air.open_tx(bench.air.stations[1], 1000, 2, cyclic=False)
-    started_s = time.monotonic()
     for _ in range(50):
         stream.push(words_of(random_frame(1000)), never)
-    assert time.monotonic() - started_s < 5
     assert bench.air.now_ps == 48 * 1000 * PS_PER_S // RATE_HZ
     bench.access_point.rx.run_until_now()
     assert bench.access_point.overflowed
@@ -410,13 +415,13 @@ def test_the_synthesiser_sends_tones_while_no_buffer_is_open() -> None:
 
 def test_real_time_follows_the_clock() -> None:
     bench = Bench(changed(STEADY, pacing="real_time"))
+    started_s = time.monotonic()
+    before_ps = bench.air.now_ps
     buffer = bench.listen(10_000)
-    started_s, before_ps = time.monotonic(), bench.air.now_ps
     for _ in range(5):
         buffer.read(never)
-    elapsed_s = time.monotonic() - started_s
-    assert (bench.air.now_ps - before_ps) / PS_PER_S == pytest.approx(elapsed_s, abs=0.05)
-    assert elapsed_s >= 0.04
+    elapsed_s = (bench.air.now_ps - before_ps) / PS_PER_S
+    assert 0.05 <= elapsed_s <= time.monotonic() - started_s
 
 
 def test_times_and_samples_convert_exactly() -> None:
