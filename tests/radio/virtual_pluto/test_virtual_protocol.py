@@ -290,10 +290,11 @@ def test_the_overflow_flag_clears_as_gnu_radio_clears_it(plutos: VirtualPlutos, 
         assert status() & 4 == 4
         for value in ("6", "4"):
             client.write(register, f"0x80000088 0x{value}")
-        assert status() & 4 == 4  # still losing samples: air time goes on while nobody reads here
-    for value in ("6", "4"):
-        client.write(register, f"0x80000088 0x{value}")
-    assert status() & 4 == 0
+        assert status() & 4 == 4  # still losing samples: air time has gone on while nobody read here
+        assert receiver.ask(f"CLOSE {RX}") == 0
+        for value in ("6", "4"):
+            client.write(register, f"0x80000088 0x{value}")
+        assert status() & 4 == 0
 
 
 def test_fifty_clients_at_once(plutos: VirtualPlutos) -> None:
