@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 NOMINAL_XO_HZ = 40_000_000
+XO_CORRECTION_RANGE_HZ = (NOMINAL_XO_HZ - 8000, NOMINAL_XO_HZ + 8000)
 MIN_ADC_HZ, MAX_ADC_HZ = 25_000_000, 640_000_000
 MIN_RATE_HZ, MAX_RATE_HZ = 2_083_333, 61_440_000
 MIN_VCO_HZ = 6_000_000_000

@@ -58,7 +58,7 @@ _TX_SHARED = (
     "sampling_frequency_available"
 )
 _RATES = "sampling_frequency sampling_frequency_available"
-_TONES = {0: "TX1_I_F1", 1: "TX1_I_F2", 2: "TX1_Q_F1", 3: "TX1_Q_F2"}
+TONES = {0: "TX1_I_F1", 1: "TX1_I_F2", 2: "TX1_Q_F1", 3: "TX1_Q_F2"}
 _SUPPLIES = ("vccint", "vccaux", "vccbram", "vccpint", "vccpaux", "vccoddr", "vrefp", "vrefn")
 _BUFFER = ("data_available", "length_align_bytes", "watermark")
 
@@ -109,7 +109,7 @@ DEVICES = (
             *(_channel(f"voltage{i}", True, "calibphase calibscale", _RATES, index=i, form="le:S16/16>>0")
               for i in range(2)),
             *(_channel(f"altvoltage{i}", True, "frequency phase raw scale", "sampling_frequency", name=name)
-              for i, name in _TONES.items()),
+              for i, name in TONES.items()),
         ),
         buffer_attributes=_BUFFER,
         debug_attributes=("direct_reg_access",),
@@ -149,6 +149,16 @@ def _document_type() -> str:
 
 Key = tuple[str, str]
 """Device id, and the file that holds a value: `buffer/` and `debug/` in front of those kinds."""
+
+
+def all_keys() -> set[Key]:
+    """Every file of every device."""
+    keys = {(device.id, file) for device in DEVICES for channel in device.channels for file in channel.files.values()}
+    for device in DEVICES:
+        keys |= {(device.id, name) for name in device.attributes}
+        keys |= {(device.id, f"buffer/{name}") for name in device.buffer_attributes}
+        keys |= {(device.id, f"debug/{name}") for name in device.debug_attributes}
+    return keys
 
 
 def find_device(name_or_id: str) -> Device | None:

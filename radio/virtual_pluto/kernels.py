@@ -1,7 +1,7 @@
 """Inner loops of the virtual radios, compiled: 16-bit samples onto the air, noise, and the 12-bit converter.
 
 Noise is a function of a key and the sample's number: 16 bits of a counter's hash choose one of 65536 quantiles of
-the normal distribution, so it ends at ±4.2 standard deviations, and never repeats.
+the normal distribution, so it ends at ±4.3 standard deviations, and has no period.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _LOW_16 = np.uint64(0xFFFF)
-LARGEST_CODE = 2047
 
 
 def normal_quantiles() -> NDArray[np.float32]:
@@ -33,18 +32,6 @@ def read_words(words, begin, first, last, gain, real, imag):  # type: ignore[no-
     for i in range(first, last):
         real[i] += gain * np.float32(words[2 * position] & -16)
         imag[i] += gain * np.float32(words[2 * position + 1] & -16)
-        position += 1
-        if position == length:
-            position = 0
-
-
-@njit(cache=True, nogil=True)
-def read_cyclic_sum(samples, begin, out):  # type: ignore[no-untyped-def]
-    """Add a repeating complex signal to `out`; `begin` is how far into it the first sample is."""
-    length = samples.size
-    position = begin % length
-    for i in range(out.size):
-        out[i] += samples[position]
         position += 1
         if position == length:
             position = 0
@@ -91,7 +78,7 @@ def digitise_noise(key, first, std, quantiles, out):  # type: ignore[no-untyped-
 @njit(cache=True, nogil=True)
 def digitise_signal(signal, scale, key, first, std, quantiles, out):  # type: ignore[no-untyped-def]
     """A signal times `scale`, with noise, as saturating 12-bit codes; returns the mean square of the codes."""
-    digitise = np.float64(0)
+    total = np.float64(0)
     i = 0
     num_samples = signal.size
     while i < num_samples:
@@ -104,10 +91,10 @@ def digitise_signal(signal, scale, key, first, std, quantiles, out):  # type: ig
             b = _code(scale * signal[i].imag + std * quantiles[(z >> np.uint64(16)) & _LOW_16])
             out[2 * i] = a
             out[2 * i + 1] = b
-            digitise += np.float64(a) * a + np.float64(b) * b
+            total += np.float64(a) * a + np.float64(b) * b
             z = z >> np.uint64(32)
             i += 1
-    return digitise / max(num_samples, 1)
+    return total / max(num_samples, 1)
 
 
 @njit(cache=True, nogil=True)

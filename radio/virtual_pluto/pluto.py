@@ -20,6 +20,8 @@ class Pluto:
         self.station = air.stations[index]
         self.faults = faults
         self.serial = f"virtual{air.config.seed:016x}{index:04d}"
+        self.address = air.config.address(index)
+        """Where it listens."""
         self.buffer_counts = {RX: DEFAULT_KERNEL_BUFFERS, TX: DEFAULT_KERNEL_BUFFERS}
         self.attributes = Attributes(
             self.station.chip,
@@ -32,7 +34,7 @@ class Pluto:
 
     def xml(self) -> str:
         """The context as it is now."""
-        host, port = self.air.config.address(self.station.index)
+        host, port = self.address
         context = {
             "hw_model": "Analog Devices PlutoSDR Rev.C (Z7010-AD9363A)",
             "hw_model_variant": "0",
@@ -41,7 +43,7 @@ class Pluto:
             "ad9361-phy,xo_correction": str(self.station.chip.xo_correction_hz),
             "ad9361-phy,model": "ad9364" if self.air.config.unlocked else "ad9363a",
             "local,kernel": "virtual",
-            "uri": f"ip:{host}:{port}" if port else f"ip:{host}",
+            "uri": f"ip:{host}:{port}",
             "ip,ip-addr": host,
         }
         return context_xml(context, self.attributes.read_or_error)

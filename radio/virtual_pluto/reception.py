@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.channel import Oscillator
+from radio.channel import Oscillator, Truth
 from radio.config import RadioConfig
 from radio.hardware import leak, mirror
 from radio.propagation import FOREVER_SAMPLES, Path, chunk_edges, propagate
@@ -39,6 +39,26 @@ class Reception:
             self._receive_piece(station, first + done, out[2 * done : 2 * last])
             done = last
 
+    def truth(self, now_ps: int) -> Truth:
+        """What the access point would hear of each device now, hardware gains included; full scale is 1."""
+        *devices, receiver = self._stations
+        first = sample_at(now_ps, receiver.chip.rx_rate_uhz)
+        self._end_of_block(receiver, first)
+        paths = [self._path(device, receiver) for device in devices]
+        gain = self._rx_gain(receiver)
+        taps = np.stack([np.atleast_2d(self._gains(device, receiver, first, 1))[0] for device in devices])
+        taps *= gain
+        rate_hz = receiver.chip.rx_rate_uhz / 1e6
+        return Truth(
+            gains=taps.sum(axis=1),
+            cfo_hz=np.array([path.oscillator.cfo_hz for path in paths]),
+            delays_samples=np.array([path.delay_samples for path in paths]),
+            noise_power=gain**2 * self._links.air.noise_power(self._reference.max_power, rate_hz),
+            sro=np.array([path.oscillator.sro for path in paths]),
+            tap_gains=taps,
+            tap_delays_samples=paths[0].tap_delays_samples,
+        )
+
     def _end_of_block(self, station: Station, first: int) -> int:
         """Enter the fading block of a sample, and say where it ends."""
         if self._block_ps == 0:
@@ -58,7 +78,7 @@ class Reception:
                     loop_words(playout.words, begin - playout.start, begin - first, end - first, out)
             return
         rate_hz = chip.rx_rate_uhz / 1e6
-        gain = 10 ** ((chip.rx_gain_db - self._reference.rx_gain_db) / 20)
+        gain = self._rx_gain(station)
         power = self._links.air.noise_power(self._reference.max_power, rate_hz)
         std = RX_FULL_SCALE * gain * np.sqrt(power / 2)
         heard = self._superpose(station, first, num_samples)
@@ -87,12 +107,12 @@ class Reception:
         """The sum of everybody at the reference's receive gain, [num_samples]; None where nobody is heard."""
         total: NDArray[np.complex128] | None = None
         for sender in self._stations:
-            path = self._path(sender, receiver)
-            if path is None:
+            if not sender.sent() or not _can_hear(sender, receiver):
                 continue
+            path = self._path(sender, receiver)
             begin = first + int(np.floor(first * path.oscillator.sro)) - path.length_samples
             end = begin + num_samples + path.length_samples + 2 * MARGIN_SAMPLES
-            sent = [p for p in sender.sent() if p.start < end and p.stop > begin - MARGIN_SAMPLES]
+            sent = [p for p in sender.sent() if p.start < end and p.stop > begin - MARGIN_SAMPLES and not p.is_silent]
             if not sent:
                 continue
             gains = self._gains(sender, receiver, first, num_samples)
@@ -100,16 +120,10 @@ class Reception:
             total = arriving if total is None else total + arriving
         return total
 
-    def _path(self, sender: Station, receiver: Station) -> Path | None:
-        tx, rx = sender.chip, receiver.chip
-        if not sender.sent() or not tx.tx_lo_on or not rx.rx_lo_on or (rx.loopback == 2 and sender is not receiver):
-            return None
-        tx_uhz, rx_uhz = tx.tx_rate_uhz, rx.rx_rate_uhz
+    def _path(self, sender: Station, receiver: Station) -> Path:
+        tx_uhz, rx_uhz = sender.chip.tx_rate_uhz, receiver.chip.rx_rate_uhz
         rx_hz = rx_uhz / 1e6
-        cfo_hz = tx.tx_carrier_hz - rx.rx_carrier_hz
-        same_rate = tx.sample_rate_hz // (8 if tx.tx_by_8 else 1) == rx.sample_rate_hz // (8 if rx.rx_by_8 else 1)
-        if not same_rate or abs(cfo_hz) >= rx_hz / 2:
-            return None
+        cfo_hz = sender.chip.tx_carrier_hz - receiver.chip.rx_carrier_hz
         noise_rad = self._links.phase_noise_rad if sender is not receiver else 0.0
         return Path(
             delay_samples=self._links.delay_s(sender.index, receiver.index) * rx_hz,
@@ -132,3 +146,16 @@ class Reception:
         level = 10 ** ((sender.chip.tx_gain_db - self._reference.tx_gain_db) / 20)
         turned: NDArray[np.complex128] = gains * level * np.exp(1j * (sender.tx_phase_rad - receiver.rx_phase_rad))
         return turned
+
+    def _rx_gain(self, station: Station) -> float:
+        """Amplitude, against the reference's receive gain."""
+        return float(10 ** ((station.chip.rx_gain_db - self._reference.rx_gain_db) / 20))
+
+
+def _can_hear(sender: Station, receiver: Station) -> bool:
+    """Whether two radios run at one rate, on frequencies within half of that."""
+    tx, rx = sender.chip, receiver.chip
+    if not tx.tx_lo_on or not rx.rx_lo_on or (rx.loopback == 2 and sender is not receiver):
+        return False
+    same_rate = tx.sample_rate_hz // (8 if tx.tx_by_8 else 1) == rx.sample_rate_hz // (8 if rx.rx_by_8 else 1)
+    return same_rate and abs(tx.tx_carrier_hz - rx.rx_carrier_hz) < rx.rx_rate_uhz / 2e6

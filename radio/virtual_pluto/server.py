@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from radio.air_config import AirConfig
+from radio.channel import Truth
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError, RadioError
 from radio.virtual_pluto.config import DEFAULT_PORT, VirtualConfig
@@ -36,6 +37,7 @@ class Listener:
         self._silent_until_s = 0.0
         self._socket = _listen(address)
         self.address: tuple[str, int] = self._socket.getsockname()
+        pluto.address = self.address
         self._thread = threading.Thread(target=self._accept, name=f"iiod {self.address[1]}", daemon=True)
         self._thread.start()
 
@@ -176,6 +178,11 @@ class VirtualPlutos:
             raise RadioConfigError(f"begin_block: got a call with block_ms = {self.config.block_ms:g}; allowed with 0")
         with self.air.change():
             self.air.links.begin_block(block, attempt)
+
+    def truth(self) -> Truth:
+        """What the access point would hear of each device now; for tests and reports."""
+        with self.air.condition:
+            return self.air.reception.truth(self.air.now_ps)
 
     def close(self) -> None:
         """Stop serving; safe to call twice."""

@@ -49,6 +49,14 @@ class Playout:
     amplitude: float = 1.0
     distorted: Samples | None = None
     """The buffer as radiated by hardware that is not ideal; full scale is 1."""
+    _is_silent: bool | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is radiated; gapless streams mostly are."""
+        if self._is_silent is None:
+            self._is_silent = self.distorted is None and not self.words.any()
+        return self._is_silent
 
     def add_to(self, real: NDArray[np.float32], imag: NDArray[np.float32], start: int) -> None:
         """Add what the antenna radiates from its sample `start` on; full scale is 1."""

@@ -55,9 +55,10 @@ def test_cycles_with_faults_leave_nothing_and_hide_nothing(mode, num_cycles):
     failures, heard_well, longest_s = 0, 0, 0.0
     counting = {"streaming": True, "counts_samples": True, "stream_block_samples": 1024} if mode == "stream" else {}
     with virtual_plutos(air=AIR, shared_clock=True, faults=FAULTS, hold_s=1.0) as served:
-        with radio(served.uris[0], timeout_s=0.4, **counting) as sender, radio(
-            served.uris[1], timeout_s=0.4, **counting
-        ) as receiver:
+        with (
+            radio(served.uris[0], timeout_s=0.4, **counting) as sender,
+            radio(served.uris[1], timeout_s=0.4, **counting) as receiver,
+        ):
             for cycle in range(num_cycles):
                 if cycle == WARM_UP:
                     before, mib = num_open(), resident_mib()

@@ -241,6 +241,17 @@ def test_back_to_back_buffers_are_gapless_and_in_lock_step_with_a_reader() -> No
     assert np.abs(heard[start : start + 40_000] - stream[:40_000]).max() < 4 * HALF_CODE
 
 
+def test_a_silent_stream_is_as_good_as_none_and_a_loud_buffer_in_it_is_heard() -> None:
+    bench = Bench(changed(STEADY, hold_s=5.0), changed(QUIET, path_loss_db=0.0))
+    frame, silence = random_frame(500), np.zeros(500, dtype=np.complex64)
+    buffer = bench.air.open_tx(bench.air.stations[0], 500, 8, cyclic=False)
+    for part in (silence, silence, frame, silence, silence):
+        buffer.push(words_of(part), never)
+    heard = bench.hear(2500)
+    assert np.abs(heard[1000:1500] - frame).max() < 4 * HALF_CODE
+    assert np.abs(heard[:950]).max() == np.abs(heard[1550:]).max() == 0
+
+
 def test_a_lone_stream_runs_at_full_speed_and_moves_time() -> None:
     bench = Bench(changed(STEADY, hold_s=30.0))
     buffer = bench.air.open_tx(bench.air.stations[0], 1000, 4, cyclic=False)
@@ -256,12 +267,8 @@ def test_a_stream_that_runs_dry_holds_time_for_a_bounded_while() -> None:
     buffer.push(words_of(random_frame(1000)), never)
     started_s = time.monotonic()
     bench.hear(10_000)
-    waited_s = time.monotonic() - started_s
-    assert waited_s >= 0.3
-    started_s = time.monotonic()
-    bench.hear(10_000)
-    assert time.monotonic() - started_s < waited_s
-    assert not buffer.is_streaming
+    assert time.monotonic() - started_s >= 0.3
+    assert not buffer.is_streaming  # so that it holds nobody back again
 
 
 def test_late_reads_get_old_blocks_first_and_the_loss_is_flagged() -> None:
@@ -291,10 +298,8 @@ def test_an_unread_receiver_blocks_nobody() -> None:
     bench = Bench(changed(STEADY, hold_s=0.05), num_devices=2)
     bench.listen(1000)
     stream = bench.air.open_tx(bench.air.stations[1], 1000, 2, cyclic=False)
-    started_s = time.monotonic()
     for _ in range(50):
         stream.push(words_of(random_frame(1000)), never)
-    assert time.monotonic() - started_s < 5
     assert bench.air.now_ps == 48 * 1000 * PS_PER_S // RATE_HZ
     bench.access_point.rx.run_until_now()
     assert bench.access_point.overflowed
@@ -334,6 +339,32 @@ def test_fading_blocks_follow_air_time() -> None:
     assert np.unique(np.round(gains, 3)).size == 5
     for block, gain in zip(heard.reshape(5, 2000), gains, strict=True):
         assert np.abs(block[100:] - gain).max() < 2 * HALF_CODE
+
+
+def test_the_truth_is_what_is_heard_and_blocks_can_be_drawn() -> None:
+    bench = Bench(
+        changed(STEADY, ppm_max=0.1, random_phase=True),
+        AirConfig(path_loss_db=3.0, snr_db=float("inf"), cfo_max_hz=0.0, delay_max_samples=3.0), num_devices=2,
+    )  # fmt: skip
+    seen = []
+    for block in range(3):
+        with bench.air.change():
+            bench.air.links.begin_block(block, 1)
+        for device in range(2):
+            with bench.air.change():
+                bench.access_point.chip.rx_gain_db = 20.0 + 3 * block
+            buffer = bench.send(device, np.full(64, 0.5, dtype=np.complex64))
+            first = sample_at(bench.air.now_ps, bench.access_point.chip.rx_rate_uhz)
+            heard = bench.hear(1000)[500]
+            truth = bench.air.reception.truth(bench.air.now_ps)
+            bench.air.close_buffer(buffer)
+            bench.hear(200)
+            turn = np.exp(
+                2j * np.pi * truth.cfo_hz[device] * (first + 500) / (bench.access_point.chip.rx_rate_uhz / 1e6)
+            )
+            assert abs(heard - 0.5 * truth.gains[device] * turn) < 3 * HALF_CODE
+            seen.append(truth.gains[device])
+    assert len(set(seen)) == 6
 
 
 def test_digital_loopback_is_bit_exact_and_silent_towards_others() -> None:
@@ -384,13 +415,13 @@ def test_the_synthesiser_sends_tones_while_no_buffer_is_open() -> None:
 
 def test_real_time_follows_the_clock() -> None:
     bench = Bench(changed(STEADY, pacing="real_time"))
+    started_s = time.monotonic()
+    before_ps = bench.air.now_ps
     buffer = bench.listen(10_000)
-    started_s, before_ps = time.monotonic(), bench.air.now_ps
     for _ in range(5):
         buffer.read(never)
-    elapsed_s = time.monotonic() - started_s
-    assert (bench.air.now_ps - before_ps) / PS_PER_S == pytest.approx(elapsed_s, abs=0.05)
-    assert elapsed_s >= 0.04
+    elapsed_s = (bench.air.now_ps - before_ps) / PS_PER_S
+    assert 0.05 <= elapsed_s <= time.monotonic() - started_s
 
 
 def test_times_and_samples_convert_exactly() -> None:

@@ -218,4 +218,4 @@ def test_idle_servers_use_no_processor_time(serve: Callable[..., VirtualPlutos])
     before = os.times()
     time.sleep(1.0)
     after = os.times()
-    assert after.user + after.system - before.user - before.system < 0.2
+    assert after.user + after.system - before.user - before.system < 0.5
