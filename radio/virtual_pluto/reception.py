@@ -107,12 +107,13 @@ class Reception:
         """The sum of everybody at the reference's receive gain, [num_samples]; None where nobody is heard."""
         total: NDArray[np.complex128] | None = None
         for sender in self._stations:
-            if not sender.sent() or not _can_hear(sender, receiver):
+            loud = [playout for playout in sender.sent() if not playout.is_silent]
+            if not loud or not _can_hear(sender, receiver):
                 continue
             path = self._path(sender, receiver)
             begin = first + int(np.floor(first * path.oscillator.sro)) - path.length_samples
             end = begin + num_samples + path.length_samples + 2 * MARGIN_SAMPLES
-            sent = [p for p in sender.sent() if p.start < end and p.stop > begin - MARGIN_SAMPLES and not p.is_silent]
+            sent = [playout for playout in loud if playout.start < end and playout.stop > begin - MARGIN_SAMPLES]
             if not sent:
                 continue
             gains = self._gains(sender, receiver, first, num_samples)
