@@ -162,7 +162,9 @@ class AccessPointLink:
 
     def capture_alignment(self, device: int, start_sample: int) -> bool:
         """Capture a sounding that `device` started at a sample of its own count; False when it was not heard."""
-        return self.starts.learn(device, start_sample, self._capture(self.starts.num_alignment_samples))
+        first_sample = self._radio.clock_samples
+        capture = self._capture(self.starts.num_alignment_samples)
+        return self.starts.learn(device, start_sample, capture, first_sample)
 
     def capture_tone(self) -> CarrierOffset | None:
         """The carrier offset of the device that has just begun to send a tone; None when it was not heard."""

@@ -40,8 +40,8 @@ class CountedStarts:
         """What to capture to hear a sounding, however late it starts."""
         return self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1)
 
-    def learn(self, device: int, start_sample: int, capture: IQ) -> bool:
-        """Take in the latest capture, of a sounding that `device` started at a sample of its own count.
+    def learn(self, device: int, start_sample: int, capture: IQ, first_sample: int) -> bool:
+        """Take in a capture, from `first_sample` on, of a sounding that `device` started at a sample of its own count.
 
         False when it was not heard.
         """
@@ -54,8 +54,7 @@ class CountedStarts:
             sample_rate_hz=self._radio_config.sample_rate_hz,
         )
         if found is not None:
-            began = self._radio.clock_samples - capture.size
-            arrived = began + found.start_samples - self._frame.guard_samples
+            arrived = first_sample + found.start_samples - self._frame.guard_samples
             self._clock.learn(device, sent=start_sample, arrived=arrived, epoch=self._radio.epoch)
         return found is not None
 
