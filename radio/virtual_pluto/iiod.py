@@ -19,6 +19,7 @@ from radio.virtual_pluto.chip import IioError
 from radio.virtual_pluto.config import Fault
 from radio.virtual_pluto.context import RX, TX, Device, Key, find_channel, find_device
 from radio.virtual_pluto.pluto import Pluto
+from radio.virtual_pluto.station import Words
 
 MAX_LINE_BYTES = 1024
 MAX_ATTRIBUTE_BYTES = 1 << 16
@@ -48,7 +49,7 @@ class Connection:
         self._channels: tuple[int, ...] = ()
         self._rest = np.empty(0, dtype=np.int16)
         self._commands = {
-            "VERSION": self._version, "PRINT": self._print, "TIMEOUT": self._zero, "SET": self._set,
+            "VERSION": self._version, "PRINT": self._print, "TIMEOUT": self._timeout, "SET": self._set,
             "GETTRIG": self._get_trigger, "SETTRIG": self._no_trigger, "READ": self._read, "WRITE": self._write,
             "OPEN": self._open, "CLOSE": self._close, "READBUF": self._read_buffer, "WRITEBUF": self._write_buffer,
         }  # fmt: skip
@@ -105,8 +106,10 @@ class Connection:
         xml = self._pluto.xml().encode()
         self._socket.sendall(b"%d\n%s\n" % (len(xml), xml))
 
-    def _zero(self, _: list[str]) -> None:
-        self._send_number(0)
+    def _timeout(self, words: list[str]) -> None:
+        if not words:
+            raise IioError(errno.EINVAL)
+        self._send_number(0)  # whatever takes long here is the air's doing, and the client has deadlines of its own
 
     def _set(self, words: list[str]) -> None:
         if len(words) != 3 or words[1] != "BUFFERS_COUNT":
@@ -181,7 +184,7 @@ class Connection:
             raise IioError(errno.EINVAL)
         device, num_samples, mask = self._device(words[0]), _number(words[1]), words[2]
         if device.id not in (RX, TX):
-            raise IioError(errno.ENODEV)
+            raise IioError(errno.EINVAL)
         try:
             bits = int(mask, 16) if len(mask) == 8 else 0
         except ValueError:
@@ -244,15 +247,23 @@ class Connection:
         if not isinstance(self._buffer, TxBuffer) or device.id != TX:
             raise IioError(errno.EBADF)
         width = 2 * len(self._channels)
-        if not width <= size <= 2 * self._buffer.num_samples * len(self._channels) or size % width:
+        if not width <= size <= MAX_BUFFER_BYTES or size % width:
             raise IioError(errno.EINVAL)
         self._send_number(0)
-        sent = np.frombuffer(self._read_exactly(size), dtype="<i2")
-        if len(self._channels) == 1:
-            alone, sent = sent, np.zeros(2 * sent.size, dtype=np.int16)
-            sent[self._channels[0] :: 2] = alone
-        self._buffer.push(sent, self._is_gone)
+        left = size
+        while left > 0:
+            data = self._read_exactly(min(left, width * self._buffer.num_samples))
+            self._buffer.push(self._both_channels(np.frombuffer(data, dtype="<i2")), self._is_gone)
+            left -= len(data)
         self._send_number(size)
+
+    def _both_channels(self, sent: Words) -> Words:
+        """Words [2N], with zeros for a channel that is not enabled."""
+        if len(self._channels) == 2:
+            return sent
+        words = np.zeros(2 * sent.size, dtype=np.int16)
+        words[self._channels[0] :: 2] = sent
+        return words
 
     def _sized(self, words: list[str]) -> tuple[Device, int]:
         if len(words) != 2:

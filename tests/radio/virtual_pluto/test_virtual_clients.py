@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,35 +233,85 @@ def test_iio_readdev_and_iio_writedev_move_samples(serve: Callable[..., VirtualP
     assert plutos.air.stations[0].num_starts == 1  # one transmission without gaps
 
 
-@pytest.mark.skipif(shutil.which("iiod") is None, reason="Debian's iiod is missing: install it")
-def test_debians_iiod_accepts_the_server_as_its_hardware(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
-    plutos = serve()
+@contextmanager
+def proxied(uri: str) -> Iterator[int]:
+    """Debian's iiod in front of a radio; its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    proxy = subprocess.Popen(
-        [str(shutil.which("iiod")), "-u", plutos.uris[1], "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    command = [str(shutil.which("iiod")), "-u", uri, "-p", str(port)]
+    proxy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        uri = f"ip:127.0.0.1:{port}"
         for _ in range(100):
-            if subprocess.run(["iio_info", "-u", uri], capture_output=True).returncode == 0:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.05)
-        with opened(adi, plutos.uris[0]) as sender, opened(adi, uri) as receiver:
-            assert abs(plutos.air.stations[1].chip.rx_lo_hz - FREQUENCY_HZ) <= 5
-            sender.tx_cyclic_buffer = True
-            sender.tx(np.exp(0.2j * np.pi * np.arange(1000)) * 2**14)
-            receiver.rx_buffer_size = 4096
-            spectrum = np.abs(np.fft.fft(receiver.rx()[-1000:]))
-            assert int(np.argmax(spectrum)) == 100
-            receiver.tx_cyclic_buffer = True
-            receiver.tx(np.ones(1000) * 2**14)
-            assert plutos.air.stations[1].sent()
+        yield port
     finally:
         proxy.kill()  # without an Avahi daemon it does not end by itself
         proxy.wait(10)
+
+
+needs_iiod = pytest.mark.skipif(shutil.which("iiod") is None, reason="Debian's iiod is missing: install it")
+
+
+@needs_iiod
+def test_debians_iiod_accepts_the_server_as_its_hardware(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with (
+        proxied(plutos.uris[1]) as port,
+        opened(adi, plutos.uris[0]) as sender,
+        opened(adi, f"ip:127.0.0.1:{port}") as receiver,
+    ):
+        assert abs(plutos.air.stations[1].chip.rx_lo_hz - FREQUENCY_HZ) <= 5
+        sender.tx_cyclic_buffer = True
+        sender.tx(np.exp(0.2j * np.pi * np.arange(1000)) * 2**14)
+        receiver.rx_buffer_size = 4096
+        spectrum = np.abs(np.fft.fft(receiver.rx()[-1000:]))
+        assert int(np.argmax(spectrum)) == 100
+        receiver.tx_cyclic_buffer = True
+        receiver.tx(np.ones(1000) * 2**14)
+        assert plutos.air.stations[1].sent()
+
+
+DIALOGUES = [
+    "ZPRINT", "BINARY", "NONSENSE x", "TIMEOUT 1000", "TIMEOUT", "READ iio:device0 calib_mode",
+    "READ ad9361-phy calib_mode", "READ iio:device0 nothing", "READ iio:device9 x",
+    "READ iio:device0 INPUT voltage0 gain_control_mode", "READ iio:device0 INPUT voltage9 x",
+    "READ iio:device0 INPUT voltage0 nothing", "READ iio:device0 DEBUG loopback", "READ iio:device0 DEBUG nothing",
+    "READ iio:device3 BUFFER watermark", "WRITE iio:device0 calib_mode 4\r\nauto", "WRITE iio:device0 gone 4\r\nauto",
+    "WRITE iio:device9 nothing 4\r\nauto", "WRITE iio:device0 OUTPUT altvoltage0 frequency 1\r\n7",
+    "WRITE iio:device0 INPUT voltage0 rssi 1\r\n7", "OPEN iio:device3 1024 3", "OPEN iio:device3 1024 00000000",
+    "OPEN iio:device9 1024 00000003", "OPEN iio:device0 1024 00000003", "OPEN iio:device3 0 00000003",
+    "READBUF iio:device3 100", "WRITEBUF iio:device2 100", "CLOSE iio:device3", "CLOSE iio:device9",
+    "SET iio:device3 BUFFERS_COUNT 0", "SET iio:device3 BUFFERS_COUNT 4", "SET iio:device9 BUFFERS_COUNT 4",
+    "GETTRIG iio:device3", "GETTRIG iio:device0", "GETTRIG iio:device9", "SETTRIG iio:device3",
+    "OPEN iio:device3 64 00000003|CLOSE iio:device3|CLOSE iio:device3",
+    "OPEN iio:device2 64 00000003 CYCLIC|WRITEBUF iio:device2 16|0123456789abcdef|CLOSE iio:device2",
+    "OPEN iio:device2 64 00000003|READBUF iio:device2 256",
+]  # fmt: skip
+
+
+@needs_iiod
+def test_replies_are_those_of_debians_iiod(serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with proxied(plutos.uris[0]) as port:
+        own_port = int(plutos.uris[0].rpartition(":")[2])
+        for dialogue in DIALOGUES:
+            assert replies(own_port, dialogue) == replies(port, dialogue), dialogue
+
+
+def replies(port: int, dialogue: str) -> list[bytes]:
+    """One for each command, one at a time; data, as opposed to commands, has no end of line."""
+    heard = []
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client, client.makefile("rb") as stream:
+        for command in dialogue.split("|"):
+            is_whole = "\r\n" in command or command[0].isdigit()
+            client.sendall(command.encode() + (b"" if is_whole else b"\r\n"))
+            heard.append(stream.readline())
+            if command.startswith("READ ") and int(heard[-1]) > 0:
+                heard.append(stream.read(int(heard[-1]) + 1))
+    return heard
 
 
 def _has_gnuradio() -> bool:

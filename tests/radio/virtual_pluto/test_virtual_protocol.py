@@ -136,10 +136,10 @@ def test_fixed_replies(client: Client) -> None:
     major, minor, tag = client.stream.readline().decode().strip().split(".")
     assert (major, minor, len(tag)) == ("0", "25", 7)
     for command, reply in (
-        ("ZPRINT", -22), ("BINARY", -22), ("", None), ("TIMEOUT 1000", 0), ("GETTRIG iio:device3", 0),
+        ("ZPRINT", -22), ("BINARY", -22), ("", None), ("TIMEOUT 1000", 0), ("TIMEOUT", -22), ("GETTRIG iio:device3", 0),
         ("GETTRIG iio:device0", -19), ("SETTRIG iio:device3 x", -19), ("SET iio:device3 BUFFERS_COUNT 0", -22),
         ("SET iio:device3 BUFFERS_COUNT 8", 0), ("SET iio:device9 BUFFERS_COUNT 8", -19), ("CLOSE iio:device3", -6),
-        ("OPEN iio:device3 1024 3", -22), ("OPEN iio:device3 1024 00000000", -22), ("OPEN xadc 64 00000003", -19),
+        ("OPEN iio:device3 1024 3", -22), ("OPEN iio:device3 1024 00000000", -22), ("OPEN xadc 64 00000003", -22),
         ("OPEN iio:device3 0 00000003", -22), ("OPEN iio:device3 99999999999 00000003", -22),
         ("READBUF iio:device3 4096", -9), ("WRITEBUF iio:device2 4096", -9), ("READBUF", -22), ("OPEN", -22),
     ):  # fmt: skip
@@ -254,6 +254,15 @@ def test_one_channel_can_be_read_or_written_alone(plutos: VirtualPlutos, client:
         assert writer.number() == 128
         words = plutos.air.stations[0].playouts[-1].words
         assert words.tolist() == [0, 1600] * 64
+
+
+def test_a_write_longer_than_the_buffer_is_several_buffers(plutos: VirtualPlutos, client: Client) -> None:
+    assert client.ask(f"OPEN {TX} 64 00000003") == 0
+    assert client.ask(f"WRITEBUF {TX} 600") == 0
+    client.send(bytes(600))
+    assert client.number() == 600
+    lengths = [playout.stop - playout.start for playout in plutos.air.stations[0].playouts]
+    assert lengths == [64, 64, 22]
 
 
 def test_a_busy_device_is_refused_after_a_short_retry_and_free_again_after_a_crash(plutos: VirtualPlutos) -> None:
