@@ -198,7 +198,9 @@ class AccessPointLink:
 
     def capture_tone(self) -> CarrierOffset | None:
         """The carrier offset of the device that has just begun to send a tone; None when it was not heard."""
-        capture = self._capture(TONE_SAMPLES, skip_samples=self._frame.start_uncertainty_samples)
+        late = self._frame.start_uncertainty_samples
+        capture = self._capture(TONE_SAMPLES, skip_samples=late)
+        self._radio.elapse(late)  # the end of a tone that began late
         return measure_carrier(capture, self._radio_config.sample_rate_hz)
 
     def send_pilot(self) -> None:
