@@ -306,6 +306,24 @@ def test_the_overflow_flag_clears_as_gnu_radio_clears_it(plutos: VirtualPlutos, 
         assert status() & 4 == 0
 
 
+def test_the_underflow_flag_tells_of_a_stream_with_a_gap(plutos: VirtualPlutos, client: Client) -> None:
+    register = f"{TX} DEBUG direct_reg_access"
+    with Client(plutos.uris[0]) as sender, Client(plutos.uris[1]) as receiver:
+        assert sender.ask(f"OPEN {TX} 64 00000003") == 0
+        assert receiver.ask(f"OPEN {RX} 100 00000003") == 0
+        seen = []
+        for _ in range(2):
+            assert sender.ask(f"WRITEBUF {TX} 256") == 0
+            sender.send(bytes(256))
+            assert sender.number() == 256
+            client.write(register, str(0x80000088))
+            seen.append(client.read(register))
+            client.write(register, "0x80000088 0x1")
+            receiver.stream.read(receiver.ask(f"READBUF {RX} 400") + 9)
+        client.write(register, str(0x80000088))
+        assert [*seen, client.read(register)] == ["0x0", "0x1", "0x1"]
+
+
 def test_fifty_clients_at_once(plutos: VirtualPlutos) -> None:
     failures: list[str] = []
 
