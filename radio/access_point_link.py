@@ -7,7 +7,7 @@ receive_superposed, or receive_slot per device and combine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,8 @@ from radio.backend import IQ, Radio, check_capture
 from radio.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.channel import Truth
 from radio.config import FrameConfig, RadioConfig
-from radio.errors import RadioConfigError, SignalError, TooLateError
+from radio.counted_starts import CountedStarts
+from radio.errors import RadioConfigError, SignalError
 from radio.link_setup import check_setup, counted_frame, counts_starts
 from radio.meters import CfoTracker, NoiseMeter, ValueMeter
 from radio.payloads import PayloadReceiver
@@ -41,7 +42,6 @@ from radio.sounding import (
     equalise_slot,
     slot_layout,
 )
-from radio.start_clock import StartClock
 from radio.waveform import is_saturated, matched_filter, noise_power_of_guard, real_noise_variance
 
 UNIT_CSI = Csi(gain=1.0 + 0.0j)
@@ -71,13 +71,10 @@ class AccessPointLink:
         radio.configure(radio_config)
         self._radio = radio
         self._radio_config = radio_config
-        self._uncounted_frame = frame
-        self._starts: StartClock | None = None
-        self._arrival: int | None = None
-        if counts_starts(scheme, radio.capabilities, frame):
-            self._starts = StartClock(frame.start_uncertainty_samples)
-            frame = counted_frame(frame)
-        self._frame = frame
+        counts = counts_starts(scheme, radio.capabilities, frame)
+        self.starts = CountedStarts(radio, radio_config, frame, num_devices, used=counts)
+        """When devices must start, where that is by counting samples."""
+        self._frame = frame = counted_frame(frame) if counts else frame
         self._scheme = scheme
         self._num_devices = num_devices
         self._genie = genie
@@ -163,38 +160,11 @@ class AccessPointLink:
         self._noise.update(noise_power_of_guard(self._last_capture, self._frame))
         return self.noise_power
 
-    def unaligned(self) -> list[int]:
-        """Devices of which the access point must hear an alignment frame, before it can tell them when to start."""
-        return self._starts.unaligned(self._num_devices, self._radio.epoch) if self._starts else []
-
-    def forget_alignment(self) -> None:
-        """Some device did not start when it was told to, or did not sound like it."""
-        if self._starts:
-            self._starts.forget()
-
     def capture_alignment(self, device: int, start_sample: int) -> bool:
         """Capture a sounding that `device` started at a sample of its own count; False when it was not heard."""
-        assert self._starts is not None, "only asked for devices that are unaligned"
-        first_sample, epoch = self._radio.clock_samples, self._radio.epoch
-        frame = self._uncounted_frame
-        num_symbols = self._frame.pilot_spacing_symbols + 1
-        capture = self._capture(frame.num_capture_samples(num_symbols))
-        _, found = find_frame(
-            capture, num_symbols, frame,
-            amplitude=self._format.max_amplitude, sample_rate_hz=self._radio_config.sample_rate_hz,
-        )  # fmt: skip
-        if found is not None:
-            arrived = first_sample + found.start_samples - frame.guard_samples
-            self._starts.learn(device, sent=start_sample, arrived=arrived, epoch=epoch)
-        return found is not None
-
-    def choose_starts(self, devices: Iterable[int]) -> dict[int, int]:
-        """When, on its own count, each device must start to arrive at the coming capture; empty without counts."""
-        if self._starts is None:
-            return {}
-        if self._arrival is None:
-            self._arrival = self._starts.next_arrival(self._radio.clock_samples)
-        return {device: self._starts.start_of(device, self._arrival) for device in devices}
+        first_sample = self._radio.clock_samples
+        capture = self._capture(self.starts.num_alignment_samples)
+        return self.starts.learn(device, start_sample, capture, first_sample)
 
     def capture_tone(self) -> CarrierOffset | None:
         """The carrier offset of the device that has just begun to send a tone; None when it was not heard."""
@@ -248,7 +218,7 @@ class AccessPointLink:
             estimate = estimate_powers(capture, self._frame, self._radio_config)
             self._noise.update(estimate.noise_power)
         else:
-            wait = self._samples_to_arrival()
+            wait = self.starts.samples_to_arrival()
             first_sample = self._radio.clock_samples + wait
             num_samples = self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1)
             capture = self._capture(num_samples, skip_samples=wait)
@@ -269,13 +239,12 @@ class AccessPointLink:
         """
         if not self.needs_sounding:
             return self._csi_without_sounding()
-        if self._starts is not None:
-            self._arrival = self._starts.next_arrival(self._radio.clock_samples)
-        elif not self._elapsed_to_payload:
+        arrival = self.starts.renew()
+        if arrival is None and not self._elapsed_to_payload:
             self._radio.elapse(self._frame.sounding_to_payload_samples)
             self._elapsed_to_payload = True
-        arrival = self._radio.clock_samples if self._arrival is None else self._arrival
-        first_symbol_time = arrival + self._frame.first_symbol_samples
+        begin = self._radio.clock_samples if arrival is None else arrival
+        first_symbol_time = begin + self._frame.first_symbol_samples
         told: dict[int, Csi] = {}
         for device, estimate in sorted(self._estimates.items()):
             if isinstance(estimate, PowerEstimate):
@@ -310,7 +279,7 @@ class AccessPointLink:
             received = self._payloads.tones(capture, plan, known)
             self._noise.update(received.quality["noise_power"])
         else:
-            wait = self._samples_to_arrival()
+            wait = self.starts.samples_to_arrival()
             first_time = self._radio.clock_samples + wait + self._frame.first_symbol_samples
             num_samples = self._frame.num_samples(self._payloads.num_symbols(plan))
             capture = self._capture(num_samples, skip_samples=wait)
@@ -363,19 +332,8 @@ class AccessPointLink:
         self._slots: dict[int, Received] = {}
         self._elapsed_to_payload = False
         self._saturated = False
-        self._arrival = None
+        self.starts.reset()
         self._block_start = self._radio.clock_samples
-
-    def _samples_to_arrival(self) -> int:
-        """How long it takes until what devices were told to start arrives; 0 where nobody counts."""
-        arrival, self._arrival = self._arrival, None
-        wait = 0 if arrival is None else arrival - self._radio.clock_samples
-        if wait < 0:
-            raise TooLateError(
-                f"access point: got a capture {-wait} samples after what it is to hear; allowed: before; raise "
-                "frame.start_uncertainty_samples"
-            )
-        return wait
 
     def _remember(self, device: int, estimate: ChannelEstimate | PowerEstimate) -> None:
         self._estimates[device] = estimate

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,7 @@ from testbed.config import RunConfig
 from testbed.journal import Journal, Result, Status
 from testbed.ledger import Ledger
 from testbed.planner import Planner, limits_of
+from testbed.polls import Polls, check_transmitted
 from testbed.results import RoundRecord, nmse_db
 from testbed.roster import AttemptFailedError, Roster
 from testbed.terms import Terms
@@ -93,7 +94,8 @@ class AccessPoint:
         self._terms = terms
         self._planner = Planner(config, terms)
         self._updater = Updater.after(config.experiment, past)
-        self._carriers = CarrierCorrection(config, roster, link, self._poll)
+        self._polls = Polls(roster, config.rig.control.radio_timeout_s)
+        self._carriers = CarrierCorrection(config, roster, link, self._polls)
         self.last_capture: IQ | None = None
 
     def play(self, round_index: int) -> RoundRecord:
@@ -114,7 +116,7 @@ class AccessPoint:
             except AttemptFailedError as err:
                 reason, missing = err.reason, bool(err.missing)
                 log.warning("round %d, attempt %d: %s", round_index, number, reason)
-                self._link.forget_alignment()
+                self._link.starts.forget()
                 continue
             missing = False
             if attempt.estimate is not None and attempt.estimate.rejected is None:
@@ -123,7 +125,7 @@ class AccessPoint:
             if attempt.estimate is None:
                 break
             log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)
-            self._link.forget_alignment()
+            self._link.starts.forget()
         last = attempts[-1]
         accepted = last.estimate if last.estimate is not None and last.estimate.rejected is None else None
         status: Status
@@ -217,8 +219,8 @@ class AccessPoint:
 
     def _align(self, round_index: int, number: int) -> None:
         """Learn where the samples of those devices arrive whose count is new, or whose distance was forgotten."""
-        for device in self._link.unaligned():
-            answer = self._poll(round_index, number, device, "pilot")
+        for device in self._link.starts.unaligned():
+            answer = self._polls.poll(round_index, number, device, "pilot")
             if answer.start_sample is None or not self._link.capture_alignment(device, answer.start_sample):
                 raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
 
@@ -234,8 +236,8 @@ class AccessPoint:
             self._link.measure_noise()
             self._link.send_pilot()
         for device in range(self._rig.num_devices):
-            start_sample = self._link.choose_starts([device]).get(device)
-            answer = self._poll(
+            start_sample = self._link.starts.choose([device]).get(device)
+            answer = self._polls.poll(
                 round_index, number, device, "listen" if listens else "pilot", start_sample=start_sample
             )
             clock = time.perf_counter()
@@ -252,46 +254,9 @@ class AccessPoint:
             self._link.pass_pilot()
         return margin
 
-    def _poll(
-        self,
-        round_index: int,
-        number: int,
-        device: int,
-        slot: m.Slot,
-        *,
-        start_sample: int | None = None,
-        shift_hz: float = 0.0,
-    ) -> m.Transmitting:
-        peer = self._roster.peer_of(device)
-        self._roster.send(
-            peer,
-            m.Poll(
-                round=round_index,
-                attempt=number,
-                device=device,
-                slot=slot,
-                start_sample=start_sample,
-                shift_hz=shift_hz,
-            ),
-        )
-        answers = self._roster.collect(
-            m.Transmitting,
-            [peer],
-            self._rig.control.radio_timeout_s,
-            what=f"{slot} of device {device}",
-            accept=lambda a: (a.round, a.attempt, a.device) == (round_index, number, device),
-        )
-        self._check_transmitted({device: answers[peer].problem})
-        return answers[peer]
-
-    def _check_transmitted(self, problems: Mapping[int, str | None]) -> None:
-        failed = [f"device {device}: {problem}" for device, problem in problems.items() if problem is not None]
-        if failed:
-            raise AttemptFailedError("; ".join(failed))
-
     def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
-        starts = self._link.choose_starts(plan.active) if self._scheme.superposed else {}
+        starts = self._link.starts.choose(plan.active) if self._scheme.superposed else {}
         for peer, host in list(self._roster.hosts.items()):
             own = {
                 k: m.DeviceCsi(
@@ -321,7 +286,7 @@ class AccessPoint:
             what="payload",
             accept=lambda a: (a.round, a.attempt) == (round_index, number),
         )
-        self._check_transmitted({k: why for answer in answers.values() for k, why in answer.problems.items()})
+        check_transmitted({k: why for answer in answers.values() for k, why in answer.problems.items()})
         return list(answers.values())
 
     def _receive(self, round_index: int, number: int, attempt: _Attempt) -> Estimate:
@@ -333,7 +298,7 @@ class AccessPoint:
             attempt.symbols = self._link.last_symbols
         else:
             for device in plan.active:
-                self._poll(round_index, number, device, "payload")
+                self._polls.poll(round_index, number, device, "payload")
                 clock = time.perf_counter()
                 self._link.receive_slot(device, plan)
                 attempt.radio_s += time.perf_counter() - clock

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
 
 from radio.access_point_link import AccessPointLink
-from testbed import messages as m
 from testbed.config import RunConfig
+from testbed.polls import Polls
 from testbed.roster import AttemptFailedError, Roster
 
 log = logging.getLogger(__name__)
 MAX_MOVES = 4
 
 
-class Poll(Protocol):
-    """Lets one device transmit."""
-
-    def __call__(
-        self,
-        round_index: int,
-        number: int,
-        device: int,
-        slot: m.Slot,
-        *,
-        start_sample: int | None = None,
-        shift_hz: float = 0.0,
-    ) -> m.Transmitting:
-        """Its answer. Raises AttemptFailedError."""
-        ...
-
-
 class CarrierCorrection:
     """Keeps every device's carrier within what the rig promises; crystals drift, so it measures again and again."""
 
-    def __init__(self, config: RunConfig, roster: Roster, link: AccessPointLink, poll: Poll) -> None:
-        self._roster, self._link, self._poll = roster, link, poll
+    def __init__(self, config: RunConfig, roster: Roster, link: AccessPointLink, polls: Polls) -> None:
+        self._roster, self._link, self._polls = roster, link, polls
         rig = config.rig
         self._allowed_hz = rig.radio.residual_cfo_max_hz
         self._every = rig.pluto.correct_every_rounds if rig.backend == "pluto" and not rig.clock.shared_clock else None
@@ -56,7 +38,7 @@ class CarrierCorrection:
     def _correct_one(self, round_index: int, number: int, device: int) -> None:
         shift_hz = offset_hz = 0.0
         for _ in range(MAX_MOVES):
-            self._poll(round_index, number, device, "tone", shift_hz=shift_hz)
+            self._polls.poll(round_index, number, device, "tone", shift_hz=shift_hz)
             heard = self._link.capture_tone()
             if heard is None:
                 raise AttemptFailedError(f"device {device}: its tone was not heard; look at gains, antennas and cables")

@@ -68,9 +68,9 @@ def test_a_device_is_aligned_once_and_again_after_a_doubt():
     played = rig()
     values = np.full((5, 1), 0.5)
     played.round(values)
-    assert played.access_point.unaligned() == []
-    played.access_point.forget_alignment()
-    assert played.access_point.unaligned() == [0, 1, 2, 3, 4]
+    assert played.access_point.starts.unaligned() == []
+    played.access_point.starts.forget()
+    assert played.access_point.starts.unaligned() == [0, 1, 2, 3, 4]
     assert played.round(values, round_index=1).values == pytest.approx(0.5, abs=0.02)
 
 

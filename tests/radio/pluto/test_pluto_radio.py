@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from radio.config import AirConfig, RadioConfig
+from radio.config import AirConfig, FrameConfig, RadioConfig
 from radio.errors import DriverError, RadioConfigError, RadioError, RadioLinkError, SamplesLostError, SignalError
 from radio.pluto import PlutoConfig, PlutoRadio, driver
 from radio.pluto.driver import Connection
@@ -139,16 +139,10 @@ def test_a_loud_signal_saturates_instead_of_wrapping(plutos):
         receiver.configure(RadioConfig(tx_gain_db=-20.0, rx_gain_db=70.0))
         sender.start_cyclic(np.full(400, 0.5 + 0.5j, dtype=np.complex64))
         heard = receiver.capture(1000, skip_samples=5000)
-    assert is_saturated(heard, frame_of_any())
+    assert is_saturated(heard, FrameConfig())
     parts = heard.view(np.float32)
     assert np.abs(parts).max() <= 1.001
     assert np.all(np.diff(np.sign(parts[::2])) == 0)
-
-
-def frame_of_any():
-    from radio.config import FrameConfig
-
-    return FrameConfig()
 
 
 def test_more_than_a_buffer_holds_is_refused(plutos):
@@ -204,21 +198,24 @@ def test_a_pause_within_the_buffers_keeps_the_count_and_gives_fresh_samples():
 def test_a_lost_link_is_reported_once_and_connected_again(command):
     faults = (Fault(kind="drop", command=command, times=1),)
     frame = np.full(400, 0.5, dtype=np.complex64)
-    with virtual_plutos(air=AIR, shared_clock=True, tuning=TUNING, faults=faults) as served:
-        with radio(served.device_uris[0]) as sender, radio(served.access_point_uri) as receiver:
-            sender.configure(TUNING)
-            receiver.configure(TUNING)
-            sender.shift_carrier(-1000.0)
-            failures = 0
-            for _ in range(4):
-                try:
-                    sender.start_cyclic(frame)
-                    heard = receiver.capture(1000, skip_samples=3000)
-                except RadioLinkError:
-                    failures += 1
-            assert failures == 1
-            spectrum = np.fft.fft(heard)
-            assert np.argmax(np.abs(spectrum)) in (998, 999)  # −1 kHz of 1 MHz: the carrier is where it was moved to
+    with (
+        virtual_plutos(air=AIR, shared_clock=True, tuning=TUNING, faults=faults) as served,
+        radio(served.device_uris[0]) as sender,
+        radio(served.access_point_uri) as receiver,
+    ):
+        sender.configure(TUNING)
+        receiver.configure(TUNING)
+        sender.shift_carrier(-1000.0)
+        failures = 0
+        for _ in range(4):
+            try:
+                sender.start_cyclic(frame)
+                heard = receiver.capture(1000, skip_samples=3000)
+            except RadioLinkError:
+                failures += 1
+        assert failures == 1
+        spectrum = np.fft.fft(heard)
+        assert np.argmax(np.abs(spectrum)) in (998, 999)  # −1 kHz of 1 MHz: the carrier is where it was moved to
 
 
 def test_a_daemon_that_restarts_is_found_again(plutos):
