@@ -451,3 +451,5 @@ def test_a_bench_listens_on_loopback_unless_told_otherwise() -> None:
         VirtualConfig(host="10.0.0.1")
     assert VirtualConfig(spread="hosts").address(3) == ("127.0.0.4", 30431)
     assert VirtualConfig().address(3) == ("127.0.0.1", 30434)
+    with pytest.raises(RadioConfigError, match="at most 65533 for 3 radios"):
+        VirtualConfig(first_port=65534).address(2)
