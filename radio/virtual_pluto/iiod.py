@@ -77,14 +77,14 @@ class Connection:
         try:
             fault = self._pluto.faults.strike(self._pluto.station.index, words[0])
             if fault is not None:
-                self._suffer(fault)
+                self._suffer(fault, words)
             command(words[1:])
         except IioError as err:
             if err.number == errno.EPIPE:
                 raise HungUpError from err
             self._send_number(-err.number)
 
-    def _suffer(self, fault: Fault) -> None:
+    def _suffer(self, fault: Fault, words: list[str]) -> None:
         if fault.kind == "restart":
             self._restart(fault.duration_s)
             raise HungUpError
@@ -97,6 +97,8 @@ class Connection:
             if self._is_gone():
                 raise HungUpError
             return
+        if words[0] == "WRITE":
+            self._read_payload(words[1:])  # it comes in any case
         raise IioError(errno.EBUSY if fault.kind == "busy" else errno.ETIMEDOUT)
 
     def _version(self, _: list[str]) -> None:
@@ -145,16 +147,22 @@ class Connection:
         self._socket.sendall(b"%d\n%s\n" % (len(every), every))
 
     def _write(self, words: list[str]) -> None:
-        size = _number(words[-1]) if words else -1
-        if not 0 <= size <= MAX_ATTRIBUTE_BYTES:
-            self._send_number(-errno.EINVAL)
-            raise HungUpError  # what follows cannot be told from commands
-        payload = self._read_exactly(size)
+        payload = self._read_payload(words)
         key = self._find(words[:-1])
         if not isinstance(key, tuple):
             raise IioError(errno.ENOSYS)
-        self._pluto.attributes.write(key, bytes(payload).decode("ascii", "replace"))
-        self._send_number(size)
+        self._pluto.attributes.write(key, payload.decode("ascii", "replace"))
+        self._send_number(len(payload))
+
+    def _read_payload(self, words: list[str]) -> bytearray:
+        try:
+            size = _number(words[-1]) if words else -1
+        except IioError:
+            size = -1
+        if not 0 <= size <= MAX_ATTRIBUTE_BYTES:
+            self._send_number(-errno.EINVAL)
+            raise HungUpError  # what follows cannot be told from commands
+        return self._read_exactly(size)
 
     def _find(self, words: list[str]) -> Key | list[Key]:
         """The file that is named; all files of the kind where the last word is missing. Raises IioError."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radio.virtual_pluto import VirtualPlutos
+from radio.virtual_pluto import Fault, VirtualPlutos
 from radio.virtual_pluto.context import DEVICES, PHY, RX, TX
 
 from .conftest import ROOT
@@ -380,6 +380,21 @@ def test_a_line_without_end_and_an_oversized_write_end_the_connection(plutos: Vi
     with Client(plutos.uris[0]) as one:
         assert one.ask("WRITE ad9361-phy calib_mode 99999999") == -22
         assert one.stream.readline() == b""
+
+
+@pytest.mark.parametrize(("kind", "number"), [("busy", -16), ("timeout", -110)])
+def test_a_refused_write_leaves_the_connection_in_step(
+    plutos: VirtualPlutos, client: Client, kind: str, number: int
+) -> None:
+    for command in ("WRITE", "WRITEBUF", "READ"):
+        plutos.faults.add(Fault(kind=kind, command=command))
+    assert client.write("ad9361-phy calib_mode", "manual") == number
+    assert client.read("ad9361-phy calib_mode") == number
+    assert client.read("ad9361-phy calib_mode") == "auto"
+    assert client.ask(f"OPEN {TX} 64 00000003") == 0
+    assert client.ask(f"WRITEBUF {TX} 256") == number
+    assert client.ask(f"CLOSE {TX}") == 0
+    assert plutos.faults.num_struck == 3
 
 
 def test_buffers_of_broken_connections_are_given_back(plutos: VirtualPlutos) -> None:
