@@ -159,12 +159,12 @@ class TxBuffer:
         with self.air.condition:
             if self.cyclic and self._queue:
                 raise IioError(errno.EBUSY)
-            self._drop_ended()
+            self.run_until_now()
             while len(self._queue) >= self.count:
                 self.air.reach(time_of(self._queue[0].stop, self.station.chip.tx_rate_uhz), self, cancelled)
                 if self.is_closed:
                     raise IioError(errno.EBADF)
-                self._drop_ended()
+                self.run_until_now()
             last = self._queue[-1] if self._queue else None
             if last is not None:
                 self.is_streaming = True
@@ -180,6 +180,14 @@ class TxBuffer:
             self.air.prune(self.station)
             self.air.condition.notify_all()
 
+    def run_until_now(self) -> None:
+        """Let the DMA have done what it did until now: a queue that has run dry is flagged."""
+        now = self._now()
+        while self._queue and self._queue[0].stop <= now and (len(self._queue) > 1 or self._queue[0].stop < now):
+            self._queue.popleft()  # the last one stays as long as a continuation could follow it
+            if not self._queue:
+                self.station.underflowed = True
+
     def cut(self) -> None:
         """Fall silent now."""
         now = self._now()
@@ -187,12 +195,6 @@ class TxBuffer:
             playout.stop = max(playout.start, min(playout.stop, now))
         self._queue.clear()
         self.is_streaming = False
-
-    def _drop_ended(self) -> None:
-        """Forget what has ended; the last one stays as long as a continuation could follow it."""
-        now = self._now()
-        while self._queue and self._queue[0].stop <= now and (len(self._queue) > 1 or self._queue[0].stop < now):
-            self._queue.popleft()
 
     def _now(self) -> int:
         return sample_at(self.air.now_ps, self.station.chip.tx_rate_uhz)

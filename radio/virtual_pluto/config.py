@@ -13,6 +13,7 @@ from radio.records import Checked
 FaultKind = Literal["busy", "timeout", "silence", "drop", "restart"]
 FaultCommand = Literal["OPEN", "CLOSE", "READBUF", "WRITEBUF", "READ", "WRITE", "PRINT", "VERSION", "TIMEOUT", "SET"]
 DEFAULT_PORT = 30431
+MAX_PORT = 65535
 
 
 class Fault(Checked, frozen=True, kw_only=True):
@@ -85,7 +86,12 @@ class VirtualConfig(Checked, frozen=True, kw_only=True):
             raise RadioConfigError(f"host: got {self.host}; allowed: 127.x.x.x, or set allow_remote = true")
 
     def address(self, station: int) -> tuple[str, int]:
-        """Where a station listens."""
+        """Where a station listens; port 0 is any. Raises RadioConfigError behind the last port."""
         if self.spread == "hosts":
             return str(ipaddress.IPv4Address(self.host) + station), self.first_port
-        return self.host, self.first_port + station if self.first_port else 0
+        port = self.first_port + station if self.first_port else 0
+        if port > MAX_PORT:
+            raise RadioConfigError(
+                f"first_port: got {self.first_port}; allowed: at most {MAX_PORT - station} for {station + 1} radios"
+            )
+        return self.host, port

@@ -19,6 +19,7 @@ from radio.virtual_pluto.chip import IioError
 from radio.virtual_pluto.config import Fault
 from radio.virtual_pluto.context import RX, TX, Device, Key, find_channel, find_device
 from radio.virtual_pluto.pluto import Pluto
+from radio.virtual_pluto.station import Words
 
 MAX_LINE_BYTES = 1024
 MAX_ATTRIBUTE_BYTES = 1 << 16
@@ -48,7 +49,7 @@ class Connection:
         self._channels: tuple[int, ...] = ()
         self._rest = np.empty(0, dtype=np.int16)
         self._commands = {
-            "VERSION": self._version, "PRINT": self._print, "TIMEOUT": self._zero, "SET": self._set,
+            "VERSION": self._version, "PRINT": self._print, "TIMEOUT": self._timeout, "SET": self._set,
             "GETTRIG": self._get_trigger, "SETTRIG": self._no_trigger, "READ": self._read, "WRITE": self._write,
             "OPEN": self._open, "CLOSE": self._close, "READBUF": self._read_buffer, "WRITEBUF": self._write_buffer,
         }  # fmt: skip
@@ -76,14 +77,14 @@ class Connection:
         try:
             fault = self._pluto.faults.strike(self._pluto.station.index, words[0])
             if fault is not None:
-                self._suffer(fault)
+                self._suffer(fault, words)
             command(words[1:])
         except IioError as err:
             if err.number == errno.EPIPE:
                 raise HungUpError from err
             self._send_number(-err.number)
 
-    def _suffer(self, fault: Fault) -> None:
+    def _suffer(self, fault: Fault, words: list[str]) -> None:
         if fault.kind == "restart":
             self._restart(fault.duration_s)
             raise HungUpError
@@ -96,6 +97,8 @@ class Connection:
             if self._is_gone():
                 raise HungUpError
             return
+        if words[0] == "WRITE":
+            self._read_payload(words[1:])  # it comes in any case
         raise IioError(errno.EBUSY if fault.kind == "busy" else errno.ETIMEDOUT)
 
     def _version(self, _: list[str]) -> None:
@@ -105,8 +108,10 @@ class Connection:
         xml = self._pluto.xml().encode()
         self._socket.sendall(b"%d\n%s\n" % (len(xml), xml))
 
-    def _zero(self, _: list[str]) -> None:
-        self._send_number(0)
+    def _timeout(self, words: list[str]) -> None:
+        if not words:
+            raise IioError(errno.EINVAL)
+        self._send_number(0)  # whatever takes long here is the air's doing, and the client has deadlines of its own
 
     def _set(self, words: list[str]) -> None:
         if len(words) != 3 or words[1] != "BUFFERS_COUNT":
@@ -142,16 +147,22 @@ class Connection:
         self._socket.sendall(b"%d\n%s\n" % (len(every), every))
 
     def _write(self, words: list[str]) -> None:
-        size = _number(words[-1]) if words else -1
-        if not 0 <= size <= MAX_ATTRIBUTE_BYTES:
-            self._send_number(-errno.EINVAL)
-            raise HungUpError  # what follows cannot be told from commands
-        payload = self._read_exactly(size)
+        payload = self._read_payload(words)
         key = self._find(words[:-1])
         if not isinstance(key, tuple):
             raise IioError(errno.ENOSYS)
-        self._pluto.attributes.write(key, bytes(payload).decode("ascii", "replace"))
-        self._send_number(size)
+        self._pluto.attributes.write(key, payload.decode("ascii", "replace"))
+        self._send_number(len(payload))
+
+    def _read_payload(self, words: list[str]) -> bytearray:
+        try:
+            size = _number(words[-1]) if words else -1
+        except IioError:
+            size = -1
+        if not 0 <= size <= MAX_ATTRIBUTE_BYTES:
+            self._send_number(-errno.EINVAL)
+            raise HungUpError  # what follows cannot be told from commands
+        return self._read_exactly(size)
 
     def _find(self, words: list[str]) -> Key | list[Key]:
         """The file that is named; all files of the kind where the last word is missing. Raises IioError."""
@@ -181,7 +192,7 @@ class Connection:
             raise IioError(errno.EINVAL)
         device, num_samples, mask = self._device(words[0]), _number(words[1]), words[2]
         if device.id not in (RX, TX):
-            raise IioError(errno.ENODEV)
+            raise IioError(errno.EINVAL)
         try:
             bits = int(mask, 16) if len(mask) == 8 else 0
         except ValueError:
@@ -244,15 +255,23 @@ class Connection:
         if not isinstance(self._buffer, TxBuffer) or device.id != TX:
             raise IioError(errno.EBADF)
         width = 2 * len(self._channels)
-        if not width <= size <= 2 * self._buffer.num_samples * len(self._channels) or size % width:
+        if not width <= size <= MAX_BUFFER_BYTES or size % width:
             raise IioError(errno.EINVAL)
         self._send_number(0)
-        sent = np.frombuffer(self._read_exactly(size), dtype="<i2")
-        if len(self._channels) == 1:
-            alone, sent = sent, np.zeros(2 * sent.size, dtype=np.int16)
-            sent[self._channels[0] :: 2] = alone
-        self._buffer.push(sent, self._is_gone)
+        left = size
+        while left > 0:
+            data = self._read_exactly(min(left, width * self._buffer.num_samples))
+            self._buffer.push(self._both_channels(np.frombuffer(data, dtype="<i2")), self._is_gone)
+            left -= len(data)
         self._send_number(size)
+
+    def _both_channels(self, sent: Words) -> Words:
+        """Words [2N], with zeros for a channel that is not enabled."""
+        if len(self._channels) == 2:
+            return sent
+        words = np.zeros(2 * sent.size, dtype=np.int16)
+        words[self._channels[0] :: 2] = sent
+        return words
 
     def _sized(self, words: list[str]) -> tuple[Device, int]:
         if len(words) != 2:

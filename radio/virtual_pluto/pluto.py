@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from radio.virtual_pluto.attributes import Attributes
 from radio.virtual_pluto.context import RX, TX, context_xml
 from radio.virtual_pluto.faults import Faults
-from radio.virtual_pluto.registers import Registers
+from radio.virtual_pluto.registers import OVERFLOW, UNDERFLOW, Registers, StatusBit
 from radio.virtual_pluto.shared_air import SharedAir
 
 DEFAULT_KERNEL_BUFFERS = 4
@@ -25,7 +27,12 @@ class Pluto:
         self.buffer_counts = {RX: DEFAULT_KERNEL_BUFFERS, TX: DEFAULT_KERNEL_BUFFERS}
         self.attributes = Attributes(
             self.station.chip,
-            Registers(self._overflowed, self._clear_overflow),
+            Registers(
+                {
+                    RX: StatusBit(OVERFLOW, partial(self._status, "overflowed"), partial(self._clear, "overflowed")),
+                    TX: StatusBit(UNDERFLOW, partial(self._status, "underflowed"), partial(self._clear, "underflowed")),
+                }
+            ),
             change=air.change,
             relock=self._relock,
             rssi_db=self._rssi_db,
@@ -51,17 +58,20 @@ class Pluto:
     def _relock(self, side: str) -> None:
         self.air.relock(self.station, side)
 
-    def _overflowed(self) -> bool:
+    def _status(self, flag: str) -> bool:
         with self.air.condition:
-            if self.station.rx is not None:
-                self.station.rx.run_until_now()
-            return self.station.overflowed
+            self._run_buffers()
+            return bool(getattr(self.station, flag))
 
-    def _clear_overflow(self) -> None:
+    def _clear(self, flag: str) -> None:
         with self.air.condition:
-            if self.station.rx is not None:
-                self.station.rx.run_until_now()
-            self.station.overflowed = False
+            self._run_buffers()
+            setattr(self.station, flag, False)
+
+    def _run_buffers(self) -> None:
+        for buffer in (self.station.rx, self.station.tx):
+            if buffer is not None:
+                buffer.run_until_now()
 
     def _rssi_db(self) -> float:
         rssi = self.station.chip.rx_gain_db - self.station.rx_power_dbfs

@@ -129,6 +129,8 @@ class VirtualPlutos:
         shared_clock: bool = False,
     ) -> None:
         """`radio` holds the gains, power and rate to which `air` refers. Raises RadioConfigError, RadioError."""
+        if num_devices < 1:
+            raise RadioConfigError(f"num_devices: got {num_devices}; allowed: at least 1")
         self.config = config or VirtualConfig()
         self.num_devices = num_devices
         radio = radio or RadioConfig()

@@ -85,6 +85,9 @@ class Station:
     rx: RxBuffer | None = None
     tx: TxBuffer | None = None
     overflowed: bool = False
+    """Received samples were lost since the flag was cleared."""
+    underflowed: bool = False
+    """An open transmit buffer had nothing left to send since the flag was cleared."""
     rx_power_dbfs: float = -100.0
     _dds: tuple[object, Playout | None] = ((), None)
 

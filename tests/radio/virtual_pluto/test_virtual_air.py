@@ -250,6 +250,7 @@ def test_a_silent_stream_is_as_good_as_none_and_a_loud_buffer_in_it_is_heard() -
     heard = bench.hear(2500)
     assert np.abs(heard[1000:1500] - frame).max() < 4 * HALF_CODE
     assert np.abs(heard[:950]).max() == np.abs(heard[1550:]).max() == 0
+    assert not bench.air.stations[0].underflowed
 
 
 def test_a_lone_stream_runs_at_full_speed_and_moves_time() -> None:
@@ -269,6 +270,9 @@ def test_a_stream_that_runs_dry_holds_time_for_a_bounded_while() -> None:
     bench.hear(10_000)
     assert time.monotonic() - started_s >= 0.3
     assert not buffer.is_streaming  # so that it holds nobody back again
+    assert not bench.air.stations[1].underflowed
+    buffer.push(words_of(random_frame(1000)), never)
+    assert bench.air.stations[0].underflowed
 
 
 def test_late_reads_get_old_blocks_first_and_the_loss_is_flagged() -> None:
@@ -447,3 +451,5 @@ def test_a_bench_listens_on_loopback_unless_told_otherwise() -> None:
         VirtualConfig(host="10.0.0.1")
     assert VirtualConfig(spread="hosts").address(3) == ("127.0.0.4", 30431)
     assert VirtualConfig().address(3) == ("127.0.0.1", 30434)
+    with pytest.raises(RadioConfigError, match="at most 65533 for 3 radios"):
+        VirtualConfig(first_port=65534).address(2)

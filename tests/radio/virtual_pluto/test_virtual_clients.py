@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,42 +233,85 @@ def test_iio_readdev_and_iio_writedev_move_samples(serve: Callable[..., VirtualP
     assert plutos.air.stations[0].num_starts == 1  # one transmission without gaps
 
 
-@pytest.mark.skipif(shutil.which("iiod") is None, reason="Debian's iiod is missing: install it")
-def test_debians_iiod_accepts_the_server_as_its_hardware(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
-    plutos = serve()
+@contextmanager
+def proxied(uri: str) -> Iterator[int]:
+    """Debian's iiod in front of a radio; its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    proxy = subprocess.Popen(
-        [str(shutil.which("iiod")), "-u", plutos.uris[1], "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    command = [str(shutil.which("iiod")), "-u", uri, "-p", str(port)]
+    proxy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        uri = f"ip:127.0.0.1:{port}"
         for _ in range(100):
-            if subprocess.run(["iio_info", "-u", uri], capture_output=True).returncode == 0:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.05)
-        with opened(adi, plutos.uris[0]) as sender, opened(adi, uri) as receiver:
-            assert abs(plutos.air.stations[1].chip.rx_lo_hz - FREQUENCY_HZ) <= 5
-            sender.tx_cyclic_buffer = True
-            sender.tx(np.exp(0.2j * np.pi * np.arange(1000)) * 2**14)
-            receiver.rx_buffer_size = 4096
-            spectrum = np.abs(np.fft.fft(receiver.rx()[-1000:]))
-            assert int(np.argmax(spectrum)) == 100
-            receiver.tx_cyclic_buffer = True
-            receiver.tx(np.ones(1000) * 2**14)
-            assert plutos.air.stations[1].sent()
+        yield port
     finally:
         proxy.kill()  # without an Avahi daemon it does not end by itself
         proxy.wait(10)
 
 
-def _has_gnuradio() -> bool:
-    if not Path(SYSTEM_PYTHON).exists():
-        return False
-    probe = subprocess.run([SYSTEM_PYTHON, "-c", "from gnuradio import gr, iio"], capture_output=True)
-    return probe.returncode == 0
+needs_iiod = pytest.mark.skipif(shutil.which("iiod") is None, reason="Debian's iiod is missing: install it")
+
+
+@needs_iiod
+def test_debians_iiod_accepts_the_server_as_its_hardware(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with (
+        proxied(plutos.uris[1]) as port,
+        opened(adi, plutos.uris[0]) as sender,
+        opened(adi, f"ip:127.0.0.1:{port}") as receiver,
+    ):
+        assert abs(plutos.air.stations[1].chip.rx_lo_hz - FREQUENCY_HZ) <= 5
+        sender.tx_cyclic_buffer = True
+        sender.tx(np.exp(0.2j * np.pi * np.arange(1000)) * 2**14)
+        receiver.rx_buffer_size = 4096
+        spectrum = np.abs(np.fft.fft(receiver.rx()[-1000:]))
+        assert int(np.argmax(spectrum)) == 100
+        receiver.tx_cyclic_buffer = True
+        receiver.tx(np.ones(1000) * 2**14)
+        assert plutos.air.stations[1].sent()
+
+
+DIALOGUES = [
+    "ZPRINT", "BINARY", "NONSENSE x", "TIMEOUT 1000", "TIMEOUT", "READ iio:device0 calib_mode",
+    "READ ad9361-phy calib_mode", "READ iio:device0 nothing", "READ iio:device9 x",
+    "READ iio:device0 INPUT voltage0 gain_control_mode", "READ iio:device0 INPUT voltage9 x",
+    "READ iio:device0 INPUT voltage0 nothing", "READ iio:device0 DEBUG loopback", "READ iio:device0 DEBUG nothing",
+    "READ iio:device3 BUFFER watermark", "WRITE iio:device0 calib_mode 4\r\nauto", "WRITE iio:device0 gone 4\r\nauto",
+    "WRITE iio:device9 nothing 4\r\nauto", "WRITE iio:device0 OUTPUT altvoltage0 frequency 1\r\n7",
+    "WRITE iio:device0 INPUT voltage0 rssi 1\r\n7", "OPEN iio:device3 1024 3", "OPEN iio:device3 1024 00000000",
+    "OPEN iio:device9 1024 00000003", "OPEN iio:device0 1024 00000003", "OPEN iio:device3 0 00000003",
+    "READBUF iio:device3 100", "WRITEBUF iio:device2 100", "CLOSE iio:device3", "CLOSE iio:device9",
+    "SET iio:device3 BUFFERS_COUNT 0", "SET iio:device3 BUFFERS_COUNT 4", "SET iio:device9 BUFFERS_COUNT 4",
+    "GETTRIG iio:device3", "GETTRIG iio:device0", "GETTRIG iio:device9", "SETTRIG iio:device3",
+    "OPEN iio:device3 64 00000003|CLOSE iio:device3|CLOSE iio:device3",
+    "OPEN iio:device2 64 00000003 CYCLIC|WRITEBUF iio:device2 16|0123456789abcdef|CLOSE iio:device2",
+    "OPEN iio:device2 64 00000003|READBUF iio:device2 256",
+]  # fmt: skip
+
+
+@needs_iiod
+def test_replies_are_those_of_debians_iiod(serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with proxied(plutos.uris[0]) as port:
+        own_port = int(plutos.uris[0].rpartition(":")[2])
+        for dialogue in DIALOGUES:
+            assert replies(own_port, dialogue) == replies(port, dialogue), dialogue
+
+
+def replies(port: int, dialogue: str) -> list[bytes]:
+    """One for each command, one at a time; data, as opposed to commands, has no end of line."""
+    heard = []
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client, client.makefile("rb") as stream:
+        for command in dialogue.split("|"):
+            is_whole = "\r\n" in command or command[0].isdigit()
+            client.sendall(command.encode() + (b"" if is_whole else b"\r\n"))
+            heard.append(stream.readline())
+            if command.startswith("READ ") and int(heard[-1]) > 0:
+                heard.append(stream.read(int(heard[-1]) + 1))
+    return heard
 
 
 GNU_RADIO = """
@@ -293,15 +336,66 @@ os._exit(0)  # the source's overflow watcher does not end by itself
 """
 
 
-@pytest.mark.skipif(not _has_gnuradio(), reason="GNU Radio with gr-iio is not installed for the system's Python")
-def test_gnu_radios_source_reads_samples(adi: Any, serve: Callable[..., VirtualPlutos]) -> None:
+GNU_RADIO_SINK = """
+import os, sys, time
+from gnuradio import analog, blocks, gr, iio
+sink = iio.fmcomms2_sink_fc32(sys.argv[1], [True, True], 32768, False)
+sink.set_len_tag_key("")
+sink.set_frequency(915000000)
+sink.set_samplerate(2500000)
+sink.set_attenuation(0, 30.0)
+sink.set_filter_params("Auto", "", 0, 0)
+top = gr.top_block()
+top.connect(analog.sig_source_c(2500000, analog.GR_COS_WAVE, 250000, 0.5), sink)
+top.start()
+print("sending", flush=True)
+sys.stdin.readline()
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def gnu_radio() -> Callable[..., list[str]]:
+    """A command line that runs a script under the system's Python; skips where that has no GNU Radio."""
+    probe = [SYSTEM_PYTHON, "-c", "from gnuradio import gr, iio"]
+    if not Path(SYSTEM_PYTHON).exists() or subprocess.run(probe, capture_output=True).returncode != 0:
+        pytest.skip("GNU Radio with gr-iio is not installed for the system's Python")
+    return lambda script, *arguments: [SYSTEM_PYTHON, "-c", script, *arguments]
+
+
+def test_gnu_radios_source_reads_samples(
+    adi: Any, gnu_radio: Callable[..., list[str]], serve: Callable[..., VirtualPlutos]
+) -> None:
     plutos = serve(VirtualConfig(first_port=0, ppm_max=0.0), air=QUIET)
     with opened(adi, plutos.uris[0]) as sender:
         sender.sample_rate = 2_500_000
         sender.tx_cyclic_buffer = True
         sender.tx(np.full(1000, 2**14))
-        done = run(SYSTEM_PYTHON, "-c", GNU_RADIO, plutos.uris[1], "200000")
+        done = run(*gnu_radio(GNU_RADIO, plutos.uris[1], "200000"))
     num_samples, peak = done.stdout.split()[-2:]
     assert int(num_samples) == 200_000
     assert float(peak) == pytest.approx(0.1, rel=0.05)  # gr-iio divides by 2048
     assert plutos.air.stations[1].chip.sample_rate_hz == 2_500_000
+
+
+def test_gnu_radios_sink_streams_a_tone_without_gaps(
+    adi: Any, gnu_radio: Callable[..., list[str]], serve: Callable[..., VirtualPlutos]
+) -> None:
+    plutos = serve(VirtualConfig(first_port=0, ppm_max=0.0, hold_s=20.0), air=QUIET)
+    with opened(adi, plutos.uris[1]) as receiver:
+        receiver.sample_rate = 2_500_000
+        receiver.rx_buffer_size = 50_000
+        command = gnu_radio(GNU_RADIO_SINK, plutos.uris[0])
+        sink = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            assert sink.stdout is not None
+            assert sink.stdout.readline() == "sending\n"
+            station = plutos.air.stations[0]
+            while len(station.playouts) < 2:
+                time.sleep(0.01)
+            heard = np.concatenate([receiver.rx() for _ in range(8)])[30_000:]
+            turns = np.angle(heard[1:] * heard[:-1].conj()) / (2 * np.pi)
+            assert np.abs(turns - 0.1).max() < 0.01  # not one jump of the phase in eleven buffers
+            assert not station.underflowed
+        finally:
+            sink.communicate("stop\n", timeout=20)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radio.virtual_pluto import VirtualPlutos
+from radio.virtual_pluto import Fault, VirtualPlutos
 from radio.virtual_pluto.context import DEVICES, PHY, RX, TX
 
 from .conftest import ROOT
@@ -136,10 +136,10 @@ def test_fixed_replies(client: Client) -> None:
     major, minor, tag = client.stream.readline().decode().strip().split(".")
     assert (major, minor, len(tag)) == ("0", "25", 7)
     for command, reply in (
-        ("ZPRINT", -22), ("BINARY", -22), ("", None), ("TIMEOUT 1000", 0), ("GETTRIG iio:device3", 0),
+        ("ZPRINT", -22), ("BINARY", -22), ("", None), ("TIMEOUT 1000", 0), ("TIMEOUT", -22), ("GETTRIG iio:device3", 0),
         ("GETTRIG iio:device0", -19), ("SETTRIG iio:device3 x", -19), ("SET iio:device3 BUFFERS_COUNT 0", -22),
         ("SET iio:device3 BUFFERS_COUNT 8", 0), ("SET iio:device9 BUFFERS_COUNT 8", -19), ("CLOSE iio:device3", -6),
-        ("OPEN iio:device3 1024 3", -22), ("OPEN iio:device3 1024 00000000", -22), ("OPEN xadc 64 00000003", -19),
+        ("OPEN iio:device3 1024 3", -22), ("OPEN iio:device3 1024 00000000", -22), ("OPEN xadc 64 00000003", -22),
         ("OPEN iio:device3 0 00000003", -22), ("OPEN iio:device3 99999999999 00000003", -22),
         ("READBUF iio:device3 4096", -9), ("WRITEBUF iio:device2 4096", -9), ("READBUF", -22), ("OPEN", -22),
     ):  # fmt: skip
@@ -256,6 +256,15 @@ def test_one_channel_can_be_read_or_written_alone(plutos: VirtualPlutos, client:
         assert words.tolist() == [0, 1600] * 64
 
 
+def test_a_write_longer_than_the_buffer_is_several_buffers(plutos: VirtualPlutos, client: Client) -> None:
+    assert client.ask(f"OPEN {TX} 64 00000003") == 0
+    assert client.ask(f"WRITEBUF {TX} 600") == 0
+    client.send(bytes(600))
+    assert client.number() == 600
+    lengths = [playout.stop - playout.start for playout in plutos.air.stations[0].playouts]
+    assert lengths == [64, 64, 22]
+
+
 def test_a_busy_device_is_refused_after_a_short_retry_and_free_again_after_a_crash(plutos: VirtualPlutos) -> None:
     first = Client(plutos.uris[0])
     assert first.ask(f"OPEN {TX} 64 00000003 CYCLIC") == 0
@@ -295,6 +304,24 @@ def test_the_overflow_flag_clears_as_gnu_radio_clears_it(plutos: VirtualPlutos, 
         for value in ("6", "4"):
             client.write(register, f"0x80000088 0x{value}")
         assert status() & 4 == 0
+
+
+def test_the_underflow_flag_tells_of_a_stream_with_a_gap(plutos: VirtualPlutos, client: Client) -> None:
+    register = f"{TX} DEBUG direct_reg_access"
+    with Client(plutos.uris[0]) as sender, Client(plutos.uris[1]) as receiver:
+        assert sender.ask(f"OPEN {TX} 64 00000003") == 0
+        assert receiver.ask(f"OPEN {RX} 100 00000003") == 0
+        seen = []
+        for _ in range(2):
+            assert sender.ask(f"WRITEBUF {TX} 256") == 0
+            sender.send(bytes(256))
+            assert sender.number() == 256
+            client.write(register, str(0x80000088))
+            seen.append(client.read(register))
+            client.write(register, "0x80000088 0x1")
+            receiver.stream.read(receiver.ask(f"READBUF {RX} 400") + 9)
+        client.write(register, str(0x80000088))
+        assert [*seen, client.read(register)] == ["0x0", "0x1", "0x1"]
 
 
 def test_fifty_clients_at_once(plutos: VirtualPlutos) -> None:
@@ -353,6 +380,21 @@ def test_a_line_without_end_and_an_oversized_write_end_the_connection(plutos: Vi
     with Client(plutos.uris[0]) as one:
         assert one.ask("WRITE ad9361-phy calib_mode 99999999") == -22
         assert one.stream.readline() == b""
+
+
+@pytest.mark.parametrize(("kind", "number"), [("busy", -16), ("timeout", -110)])
+def test_a_refused_write_leaves_the_connection_in_step(
+    plutos: VirtualPlutos, client: Client, kind: str, number: int
+) -> None:
+    for command in ("WRITE", "WRITEBUF", "READ"):
+        plutos.faults.add(Fault(kind=kind, command=command))
+    assert client.write("ad9361-phy calib_mode", "manual") == number
+    assert client.read("ad9361-phy calib_mode") == number
+    assert client.read("ad9361-phy calib_mode") == "auto"
+    assert client.ask(f"OPEN {TX} 64 00000003") == 0
+    assert client.ask(f"WRITEBUF {TX} 256") == number
+    assert client.ask(f"CLOSE {TX}") == 0
+    assert plutos.faults.num_struck == 3
 
 
 def test_buffers_of_broken_connections_are_given_back(plutos: VirtualPlutos) -> None:
