@@ -25,6 +25,7 @@ MAX_BUFFER_SAMPLES = 1 << 20  # 4 MiB, of the memory that stock firmware has for
 TAIL_SAMPLES = 256
 ONE_SHOT_BUFFERS = 2
 RETRY_S = 0.1
+IDLE_TIMEOUT_S = 600.0
 BREAK_SAMPLES = 1 << 40
 """What a broken transmit count jumps ahead by, so that starts asked for before lie in the past."""
 
@@ -250,7 +251,12 @@ class PlutoRadio:
         if self._stream is None:
             link.close_transmitter()
             block = self._config.stream_block_samples
+            if not self._config.real_time:
+                link.set_timeout(
+                    IDLE_TIMEOUT_S
+                )  # air time waits for whoever reads; a buffer keeps what it was opened with
             link.open_transmitter(block, cyclic=False, num_buffers=self._config.stream_transmit_buffers)
+            link.set_timeout(self._config.timeout_s)
             self._stream = TransmitStream(
                 link.push, block_samples=block, first_sample=self._stream_origin, name=self._config.uri
             )

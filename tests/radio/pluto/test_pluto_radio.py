@@ -257,3 +257,17 @@ def test_frames_are_rounded_to_twelve_bits():
     codes = to_codes(frame)
     assert np.all(codes % 16 == 0)
     assert np.abs(codes / 16384 - frame.view(np.float32)).max() <= 8.01 / 16384
+
+
+def test_a_stream_outlives_a_long_silence_of_whoever_reads(plutos):
+    """As fast as possible, air time waits for the access point; that is no lost link, however long it thinks."""
+    counted = {"streaming": True, "counts_samples": True, "stream_block_samples": 1024, "timeout_s": 0.3}
+    frame = np.full(400, 0.5, dtype=np.complex64)
+    with radio(plutos.device_uris[0], **counted) as sender, radio(plutos.access_point_uri, **counted) as receiver:
+        sender.configure(TUNING)
+        receiver.configure(TUNING)
+        receiver.begin_block(0, 1)
+        first = sender.transmit_at(frame, None)
+        receiver.capture(12_000)
+        time.sleep(1.0)
+        assert first < sender.transmit_at(frame, None) < first + 100_000
