@@ -117,23 +117,6 @@ def test_without_radios_the_error_says_what_to_start(bench):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("scheme.name=coherent", "shared_clock"),
-        ("scheme.name=ideal", "simulated air only"),
-        ("scheme.csi=reciprocity", "two radios"),
-        ("clock.trigger=true", "clock.trigger"),
-        ('pluto.devices=["ip:127.0.0.1"]', "all different"),
-    ],
-)
-def test_what_no_pluto_rig_can_do_is_refused_before_anything_is_sent(bench, override, words):
-    done = bench.run("run", "--rig", ENERGY, "--experiment", "quickstart_energy", "--out", "run", "--set", override)
-    assert done.returncode == 1
-    assert words in done.stderr
-    assert not (bench.directory / "run").exists()
-
-
 @pytest.mark.parametrize(("rig", "coherent"), [(ENERGY, False), (COHERENT, True)])
 def test_doctor_says_which_schemes_a_rig_supports(bench, rig, coherent):
     lab = Lab(bench, rig)

@@ -2,10 +2,11 @@
 
 import pytest
 
+from radio.errors import RadioError
 from radio.loopback import LoopbackRadio
 from radio.pluto import PlutoRadio
 from testbed.config_files import RIG_DIRECTORY, load, override
-from testbed.errors import ConfigError
+from testbed.errors import ConfigError, TestbedError
 from testbed.rig import access_point_radio, device_radio, pluto_config, pluto_uri, resolve
 
 
@@ -38,6 +39,22 @@ def test_addresses_must_add_up():
     for devices in ('["ip:10.0.0.1"]', '["a", "a", "b", "c", "d"]', '["a", "b", "c", "d", "ip:192.168.2.1"]'):
         with pytest.raises(ConfigError, match="all different"):
             rig_of("pluto_bench_5", f"pluto.devices={devices}")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("scheme.name=coherent", "shared_clock"),
+        ("scheme.name=ideal", "simulated air only"),
+        ("scheme.air_level=symbol", "simulated air only"),
+        ("scheme.csi=reciprocity", "two radios"),
+        ("clock.trigger=true", "clock.trigger"),
+        ("frame.control_latency_samples=20000", "control_latency_samples"),
+    ],
+)
+def test_what_no_pluto_rig_can_do_is_refused(override, words):
+    with pytest.raises((TestbedError, RadioError), match=words):
+        rig_of("virtual_plutos", override)
 
 
 def test_a_host_may_say_where_its_own_radios_are():
