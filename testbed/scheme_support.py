@@ -12,6 +12,8 @@ from testbed.doctor import LinkFinding, SchemeFinding, largest
 
 MAX_TURN_DEG = 10.0
 """From sounding to payload: −29 dB NMSE at 10° rms, and every device may turn its own way."""
+RESOLUTION_HZ = 1.0
+"""Offsets below are beyond doctor's short captures."""
 
 
 def scheme_findings(rig: Rig, links: tuple[LinkFinding, ...]) -> tuple[SchemeFinding, ...]:
@@ -67,6 +69,6 @@ def _noncoherent(name: str, rig: Rig, links: tuple[LinkFinding, ...]) -> SchemeF
     starts = f"starts up to {latest_s * 1e3:.1f} ms late, the frame allows {room_s * 1e3:.1f}"
     carriers = f"carriers within {cfo_hz:.3g} Hz after correction, {rig.radio.residual_cfo_max_hz:g} promised"
     late = not latest_s <= room_s or math.isnan(latest_s)
-    off = not cfo_hz <= rig.radio.residual_cfo_max_hz
+    off = not cfo_hz <= max(rig.radio.residual_cfo_max_hz, RESOLUTION_HZ)
     remedy = "; raise frame.start_uncertainty_samples" if late else "; raise radio.residual_cfo_max_hz" if off else ""
     return SchemeFinding(scheme=name, supported=not (late or off), why=f"{starts}; {carriers}{remedy}")

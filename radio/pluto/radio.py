@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -23,6 +24,7 @@ from radio.pluto.tuning import move_carrier, mute, tune, unmute
 MAX_BUFFER_SAMPLES = 1 << 20  # 4 MiB, of the memory that stock firmware has for one buffer
 TAIL_SAMPLES = 256
 ONE_SHOT_BUFFERS = 2
+RETRY_S = 0.1
 BREAK_SAMPLES = 1 << 40
 """What a broken transmit count jumps ahead by, so that starts asked for before lie in the past."""
 
@@ -46,6 +48,7 @@ class PlutoRadio:
         self._stream_origin = 0
         self._cyclic = False
         self._carrier_shift_hz = 0.0
+        self._was_reached = False
         self._closed = False
         silence.watch(self)
 
@@ -195,14 +198,25 @@ class PlutoRadio:
             raise
 
     def _connect(self, tuning: RadioConfig) -> Connection:
-        link = Connection(self._config.uri, self._config.timeout_s)
+        link = self._reach()
         try:
             self._tune(link, tuning)
         except (RadioLinkError, RadioConfigError):
             link.close()
             raise
-        self._link = link
+        self._link, self._was_reached = link, True
         return link
+
+    def _reach(self) -> Connection:
+        """A new connection; a radio that answered before gets the time of a restart to answer again."""
+        deadline = time.monotonic() + (self._config.timeout_s if self._was_reached else 0.0)
+        while True:
+            try:
+                return Connection(self._config.uri, self._config.timeout_s)
+            except RadioLinkError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(RETRY_S)
 
     def _tune(self, link: Connection, config: RadioConfig) -> None:
         self._end_transmission(link)

@@ -160,6 +160,48 @@ def test_doctor_without_radios_fails_and_names_each(bench):
     assert done.stdout.count("no radio answers") == 6
 
 
+FAULTS = """[
+    {kind = "drop", command = "WRITEBUF", every = EVERY, skip = 40, times = 0},
+    {kind = "restart", command = "READBUF", every = 1501, skip = 150, times = 0, duration_s = 0.1},
+    {kind = "timeout", command = "READBUF", every = 973, skip = 90, times = 0},
+    {kind = "busy", command = "OPEN", every = 67, skip = 30, times = 0},
+]"""
+
+
+@pytest.mark.parametrize(
+    ("rig", "experiment", "every"),
+    [(ENERGY, "quickstart_energy", 61), pytest.param(COHERENT, "quickstart", 6001, marks=pytest.mark.long)],
+)
+def test_a_run_survives_lost_links_and_restarts(bench, rig, experiment, every):
+    faults = FAULTS.replace("EVERY", str(every)).replace("\n", " ")
+    lab = Lab(bench, rig, "--set", f"virtual.faults={faults}")
+    done = lab.run("--experiment", experiment, *SHORT, "--set", "rounds.num=20", "--set", "rounds.max_attempts=4")
+    assert done.returncode == 0, done.stderr
+    statuses = [record["status"] for record in rounds_of(bench.directory / "run")]
+    assert statuses.count("retried") >= 1, "the faults must have struck"
+    assert statuses.count("ok") + statuses.count("retried") >= 18
+    assert "bit-identical" in bench.run("replay", "run").stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("rig", "experiment", "changes"),
+    [
+        (ENERGY, "quickstart_energy", ("frame.start_uncertainty_samples=60000", "frame.control_latency_samples=50000")),
+        (COHERENT, "quickstart", ("frame.start_uncertainty_samples=200000", "pluto.stream_block_samples=16384")),
+    ],
+)
+def test_real_time_is_enough_time(bench, rig, experiment, changes):
+    """Not every round on a busy machine: but those that are used are right."""
+    options = [word for change in ("virtual.pacing=real_time", *changes) for word in ("--set", change)]
+    lab = Lab(bench, rig, *options)
+    done = lab.run("--experiment", experiment, *SHORT, "--set", "rounds.max_attempts=5")
+    assert done.returncode == 0, done.stderr
+    used = [record for record in rounds_of(bench.directory / "run") if record["status"] in ("ok", "retried")]
+    assert len(used) >= 6
+    assert median_nmse_db(bench.directory / "run") <= -18
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("rig", "experiment"), [(ENERGY, "quickstart_energy"), (COHERENT, "quickstart")])
 def test_learning_on_plutos_ends_where_learning_on_loopback_ends(bench, rig, experiment):
