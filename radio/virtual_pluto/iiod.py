@@ -7,10 +7,10 @@ to the connection that opened it and goes with it.
 from __future__ import annotations
 
 import errno
-import select
 import socket
 import time
 from collections.abc import Callable
+from string import hexdigits
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from radio.virtual_pluto.config import Fault
 from radio.virtual_pluto.context import RX, TX, Device, Key, find_channel, find_device
 from radio.virtual_pluto.pluto import Pluto
 from radio.virtual_pluto.station import Words
+from radio.virtual_pluto.wire import HungUpError, Wire
 
-MAX_LINE_BYTES = 1024
 MAX_ATTRIBUTE_BYTES = 1 << 16
 MAX_BUFFER_BYTES = 1 << 28
 MAX_KERNEL_BYTES = 1 << 30
@@ -30,20 +30,13 @@ OPEN_RETRY_S = 0.05
 VERSION = "0.25.virtual"
 
 
-class HungUpError(Exception):
-    """The client is gone, or has to go."""
-
-
 class Connection:
     """Serves one client until it leaves."""
 
     def __init__(self, client: socket.socket, pluto: Pluto, restart: Callable[[float], None]) -> None:
-        self._socket = client
-        self._hang_up = select.poll()
-        self._hang_up.register(client, select.POLLRDHUP)
+        self._wire = Wire(client)
         self._pluto = pluto
         self._restart = restart
-        self._pending = b""
         self._buffer: RxBuffer | TxBuffer | None = None
         self._mask = 0
         self._channels: tuple[int, ...] = ()
@@ -58,7 +51,7 @@ class Connection:
         """Answer commands until the client hangs up."""
         try:
             while True:
-                words = self._read_line().split()
+                words = self._wire.read_line().split()
                 if not words:
                     continue
                 if words[0] == "EXIT":
@@ -73,7 +66,7 @@ class Connection:
     def _answer(self, words: list[str]) -> None:
         command = self._commands.get(words[0])
         if command is None:
-            return self._send_number(-errno.EINVAL)
+            return self._wire.send_number(-errno.EINVAL)
         try:
             fault = self._pluto.faults.strike(self._pluto.station.index, words[0])
             if fault is not None:
@@ -82,7 +75,7 @@ class Connection:
         except IioError as err:
             if err.number == errno.EPIPE:
                 raise HungUpError from err
-            self._send_number(-err.number)
+            self._wire.send_number(-err.number)
 
     def _suffer(self, fault: Fault, words: list[str]) -> None:
         if fault.kind == "restart":
@@ -92,9 +85,9 @@ class Connection:
             raise HungUpError
         if fault.kind == "silence":
             until_s = time.monotonic() + fault.duration_s
-            while time.monotonic() < until_s and not self._is_gone():
+            while time.monotonic() < until_s and not self._wire.is_gone():
                 time.sleep(min(0.02, fault.duration_s))
-            if self._is_gone():
+            if self._wire.is_gone():
                 raise HungUpError
             return
         if words[0] == "WRITE":
@@ -102,16 +95,18 @@ class Connection:
         raise IioError(errno.EBUSY if fault.kind == "busy" else errno.ETIMEDOUT)
 
     def _version(self, _: list[str]) -> None:
-        self._socket.sendall(f"{VERSION}\n".encode())
+        self._wire.send(f"{VERSION}\n".encode())
 
     def _print(self, _: list[str]) -> None:
         xml = self._pluto.xml().encode()
-        self._socket.sendall(b"%d\n%s\n" % (len(xml), xml))
+        self._wire.send(b"%d\n%s\n" % (len(xml), xml))
 
     def _timeout(self, words: list[str]) -> None:
         if not words:
             raise IioError(errno.EINVAL)
-        self._send_number(0)  # whatever takes long here is the air's doing, and the client has deadlines of its own
+        self._wire.send_number(
+            0
+        )  # whatever takes long here is the air's doing, and the client has deadlines of its own
 
     def _set(self, words: list[str]) -> None:
         if len(words) != 3 or words[1] != "BUFFERS_COUNT":
@@ -120,12 +115,12 @@ class Connection:
         if not 1 <= count <= MAX_KERNEL_BUFFERS:
             raise IioError(errno.EINVAL)
         self._pluto.buffer_counts[device.id] = count
-        self._send_number(0)
+        self._wire.send_number(0)
 
     def _get_trigger(self, words: list[str]) -> None:
         if self._device(words[0] if words else "").id not in (RX, TX):
             raise IioError(errno.ENODEV)
-        self._send_number(0)
+        self._wire.send_number(0)
 
     def _no_trigger(self, _: list[str]) -> None:
         raise IioError(errno.ENODEV)
@@ -134,7 +129,7 @@ class Connection:
         keys = self._find(words)
         if isinstance(keys, tuple):
             text = self._pluto.attributes.read(keys).encode() + b"\0"
-            self._socket.sendall(b"%d\n%s\n" % (len(text), text))
+            self._wire.send(b"%d\n%s\n" % (len(text), text))
             return
         parts = []
         for key in keys:
@@ -144,7 +139,7 @@ class Connection:
             except IioError as err:
                 parts.append((-err.number).to_bytes(4, "big", signed=True))
         every = b"".join(parts)
-        self._socket.sendall(b"%d\n%s\n" % (len(every), every))
+        self._wire.send(b"%d\n%s\n" % (len(every), every))
 
     def _write(self, words: list[str]) -> None:
         payload = self._read_payload(words)
@@ -152,7 +147,7 @@ class Connection:
         if not isinstance(key, tuple):
             raise IioError(errno.ENOSYS)
         self._pluto.attributes.write(key, payload.decode("ascii", "replace"))
-        self._send_number(len(payload))
+        self._wire.send_number(len(payload))
 
     def _read_payload(self, words: list[str]) -> bytearray:
         try:
@@ -160,9 +155,9 @@ class Connection:
         except IioError:
             size = -1
         if not 0 <= size <= MAX_ATTRIBUTE_BYTES:
-            self._send_number(-errno.EINVAL)
+            self._wire.send_number(-errno.EINVAL)
             raise HungUpError  # what follows cannot be told from commands
-        return self._read_exactly(size)
+        return self._wire.read(size)
 
     def _find(self, words: list[str]) -> Key | list[Key]:
         """The file that is named; all files of the kind where the last word is missing. Raises IioError."""
@@ -193,10 +188,7 @@ class Connection:
         device, num_samples, mask = self._device(words[0]), _number(words[1]), words[2]
         if device.id not in (RX, TX):
             raise IioError(errno.EINVAL)
-        try:
-            bits = int(mask, 16) if len(mask) == 8 else 0
-        except ValueError:
-            bits = 0
+        bits = int(mask, 16) if len(mask) == 8 and set(mask) <= set(hexdigits) else 0
         count = self._pluto.buffer_counts[device.id]
         num_bytes = 4 * num_samples
         if not 0 < bits < 4 or num_samples < 1 or num_bytes > MAX_BUFFER_BYTES:
@@ -208,7 +200,7 @@ class Connection:
         self._buffer = self._open_buffer(device, num_samples, count, cyclic=len(words) == 4)
         self._mask, self._channels = bits, tuple(i for i in range(2) if bits >> i & 1)
         self._rest = np.empty(0, dtype=np.int16)
-        self._send_number(0)
+        self._wire.send_number(0)
 
     def _open_buffer(self, device: Device, num_samples: int, count: int, *, cyclic: bool) -> RxBuffer | TxBuffer:
         until_s = time.monotonic() + OPEN_RETRY_S
@@ -229,7 +221,7 @@ class Connection:
             raise IioError(errno.ENXIO)
         self._pluto.air.close_buffer(self._buffer)
         self._buffer = None
-        self._send_number(0)
+        self._wire.send_number(0)
 
     def _read_buffer(self, words: list[str]) -> None:
         device, size = self._sized(words)
@@ -241,12 +233,12 @@ class Connection:
         left, mask = size // width * width, b"%08x\n" % self._mask
         while left > 0:
             if self._rest.size == 0:
-                words_ = self._buffer.read(self._is_gone)
-                self._rest = words_ if len(self._channels) == 2 else words_[self._channels[0] :: 2].copy()
+                block = self._buffer.read(self._wire.is_gone)
+                self._rest = block if len(self._channels) == 2 else block[self._channels[0] :: 2].copy()
             chunk = self._rest[: left // 2]
             self._rest = self._rest[chunk.size :]
-            self._socket.sendall(b"%d\n%s" % (chunk.nbytes, mask))
-            self._socket.sendall(chunk.data)
+            self._wire.send(b"%d\n%s" % (chunk.nbytes, mask))
+            self._wire.send(chunk.data)
             left -= chunk.nbytes
             mask = b""
 
@@ -257,13 +249,13 @@ class Connection:
         width = 2 * len(self._channels)
         if not width <= size <= MAX_BUFFER_BYTES or size % width:
             raise IioError(errno.EINVAL)
-        self._send_number(0)
+        self._wire.send_number(0)
         left = size
         while left > 0:
-            data = self._read_exactly(min(left, width * self._buffer.num_samples))
-            self._buffer.push(self._both_channels(np.frombuffer(data, dtype="<i2")), self._is_gone)
+            data = self._wire.read(min(left, width * self._buffer.num_samples))
+            self._buffer.push(self._both_channels(np.frombuffer(data, dtype="<i2")), self._wire.is_gone)
             left -= len(data)
-        self._send_number(size)
+        self._wire.send_number(size)
 
     def _both_channels(self, sent: Words) -> Words:
         """Words [2N], with zeros for a channel that is not enabled."""
@@ -283,36 +275,6 @@ class Connection:
         if device is None:
             raise IioError(errno.ENODEV)
         return device
-
-    def _send_number(self, number: int) -> None:
-        self._socket.sendall(b"%d\n" % number)
-
-    def _read_line(self) -> str:
-        while b"\n" not in self._pending:
-            if len(self._pending) > MAX_LINE_BYTES:
-                raise HungUpError
-            received = self._socket.recv(4096)
-            if not received:
-                raise HungUpError
-            self._pending += received
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode("ascii", "replace").strip()
-
-    def _read_exactly(self, size: int) -> bytearray:
-        data = bytearray(size)
-        first = min(size, len(self._pending))
-        data[:first], self._pending = self._pending[:first], self._pending[first:]
-        view = memoryview(data)[first:]
-        while view:
-            received = self._socket.recv_into(view)
-            if received == 0:
-                raise HungUpError
-            view = view[received:]
-        return data
-
-    def _is_gone(self) -> bool:
-        """Whether the client hung up while it was waiting for an answer, whatever it had sent before."""
-        return bool(self._hang_up.poll(0))
 
 
 def _number(text: str) -> int:
