@@ -15,9 +15,11 @@ demo: env
 	$(BIN)/testbed run
 
 test: env
+	scripts/install-libiio
 	$(BIN)/python -m pytest -m "not long and not hardware"
 
 test-long: env
+	scripts/install-libiio
 	$(BIN)/python -m pytest -m "not hardware" --timeout 3600
 
 check: env

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from radio.alignment import choose_alignment
 from radio.backend import IQ, Radio, check_capture
+from radio.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.channel import Truth
 from radio.config import FrameConfig, RadioConfig
+from radio.counted_starts import CountedStarts
 from radio.errors import RadioConfigError, SignalError
-from radio.link_setup import check_setup
+from radio.link_setup import check_setup, counted_frame, counts_starts
 from radio.meters import CfoTracker, NoiseMeter, ValueMeter
 from radio.payloads import PayloadReceiver
 from radio.pilots import (
@@ -65,11 +67,14 @@ class AccessPointLink:
         check_support(scheme, radio.capabilities)
         self._uses_tones = scheme.waveform == "tones"
         self._rule = rule or AlignmentRule()
-        check_setup(scheme, frame, radio_config, self._rule)
+        check_setup(scheme, frame, radio_config, self._rule, radio.capabilities)
         radio.configure(radio_config)
         self._radio = radio
         self._radio_config = radio_config
-        self._frame = frame
+        counts = counts_starts(scheme, radio.capabilities, frame)
+        self.starts = CountedStarts(radio, radio_config, frame, num_devices, used=counts)
+        """When devices must start, where that is by counting samples."""
+        self._frame = frame = counted_frame(frame) if counts else frame
         self._scheme = scheme
         self._num_devices = num_devices
         self._genie = genie
@@ -155,6 +160,19 @@ class AccessPointLink:
         self._noise.update(noise_power_of_guard(self._last_capture, self._frame))
         return self.noise_power
 
+    def capture_alignment(self, device: int, start_sample: int) -> bool:
+        """Capture a sounding that `device` started at a sample of its own count; False when it was not heard."""
+        first_sample = self._radio.clock_samples
+        capture = self._capture(self.starts.num_alignment_samples)
+        return self.starts.learn(device, start_sample, capture, first_sample)
+
+    def capture_tone(self) -> CarrierOffset | None:
+        """The carrier offset of the device that has just begun to send a tone; None when it was not heard."""
+        late = self._frame.start_uncertainty_samples
+        capture = self._capture(TONE_SAMPLES, skip_samples=late)
+        self._radio.elapse(late)  # the end of a tone that began late
+        return measure_carrier(capture, self._radio_config.sample_rate_hz)
+
     def send_pilot(self) -> None:
         """Send the access point's own sounding, from which devices learn their channels by reciprocity."""
         if self._uses_tones:
@@ -196,14 +214,14 @@ class AccessPointLink:
         estimate: ChannelEstimate | PowerEstimate
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_sounding_samples)
-            self._radio.elapse(timing.settle_samples)
-            estimate = estimate_powers(
-                self._capture(self._frame.tone_sounding_samples), self._frame, self._radio_config
-            )
+            capture = self._capture(self._frame.tone_sounding_samples, skip_samples=timing.settle_samples)
+            estimate = estimate_powers(capture, self._frame, self._radio_config)
             self._noise.update(estimate.noise_power)
         else:
-            first_sample = self._radio.clock_samples
-            capture = self._capture(self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1))
+            wait = self.starts.samples_to_arrival()
+            first_sample = self._radio.clock_samples + wait
+            num_samples = self._frame.num_capture_samples(self._frame.pilot_spacing_symbols + 1)
+            capture = self._capture(num_samples, skip_samples=wait)
             self._noise.update(noise_power_of_guard(capture, self._frame))
             estimate = estimate_symbols(
                 capture, self._frame, self._radio_config,
@@ -221,10 +239,12 @@ class AccessPointLink:
         """
         if not self.needs_sounding:
             return self._csi_without_sounding()
-        if not self._elapsed_to_payload:
+        arrival = self.starts.renew()
+        if arrival is None and not self._elapsed_to_payload:
             self._radio.elapse(self._frame.sounding_to_payload_samples)
             self._elapsed_to_payload = True
-        first_symbol_time = self._radio.clock_samples + self._frame.first_symbol_samples
+        begin = self._radio.clock_samples if arrival is None else arrival
+        first_symbol_time = begin + self._frame.first_symbol_samples
         told: dict[int, Csi] = {}
         for device, estimate in sorted(self._estimates.items()):
             if isinstance(estimate, PowerEstimate):
@@ -255,12 +275,14 @@ class AccessPointLink:
         gains = self._gains_of(plan)
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_period_samples)
-            self._radio.elapse(timing.settle_samples)
-            received = self._payloads.tones(self._capture(self._frame.tone_period_samples), plan, known)
+            capture = self._capture(self._frame.tone_period_samples, skip_samples=timing.settle_samples)
+            received = self._payloads.tones(capture, plan, known)
             self._noise.update(received.quality["noise_power"])
         else:
-            first_time = self._radio.clock_samples + self._frame.first_symbol_samples
-            capture = self._capture(self._frame.num_samples(self._payloads.num_symbols(plan)))
+            wait = self.starts.samples_to_arrival()
+            first_time = self._radio.clock_samples + wait + self._frame.first_symbol_samples
+            num_samples = self._frame.num_samples(self._payloads.num_symbols(plan))
+            capture = self._capture(num_samples, skip_samples=wait)
             self._noise.update(self._payloads.noise_power(capture))
             received = self._payloads.symbols(
                 capture, plan, known, gains, noise_variance=self.noise_variance, first_time=first_time
@@ -310,6 +332,7 @@ class AccessPointLink:
         self._slots: dict[int, Received] = {}
         self._elapsed_to_payload = False
         self._saturated = False
+        self.starts.reset()
         self._block_start = self._radio.clock_samples
 
     def _remember(self, device: int, estimate: ChannelEstimate | PowerEstimate) -> None:
@@ -317,8 +340,8 @@ class AccessPointLink:
         self._link_power.update(abs(estimate.gain) ** 2)
         self._elapsed_to_payload = False
 
-    def _capture(self, num_samples: int) -> IQ:
-        capture = self._radio.capture(num_samples)
+    def _capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        capture = self._radio.capture(num_samples, skip_samples=skip_samples)
         check_capture(capture, num_samples)
         self._last_capture = capture
         return capture

@@ -26,7 +26,7 @@ from radio.channel import (
     draw_start_jitter,
 )
 from radio.config import AirConfig
-from radio.errors import RadioConfigError
+from radio.errors import RadioConfigError, TooLateError
 from radio.fading import BlockFading, MovingFading, profile_of
 from radio.hardware import digitise, draw_angles, radiate
 from radio.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
@@ -114,17 +114,34 @@ class Air:
 
         Raises RadioConfigError behind a cyclic transmission, which has no end to append to.
         """
+        self.transmit_at(station, frame, None)
+
+    def transmit_at(self, station: int, frame: IQ, start_sample: int | None) -> int:
+        """Send once from a sample of the station's own clock on, without jitter; None streams. Returns the sample.
+
+        Raises TooLateError for a sample that has passed, or that is before the end of what the station sends.
+        """
         self._check_station(station)
         with self._lock:
             queue = self._on_air.setdefault(station, [])
             if queue and queue[-1].stop == FOREVER_SAMPLES:
                 raise RadioConfigError(f"station {station}: got a stream behind a cyclic transmission; stop that first")
             now = self._clock if station == self.access_point else self._uplinks[station].sample_at(self._clock)
-            if queue and queue[-1].stop >= now:
+            soonest = max(now, queue[-1].stop) if queue else now
+            if start_sample is not None:
+                if start_sample < soonest:
+                    raise TooLateError(
+                        f"station {station}: got a start at sample {start_sample}; allowed: from {soonest} on; raise "
+                        "frame.start_uncertainty_samples"
+                    )
+                samples, start = self._distorted(station, frame, self._num_actions[station]), start_sample
+                self._num_actions[station] += 1
+            elif queue and queue[-1].stop >= now:
                 start, samples = queue[-1].stop, self._distorted(station, frame, self._num_actions[station])
             else:
                 samples, start = self._send(station, frame)
             queue.append(Transmission(samples, start, start + frame.size))
+            return start
 
     def silence(self, station: int) -> None:
         """Take the station off the air."""

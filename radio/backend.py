@@ -32,6 +32,11 @@ class Radio(Protocol):
         """Receive-clock index of the sample at which the next capture starts."""
         ...
 
+    @property
+    def epoch(self) -> int:
+        """How often the receive clock's count was broken; indices of two epochs cannot be compared."""
+        ...
+
     def configure(self, config: RadioConfig) -> None:
         """Tune; raises RadioConfigError when the radio does not follow."""
         ...
@@ -48,12 +53,24 @@ class Radio(Protocol):
         """Append a frame right behind what is still being sent; starts now when nothing is."""
         ...
 
-    def stop(self) -> None:
-        """Fall silent; safe to call twice."""
+    def transmit_at(self, frame: IQ, start_sample: int | None) -> int:
+        """Send a frame once from a sample of the radio's own transmit count on; returns that sample.
+
+        None is as soon as can be. Raises TooLateError for a sample that has passed, or that belongs to a count that was
+        broken since. Needs the capability `streaming`.
+        """
         ...
 
-    def capture(self, num_samples: int) -> IQ:
-        """Receive fresh samples, shape [num_samples]."""
+    def shift_carrier(self, shift_hz: float) -> None:
+        """Move the transmitter's carrier by so much more."""
+        ...
+
+    def stop(self) -> None:
+        """Fall silent; safe to call twice. A stream first ends what was already handed over, and keeps its count."""
+        ...
+
+    def capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        """Receive fresh samples, shape [num_samples], right behind `skip_samples` that are forgotten."""
         ...
 
     def elapse(self, num_samples: int) -> None:
@@ -61,7 +78,7 @@ class Radio(Protocol):
         ...
 
     def begin_block(self, round_index: int, attempt: int) -> None:
-        """Tell a simulated medium that a new fading block starts; a real radio does nothing."""
+        """Tell a simulated medium that a new fading block starts; a real radio forgets what it has received."""
         ...
 
     def close(self) -> None:

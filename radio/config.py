@@ -33,7 +33,11 @@ class FrameConfig(Checked, frozen=True, kw_only=True):
     sync_samples: Annotated[int, msgspec.Meta(ge=0, le=1 << 14, multiple_of=8)] = 64
     """Synchronisation part in front of the symbols: two equal halves; 0 leaves it out."""
     start_uncertainty_samples: Annotated[int, LengthMeta] = 0
-    """How late a transmission may start: so long a receiver looks for the synchronisation, or waits for tones."""
+    """How late a transmission may start: so long a receiver looks for the synchronisation, or waits for tones. Radios
+    that count samples are told to start so much ahead of time."""
+    control_latency_samples: Annotated[int, LengthMeta] = 0
+    """Silence in front of transmissions, part of `start_uncertainty_samples`: how long messages may be on their way
+    while air time runs, so that the receiver has begun before the signal does. Simulated air waits: 0."""
     tone_period_samples: Annotated[int, msgspec.Meta(ge=200, le=1 << 18, multiple_of=4)] = 5000
     """Period of a noncoherent payload, whose tones are its harmonics."""
     tone_sounding_samples: Annotated[int, msgspec.Meta(ge=200, le=1 << 18, multiple_of=4)] = 1000
@@ -50,6 +54,11 @@ class FrameConfig(Checked, frozen=True, kw_only=True):
         if self.samples_per_symbol != 1 and self.samples_per_symbol % 4:
             raise RadioConfigError(
                 f"samples_per_symbol: got {self.samples_per_symbol}; allowed: a multiple of 4, or 1 on the symbol level"
+            )
+        if self.control_latency_samples > self.start_uncertainty_samples:
+            raise RadioConfigError(
+                f"control_latency_samples: got {self.control_latency_samples}; allowed: at most "
+                f"start_uncertainty_samples = {self.start_uncertainty_samples}, which covers both it and the jitter"
             )
         if self.samples_per_symbol == 1 and self.cyclic_prefix_samples:
             raise RadioConfigError(

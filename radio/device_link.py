@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.backend import IQ, Radio
+from radio.carrier import TONE_PERIOD_SAMPLES, TONE_SAMPLES, carrier_tone
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
+from radio.link_setup import counted_frame, counts_starts
 from radio.misalignment import MAX_CODES, code_of, pilot_codes
 from radio.pilots import PeriodTiming, estimate_powers, estimate_symbols, symbol_pilot, tone_pilot
 from radio.precoding import Csi, precode
@@ -52,20 +54,30 @@ class DeviceLink:
         radio.configure(radio_config)
         self._radio = radio
         self._radio_config = radio_config
-        self._frame = frame
+        self._counts_starts = counts_starts(scheme, radio.capabilities, frame)
+        self._frame = counted_frame(frame) if self._counts_starts else frame
         self._scheme = scheme
         self._device = device_index
         self._num_devices = num_devices
         self._format = SymbolFormat.of(frame, radio_config)
         self._uses_tones = scheme.waveform == "tones"
 
-    def send_pilot(self) -> None:
-        """Send one sounding at full power."""
+    def send_pilot(self, start_sample: int | None = None) -> int | None:
+        """Send one sounding at full power, where samples are counted from `start_sample` or as soon as can be.
+
+        Returns the sample at which it starts, None where none are counted. Raises TooLateError.
+        """
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_sounding_samples)
-            self._radio.transmit(tone_pilot(self._frame, self._radio_config), num_repeats=timing.num_repeats)
-        else:
-            self._radio.transmit(symbol_pilot(self._frame, self._format), num_repeats=1)
+            return self._send(tone_pilot(self._frame, self._radio_config), num_repeats=timing.num_repeats)
+        return self._send(symbol_pilot(self._frame, self._format), start_sample=start_sample)
+
+    def send_tone(self, shift_hz: float) -> None:
+        """Move the carrier, then send a tone by which the access point measures what is left of its offset."""
+        if shift_hz:
+            self._radio.shift_carrier(shift_hz)
+        num_samples = self._frame.start_uncertainty_samples + TONE_SAMPLES
+        self._send(carrier_tone(), num_repeats=-(-num_samples // TONE_PERIOD_SAMPLES))
 
     def hear_pilot(self) -> Csi:
         """The channel from the access point's sounding, which reciprocity makes the device's own.
@@ -96,9 +108,12 @@ class DeviceLink:
         plan: TransmitPlan,
         csi: Csi | None,
         secret: np.random.Generator | None = None,
+        *,
+        start_sample: int | None = None,
     ) -> None:
         """Send clipped and noised values [Q]; zeros in a silent round of a superposed scheme.
 
+        Where samples are counted, `start_sample` is when; raises TooLateError for one that has passed.
         `secret` draws the phases of tones; by default it is seeded by the operating system. Raises SignalError for
         values that are not finite, not [Q], or beyond the plan's bound; for a device that the plan does not name; and
         for a plan that asks more than its power.
@@ -108,18 +123,27 @@ class DeviceLink:
         if self._uses_tones:
             timing = PeriodTiming.of(self._frame, self._frame.tone_period_samples)
             period = self._tone_period(symbols, plan, csi, secret or np.random.default_rng())
-            self._radio.transmit(period, num_repeats=timing.num_repeats)
+            self._send(period, num_repeats=timing.num_repeats)
         elif self._scheme.superposed:
-            self._radio.transmit(self._payload_frame(symbols, plan, csi), num_repeats=1)
+            self._send(self._payload_frame(symbols, plan, csi), start_sample=start_sample)
         else:
             amplitude = self._format.max_amplitude
             slot = fill_slot(symbols, slot_layout(symbols.size), pilot_amplitude=amplitude)
-            frame = modulate(slot, self._frame, max_amplitude=amplitude, sync_amplitude=amplitude)
-            self._radio.transmit(frame, num_repeats=1)
+            self._send(modulate(slot, self._frame, max_amplitude=amplitude, sync_amplitude=amplitude))
 
     def silence(self) -> None:
         """Stop whatever is on the air; safe to call twice."""
         self._radio.stop()
+
+    def _send(self, frame: IQ, *, num_repeats: int = 1, start_sample: int | None = None) -> int | None:
+        """On the radio's count where it is used; else now, with silence in front while the receiver begins."""
+        if self._counts_starts:
+            return self._radio.transmit_at(frame, start_sample)
+        if self._frame.control_latency_samples:
+            lead = np.zeros(self._frame.control_latency_samples, dtype=np.complex64)
+            frame, num_repeats = np.concatenate((lead, np.tile(frame, num_repeats))), 1
+        self._radio.transmit(frame, num_repeats=num_repeats)
+        return None
 
     def _payload_frame(self, symbols: NDArray[np.complex128], plan: TransmitPlan, csi: Csi | None) -> IQ:
         """Pilots of this device's code around the symbols, all with one precoding that follows the carrier."""

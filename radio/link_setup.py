@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from radio.config import FrameConfig, RadioConfig
+import msgspec
+
+from radio.config import Capabilities, FrameConfig, RadioConfig
 from radio.errors import RadioConfigError
 from radio.precoding import AlignmentRule
 from radio.schemes.base import Scheme, SymbolFormat
 from radio.sounding import MAX_DATA_BETWEEN_PILOTS, check_unambiguous
 
 
-def check_setup(scheme: Scheme, frame: FrameConfig, radio_config: RadioConfig, rule: AlignmentRule) -> None:
+def counts_starts(scheme: Scheme, capabilities: Capabilities, frame: FrameConfig) -> bool:
+    """Whether devices start together by counting samples: payloads must meet, without a trigger, and streams count."""
+    together = scheme.superposed and scheme.waveform == "symbols" and not frame.is_symbol_level
+    return together and capabilities.streaming and not capabilities.trigger
+
+
+def counted_frame(frame: FrameConfig) -> FrameConfig:
+    """The frame once starts are known to the sample."""
+    return msgspec.structs.replace(frame, start_uncertainty_samples=0, control_latency_samples=0)
+
+
+def check_setup(
+    scheme: Scheme,
+    frame: FrameConfig,
+    radio_config: RadioConfig,
+    rule: AlignmentRule,
+    capabilities: Capabilities,
+) -> None:
     """Raise RadioConfigError for what this scheme cannot work with."""
     if scheme.waveform == "tones":
         if rule.name == "regularised":
@@ -19,10 +38,17 @@ def check_setup(scheme: Scheme, frame: FrameConfig, radio_config: RadioConfig, r
         return
     if frame.is_symbol_level:
         return
-    if scheme.superposed and frame.start_uncertainty_samples > 0:
+    if counts_starts(scheme, capabilities, frame):
+        if frame.start_uncertainty_samples == 0:
+            raise RadioConfigError(
+                f"frame.start_uncertainty_samples: got 0 with scheme {scheme.name!r} on radios that count samples; "
+                "allowed: above 0, how far ahead devices are told when to start"
+            )
+    elif scheme.superposed and frame.start_uncertainty_samples > 0:
         raise RadioConfigError(
             f"frame.start_uncertainty_samples: got {frame.start_uncertainty_samples} with scheme {scheme.name!r}, "
-            "whose devices must start together: allowed: 0; add a trigger, or use a scheme of tones (energy, fsk_vote)"
+            "whose devices must start together: allowed: 0; add a trigger or streaming, or use a scheme of tones "
+            "(energy, fsk_vote)"
         )
     if frame.start_uncertainty_samples > 0 and frame.sync_samples == 0:
         raise RadioConfigError("frame.sync_samples: got 0; allowed: above 0 where frame.start_uncertainty_samples > 0")

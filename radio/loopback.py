@@ -47,6 +47,11 @@ class LoopbackRadio:
         """Index of the sample at which the next capture starts."""
         return self._medium.clock_samples
 
+    @property
+    def epoch(self) -> int:
+        """A simulated count never breaks."""
+        return 0
+
     def configure(self, config: RadioConfig) -> None:
         """Check the one setting that a medium shares; raises RadioConfigError."""
         self._check_open()
@@ -74,13 +79,27 @@ class LoopbackRadio:
         self._check_sendable(frame)
         self._medium.stream(self._station, frame)
 
+    def transmit_at(self, frame: IQ, start_sample: int | None) -> int:
+        """Send a frame once, exactly from a sample of this station's own clock on; returns the sample."""
+        self._check_sendable(frame)
+        return self._medium.transmit_at(self._station, frame, start_sample)
+
+    def shift_carrier(self, shift_hz: float) -> None:
+        """Refused: a medium's carrier offsets are what is left after correction."""
+        raise RadioConfigError(
+            f"station {self._station}: got a carrier shift of {shift_hz:g} Hz; allowed on real radios only; lower "
+            "air.cfo_max_hz"
+        )
+
     def stop(self) -> None:
         """Fall silent; safe to call twice."""
         self._medium.silence(self._station)
 
-    def capture(self, num_samples: int) -> IQ:
-        """Receive fresh samples, shape [num_samples]; a device hears the access point."""
+    def capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        """Receive fresh samples, shape [num_samples]; a device hears the access point, and cannot skip any."""
         self._check_ready()
+        if skip_samples:
+            self.elapse(skip_samples)
         return self._medium.capture(self._station, num_samples)
 
     def elapse(self, num_samples: int) -> None:

@@ -33,6 +33,10 @@ class Medium(Protocol):
         """Append right behind what the station is still sending; starts now when it is silent."""
         ...
 
+    def transmit_at(self, station: int, frame: IQ, start_sample: int | None) -> int:
+        """Send once from a sample of the station's own count on (None: now, or behind what it sends); returns it."""
+        ...
+
     def silence(self, station: int) -> None:
         """Take the station off the air."""
         ...

@@ -5,8 +5,10 @@ Every function is local in absolute sample time, so capturing in pieces equals c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,14 @@ Samples = NDArray[np.complex128]
 FOREVER_SAMPLES = 1 << 62
 KAISER_BETA = 12.0  # 24 taps: below 1e-5 of full scale up to 0.3 of the sample rate
 NUM_PHASES = 512
+
+
+class Radiated(Protocol):
+    """Something on the air."""
+
+    def add_to(self, real: NDArray[np.float32], imag: NDArray[np.float32], start: int) -> None:
+        """Add what the antenna radiates from its sample `start` on, to as many samples as there are."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +85,7 @@ def chunk_edges(start: int, stop: int) -> NDArray[np.int64]:
 
 
 def propagate(
-    transmissions: list[Transmission], path: Path, gains: NDArray[np.complex128], start: int, stop: int
+    transmissions: Sequence[Radiated], path: Path, gains: NDArray[np.complex128], start: int, stop: int
 ) -> Samples:
     """What arrives in [start, stop), shape [stop − start]; `gains` [L], or [edges, L] at every chunk edge."""
     edges = chunk_edges(start, stop)

@@ -73,9 +73,13 @@ class SimulatedRig:
     def sound(self, round_index: int = 0, attempt: int = 1) -> None:
         """Start a block and let every device send its pilot, where the scheme needs that."""
         self.access_point.begin_block(round_index, attempt)
+        for index in self.access_point.starts.unaligned():
+            start_sample = self.devices[index].send_pilot()
+            assert start_sample is not None, "only devices that count are ever unaligned"
+            assert self.access_point.capture_alignment(index, start_sample), "its frame was not heard"
         if self.access_point.needs_sounding:
             for index, device in enumerate(self.devices):
-                device.send_pilot()
+                device.send_pilot(self.access_point.starts.choose([index]).get(index))
                 self.access_point.capture_pilot(index)
 
     def make_plan(self, csi: Mapping[int, Csi], *, clip: float, num_queries: int, round_index: int) -> TransmitPlan:
@@ -113,11 +117,12 @@ class SimulatedRig:
             csi, clip=self.scheme.mapped_clip(clip), num_queries=values.shape[1], round_index=round_index
         )
         mapped = self.scheme.mapped(values)
+        starts = self.access_point.starts.choose(plan.active) if self.scheme.superposed else {}
         for index in list(plan.active)[:: -1 if backwards else 1]:
             secret = None
             if self.scheme.waveform == "tones":
                 secret = generator(self.seed, index, round_index, purpose="secret phases")
-            self.devices[index].send_values(mapped[index], plan, csi.get(index), secret)
+            self.devices[index].send_values(mapped[index], plan, csi.get(index), secret, start_sample=starts.get(index))
             if not self.scheme.superposed:
                 self.access_point.receive_slot(index, plan)
         if self.scheme.superposed:

@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 
 from radio.access_point_link import AccessPointLink
 from radio.backend import IQ
+from radio.errors import RadioLinkError
 from radio.precoding import value_bound
 from radio.schemes import Csi, Estimate, Scheme, TransmitPlan
 from testbed import messages as m
+from testbed.carriers import CarrierCorrection
 from testbed.confidence import amplitude_margin, least_variance
 from testbed.config import RunConfig
 from testbed.journal import Journal, Result, Status
 from testbed.ledger import Ledger
 from testbed.planner import Planner, limits_of
+from testbed.polls import Polls, check_transmitted
 from testbed.results import RoundRecord, nmse_db
 from testbed.roster import AttemptFailedError, Roster
 from testbed.terms import Terms
@@ -91,6 +94,8 @@ class AccessPoint:
         self._terms = terms
         self._planner = Planner(config, terms)
         self._updater = Updater.after(config.experiment, past)
+        self._polls = Polls(roster, config.rig.control.radio_timeout_s)
+        self._carriers = CarrierCorrection(config, roster, link, self._polls)
         self.last_capture: IQ | None = None
 
     def play(self, round_index: int) -> RoundRecord:
@@ -111,6 +116,7 @@ class AccessPoint:
             except AttemptFailedError as err:
                 reason, missing = err.reason, bool(err.missing)
                 log.warning("round %d, attempt %d: %s", round_index, number, reason)
+                self._link.starts.forget()
                 continue
             missing = False
             if attempt.estimate is not None and attempt.estimate.rejected is None:
@@ -119,6 +125,7 @@ class AccessPoint:
             if attempt.estimate is None:
                 break
             log.warning("round %d, attempt %d rejected: %s", round_index, number, reason)
+            self._link.starts.forget()
         last = attempts[-1]
         accepted = last.estimate if last.estimate is not None and last.estimate.rejected is None else None
         status: Status
@@ -193,6 +200,8 @@ class AccessPoint:
         attempt.learner_s = time.perf_counter() - clock
         try:
             self._link.begin_block(round_index, number)
+            self._carriers.correct(round_index, number)
+            self._align(round_index, number)
             margin = self._sound(round_index, number, attempt)
             clock = time.perf_counter()
             csi = self._link.predict_csi()
@@ -203,8 +212,17 @@ class AccessPoint:
             self._ledger.charge(round_index, number, attempt.rho)
             attempt.ready = self._start(round_index, number, seed, attempt.plan, csi)
             attempt.estimate = self._receive(round_index, number, attempt)
+        except RadioLinkError as err:
+            raise AttemptFailedError(f"access point: {err}") from err
         finally:
             attempt.airtime_s = self._link.airtime_s
+
+    def _align(self, round_index: int, number: int) -> None:
+        """Learn where the samples of those devices arrive whose count is new, or whose distance was forgotten."""
+        for device in self._link.starts.unaligned():
+            answer = self._polls.poll(round_index, number, device, "pilot")
+            if answer.start_sample is None or not self._link.capture_alignment(device, answer.start_sample):
+                raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
 
     def _sound(self, round_index: int, number: int, attempt: _Attempt) -> float:
         """Poll every device's pilot; returns by how much |h_k α_k| may exceed c, from the estimates' variances."""
@@ -218,7 +236,10 @@ class AccessPoint:
             self._link.measure_noise()
             self._link.send_pilot()
         for device in range(self._rig.num_devices):
-            answer = self._poll(round_index, number, device, "listen" if listens else "pilot")
+            start_sample = self._link.starts.choose([device]).get(device)
+            answer = self._polls.poll(
+                round_index, number, device, "listen" if listens else "pilot", start_sample=start_sample
+            )
             clock = time.perf_counter()
             estimate = self._link.learn_csi(device, _own(answer.heard)) if listens else self._link.capture_pilot(device)
             attempt.radio_s += time.perf_counter() - clock
@@ -233,20 +254,9 @@ class AccessPoint:
             self._link.pass_pilot()
         return margin
 
-    def _poll(self, round_index: int, number: int, device: int, slot: m.Slot) -> m.Transmitting:
-        peer = self._roster.peer_of(device)
-        self._roster.send(peer, m.Poll(round=round_index, attempt=number, device=device, slot=slot))
-        answers = self._roster.collect(
-            m.Transmitting,
-            [peer],
-            self._rig.control.radio_timeout_s,
-            what=f"{slot} of device {device}",
-            accept=lambda a: (a.round, a.attempt, a.device) == (round_index, number, device),
-        )
-        return answers[peer]
-
     def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
+        starts = self._link.starts.choose(plan.active) if self._scheme.superposed else {}
         for peer, host in list(self._roster.hosts.items()):
             own = {
                 k: m.DeviceCsi(
@@ -258,7 +268,17 @@ class AccessPoint:
                 for k in host.devices
                 if k in csi
             }
-            self._roster.send(peer, m.RoundStart(round=round_index, attempt=number, seed=seed, plan=plan, csi=own))
+            self._roster.send(
+                peer,
+                m.RoundStart(
+                    round=round_index,
+                    attempt=number,
+                    seed=seed,
+                    plan=plan,
+                    csi=own,
+                    start_samples={k: starts[k] for k in host.devices if k in starts},
+                ),
+            )
         answers = self._roster.collect(
             m.Ready,
             list(self._roster.hosts),
@@ -266,6 +286,7 @@ class AccessPoint:
             what="payload",
             accept=lambda a: (a.round, a.attempt) == (round_index, number),
         )
+        check_transmitted({k: why for answer in answers.values() for k, why in answer.problems.items()})
         return list(answers.values())
 
     def _receive(self, round_index: int, number: int, attempt: _Attempt) -> Estimate:
@@ -277,7 +298,7 @@ class AccessPoint:
             attempt.symbols = self._link.last_symbols
         else:
             for device in plan.active:
-                self._poll(round_index, number, device, "payload")
+                self._polls.poll(round_index, number, device, "payload")
                 clock = time.perf_counter()
                 self._link.receive_slot(device, plan)
                 attempt.radio_s += time.perf_counter() - clock

@@ -62,6 +62,15 @@ class Stream(AirMessage, frozen=True):
     frame: bytes
 
 
+class TransmitAt(AirMessage, frozen=True):
+    """A station sends a frame from a sample of its own clock on, or (None) right behind the one before."""
+
+    run_id: str
+    station: int
+    frame: bytes
+    start_sample: int | None
+
+
 class Silence(AirMessage, frozen=True):
     """A station stops."""
 
@@ -103,6 +112,8 @@ class Done(AirMessage, frozen=True):
 
     clock_samples: int
     samples: bytes
+    start_sample: int = 0
+    """Of a TransmitAt: where it starts."""
 
 
 class ToldTruth(AirMessage, frozen=True):
@@ -122,7 +133,7 @@ class Failed(AirMessage, frozen=True):
     reason: str
 
 
-Request: TypeAlias = SetUp | Transmit | Stream | Silence | Capture | Elapse | BeginBlock | ReadTruth
+Request: TypeAlias = SetUp | Transmit | Stream | TransmitAt | Silence | Capture | Elapse | BeginBlock | ReadTruth
 AirWire: TypeAlias = Request | Done | ToldTruth | Failed
 
 
@@ -186,6 +197,7 @@ def serve_air(server: Server[AirWire], should_stop: Callable[[], bool]) -> int:
 
 def _carry_out(air: Air, request: Request) -> Done | ToldTruth:
     samples = b""
+    start_sample = 0
     match request:
         case ReadTruth():
             truth = air.truth()
@@ -201,6 +213,8 @@ def _carry_out(air: Air, request: Request) -> Done | ToldTruth:
             air.transmit(station, _iq(frame), num_repeats)
         case Stream(station=station, frame=frame):
             air.stream(station, _iq(frame))
+        case TransmitAt(station=station, frame=frame, start_sample=start):
+            start_sample = air.transmit_at(station, _iq(frame), start)
         case Silence(station=station):
             air.silence(station)
         case Capture(station=station, num_samples=num_samples):
@@ -209,7 +223,7 @@ def _carry_out(air: Air, request: Request) -> Done | ToldTruth:
             air.elapse(num_samples)
         case BeginBlock(round=round_index, attempt=attempt):
             air.begin_block(round_index, attempt)
-    return Done(clock_samples=air.clock_samples, samples=samples)
+    return Done(clock_samples=air.clock_samples, samples=samples, start_sample=start_sample)
 
 
 def _iq(data: bytes) -> IQ:
@@ -251,6 +265,11 @@ class RemoteAir(Medium):
     def stream(self, station: int, frame: IQ) -> None:
         """Send right behind the frame before."""
         self._ask(Stream(run_id=self._run_id, station=station, frame=frame.tobytes()))
+
+    def transmit_at(self, station: int, frame: IQ, start_sample: int | None) -> int:
+        """Send from a sample of the station's own clock on; returns it."""
+        asked = TransmitAt(run_id=self._run_id, station=station, frame=frame.tobytes(), start_sample=start_sample)
+        return self._ask(asked).start_sample
 
     def silence(self, station: int) -> None:
         """Stop sending."""

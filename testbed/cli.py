@@ -19,6 +19,7 @@ import typer
 INTERRUPTED = 130
 DEFAULT_CONTROL = "tcp://127.0.0.1:5555"
 DEFAULT_AIR = "tcp://127.0.0.1:5556"
+AFTER_THIS_ROUND = "stopping after this round; once more to stop at once"
 
 app = typer.Typer(
     name="testbed",
@@ -178,18 +179,37 @@ def device(
 
 @app.command()
 def air(
-    bind: Annotated[str, typer.Option(help="Address that the access point and the devices connect to.")] = DEFAULT_AIR,
+    bind: Annotated[
+        str | None, typer.Option(help=f"Address that the access point and the devices connect to [{DEFAULT_AIR}].")
+    ] = None,
+    rig: RigOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Serve a simulated air to an access point and devices in other processes, until interrupted.
 
-    The access point configures it from its rig. Example:
+    The access point configures it from its rig. With --rig: serve that rig's virtual PlutoSDRs to any libiio program
+    instead; prints the URI of each, the access point last. Examples:
 
         testbed air --bind tcp://127.0.0.1:5556
+
+        testbed air --rig virtual_plutos --set virtual.pacing=real_time
     """
+    if rig is not None:
+        if bind is not None:
+            raise typer.BadParameter("virtual Plutos listen where virtual.host says", param_hint="--bind")
+        from testbed.config_files import load
+        from testbed.virtual_bench import serve_virtual_plutos
+
+        config = load(rig, None, overrides or []).rig
+        with _interruptible("stopping") as should_stop:
+            serve_virtual_plutos(config, should_stop, on_ready=typer.echo)
+        return
+    if overrides:
+        raise typer.BadParameter("allowed with --rig only", param_hint="--set")
     from testbed.air_service import air_codec, serve_air
     from testbed.transport import Server, new_context
 
-    with _interruptible() as should_stop, Server(new_context(), air_codec(), bind) as server:
+    with _interruptible("stopping") as should_stop, Server(new_context(), air_codec(), bind or DEFAULT_AIR) as server:
         typer.echo(f"air at {server.address}")
         sys.stdout.flush()
         serve_air(server, should_stop)
@@ -239,6 +259,38 @@ def audit(
     found = audit_run(run_dir, max_rounds=rounds, confidence=confidence)
     typer.echo(found.text)
     if found.refuted:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    rig: RigOption = None,
+    overrides: SetOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what is installed and connected, what works, and which schemes a rig supports and why.
+
+    Sends test signals 10 dB below the rig's transmit gain. Exit code 1 if something needed failed. Examples:
+
+        testbed doctor
+
+        testbed doctor --rig hardware_configs/pluto_bench_5.toml
+
+        testbed doctor --rig virtual_plutos --json
+    """
+    import msgspec
+
+    from testbed.config_files import load
+    from testbed.doctor_report import examine, show
+
+    if overrides and rig is None:
+        raise typer.BadParameter("allowed with --rig only", param_hint="--set")
+    findings = examine(load(rig, None, overrides or []).rig if rig is not None else None)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
+    else:
+        show(findings)
+    if findings.problems:
         raise typer.Exit(1)
 
 
@@ -302,7 +354,7 @@ def _is_expected(err: Exception) -> bool:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def _interruptible(notice: str = AFTER_THIS_ROUND) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C (or SIGTERM) asks to stop after the current round, the second one stops at once."""
     requests: list[int] = []
 
@@ -310,7 +362,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         requests.append(number)
         if len(requests) > 1:
             raise KeyboardInterrupt
-        typer.echo("\nstopping after this round; once more to stop at once", err=True)
+        typer.echo(f"\n{notice}", err=True)
 
     previous: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

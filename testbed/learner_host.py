@@ -18,7 +18,7 @@ from learner.evaluation import evaluate
 from learner.replica import Replica
 from radio.backend import Radio
 from radio.device_link import DeviceLink
-from radio.errors import RadioError, SignalError
+from radio.errors import RadioError, RadioLinkError, SignalError
 from radio.medium import Medium
 from radio.precoding import Csi
 from radio.randomness import generator
@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 _HELLO_EVERY_S = 1.0
 _PING_EVERY_S = 5.0
 
-MediumFactory = Callable[[m.Welcome], Medium]
+MediumFactory = Callable[[m.Welcome], Medium | None]
+"""Makes the air of a simulated rig; None for real radios."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class LearnerHost:
         make_medium: MediumFactory,
         *,
         load: Callable[[RunConfig], Loaded] = load_model_and_task,
+        localise: Callable[[RunConfig], RunConfig] = lambda config: config,
         host_name: str = "",
         timeout_s: float = 60.0,
         should_stop: Callable[[], bool] = lambda: False,
@@ -70,6 +72,7 @@ class LearnerHost:
         self._devices = tuple(sorted(devices))
         self._make_medium = make_medium
         self._loader = load
+        self._localise = localise
         self._host_name = host_name or socket.gethostname()
         self._timeout_s = timeout_s
         self._should_stop = should_stop
@@ -212,7 +215,8 @@ class LearnerHost:
             device: device_randomness(simulated=is_simulated(config.rig), seed=config.experiment.seed, device=device)
             for device in self._devices
         }
-        self._radios = {device: device_radio(config, medium, device) for device in self._devices}
+        bench = self._localise(config)
+        self._radios = {device: device_radio(bench, medium, device) for device in self._devices}
         self._links = {
             device: DeviceLink(
                 radio, config.rig.radio, config.rig.frame, self._scheme, device, num_devices=config.rig.num_devices
@@ -263,16 +267,33 @@ class LearnerHost:
     def _transmit_slot(self, poll: m.Poll) -> None:
         if poll.round not in self._prepared or poll.device not in self._links:
             return
-        heard = None
-        if poll.slot == "pilot":
-            self._links[poll.device].send_pilot()
-        elif poll.slot == "listen":
-            heard = self._listen(poll.device)
-        elif self._plan is not None:
-            self._send_values(poll.device, self._plan)
-        else:
-            return
-        self._client.send(m.Transmitting(round=poll.round, attempt=poll.attempt, device=poll.device, heard=heard))
+        link = self._links[poll.device]
+        heard: m.DeviceCsi | None = None
+        start_sample: int | None = None
+        problem: str | None = None
+        try:
+            if poll.slot == "pilot":
+                start_sample = link.send_pilot(poll.start_sample)
+            elif poll.slot == "tone":
+                link.send_tone(poll.shift_hz)
+            elif poll.slot == "listen":
+                heard = self._listen(poll.device)
+            elif self._plan is not None:
+                self._send_values(poll.device, self._plan)
+            else:
+                return
+        except RadioLinkError as err:
+            problem = str(err)
+        self._client.send(
+            m.Transmitting(
+                round=poll.round,
+                attempt=poll.attempt,
+                device=poll.device,
+                heard=heard,
+                start_sample=start_sample,
+                problem=problem,
+            )
+        )
 
     def _listen(self, device: int) -> m.DeviceCsi | None:
         try:
@@ -289,10 +310,14 @@ class LearnerHost:
         if start.round not in self._prepared:
             return
         self._plan = start
+        problems: dict[int, str] = {}
         if self._scheme.superposed:
             for device in self._devices:
                 if device in start.plan.active:
-                    self._send_values(device, start)
+                    try:
+                        self._send_values(device, start)
+                    except RadioLinkError as err:
+                        problems[device] = str(err)
         prepared = self._prepared[start.round]
         reveal = self._config.experiment.ground_truth
         self._client.send(
@@ -301,6 +326,7 @@ class LearnerHost:
                 attempt=start.attempt,
                 ground_truth={k: tuple(map(float, p)) for k, p in prepared.clipped.items()} if reveal else None,
                 losses=prepared.losses if reveal else None,
+                problems=problems,
             )
         )
 
@@ -314,7 +340,8 @@ class LearnerHost:
         if told:
             gain = complex(told.gain_real, told.gain_imag)
             csi = Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
-        self._links[device].send_values(values, radio, csi, self._secret(device, start))
+        secret = self._secret(device, start)
+        self._links[device].send_values(values, radio, csi, secret, start_sample=start.start_samples.get(device))
 
     def _secret(self, device: int, start: m.RoundStart) -> np.random.Generator | None:
         """What draws this device's tone phases: in a simulation a seed, which protects nobody; else the system's."""
@@ -324,7 +351,10 @@ class LearnerHost:
 
     def _apply(self, result: m.RoundResult) -> None:
         for link in self._links.values():
-            link.silence()
+            try:
+                link.silence()
+            except RadioLinkError as err:  # its transmission ends with the link
+                log.warning("%s", err)
         if result.round != self._next_round:
             if result.round > self._next_round:
                 self._hello()

@@ -13,8 +13,8 @@ from testbed.config import RunConfig
 from testbed.journal import Status
 from testbed.transport import Codec
 
-PROTOCOL_VERSION = 1
-Slot: TypeAlias = Literal["pilot", "listen", "payload"]
+PROTOCOL_VERSION = 2
+Slot: TypeAlias = Literal["pilot", "listen", "payload", "tone"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -92,6 +92,10 @@ class Transmitting(Message, frozen=True):
     attempt: int
     device: int
     heard: DeviceCsi | None = None
+    start_sample: int | None = None
+    """At which sample of its own count it starts; None of radios that do not count."""
+    problem: str | None = None
+    """Why it could not; another attempt may go better."""
 
 
 class Ready(Message, frozen=True):
@@ -103,6 +107,8 @@ class Ready(Message, frozen=True):
     """device → clipped scalars; only in experiments with ground_truth = true."""
     losses: dict[int, float] | None
     """device → training loss; only in experiments with ground_truth = true."""
+    problems: dict[int, str] = {}
+    """device → why it could not transmit."""
 
 
 class Evaluated(Message, frozen=True):
@@ -163,12 +169,16 @@ class SoundStart(Message, frozen=True):
 
 
 class Poll(Message, frozen=True):
-    """One device sends its pilot, or its own payload slot, or listens to the access point's pilot, now."""
+    """One device sends its pilot, its own payload slot or a tone, or listens to the access point's pilot, now."""
 
     round: int
     attempt: int
     device: int
     slot: Slot
+    start_sample: int | None = None
+    """Of a pilot: at which sample of the device's own count it starts; None is as soon as can be."""
+    shift_hz: float = 0.0
+    """Of a tone: by how much the device first moves its carrier."""
 
 
 class RoundStart(Message, frozen=True):
@@ -179,6 +189,8 @@ class RoundStart(Message, frozen=True):
     seed: int
     plan: Plan
     csi: dict[int, DeviceCsi]
+    start_samples: dict[int, int] = {}
+    """device → the sample of its own count at which to start; empty where radios do not count."""
 
 
 class RoundResult(Message, frozen=True):

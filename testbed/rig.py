@@ -9,10 +9,12 @@ import msgspec
 from radio.backend import Radio
 from radio.channel import Truth
 from radio.config import Capabilities, check_compatible
+from radio.link_setup import counts_starts
 from radio.loopback import LoopbackRadio
 from radio.medium import Medium
+from radio.pluto import PlutoConfig, PlutoRadio
 from radio.schemes import Scheme, check_support, scheme
-from testbed.config import RunConfig
+from testbed.config import Rig, RunConfig
 from testbed.errors import ConfigError
 from testbed.privacy_checks import check_privacy
 
@@ -34,6 +36,8 @@ def resolve(config: RunConfig) -> RunConfig:
     chosen = scheme_of(config)
     check_support(chosen, capabilities(config))
     asked = experiment.scheme.air_level
+    if rig.backend == "pluto":
+        _check_plutos(config, chosen)
     if asked == "sample" and rig.air.level == "symbol":
         raise ConfigError(
             "scheme.air_level: got 'sample', but the rig simulates symbols only; choose a rig with air.level = 'sample'"
@@ -55,6 +59,32 @@ def resolve(config: RunConfig) -> RunConfig:
     return resolved
 
 
+def _check_plutos(config: RunConfig, chosen: Scheme) -> None:
+    """Raise ConfigError for what no radio can be asked, and for addresses that do not add up."""
+    rig = config.rig
+    if chosen.air_override is not None or "symbol" in (config.experiment.scheme.air_level, rig.air.level):
+        raise ConfigError(
+            f"backend: got 'pluto' with scheme {chosen.name!r}, or on the symbol level, which exist on a simulated air "
+            "only; allowed: 'loopback', for example --rig loopback"
+        )
+    if config.experiment.scheme.csi == "reciprocity":
+        raise ConfigError(
+            "scheme.csi: got 'reciprocity' with backend = 'pluto'; allowed: 'sounding', as two radios' transmit and "
+            "receive gains are not alike"
+        )
+    if rig.clock.trigger:
+        raise ConfigError("clock.trigger: got true; allowed with backend = 'pluto': false, as its firmware has none")
+    pluto = rig.pluto
+    if pluto.is_virtual:
+        return
+    uris = [*pluto.devices, pluto.access_point]
+    if len(pluto.devices) != rig.num_devices or not all(uris) or len(set(uris)) != len(uris):
+        raise ConfigError(
+            f"pluto: got devices = {list(pluto.devices)} and access_point = {pluto.access_point!r}; allowed: a URI for "
+            f"each of num_devices = {rig.num_devices} and one for the access point, all different"
+        )
+
+
 def scheme_of(config: RunConfig) -> Scheme:
     """The scheme that the experiment names."""
     return scheme(config.experiment.scheme.name)
@@ -66,11 +96,42 @@ def capabilities(config: RunConfig) -> Capabilities:
     return Capabilities(trigger=clock.trigger, streaming=clock.streaming, shared_clock=clock.shared_clock)
 
 
-def device_radio(config: RunConfig, medium: Medium, device: int) -> Radio:
-    """The radio of device k."""
-    return LoopbackRadio(medium, device, capabilities(config))
+def pluto_uri(rig: Rig, station: int) -> str:
+    """Where a station's PlutoSDR is; the access point is the station behind the last device."""
+    if rig.pluto.is_virtual:
+        host, port = rig.virtual.address(station)
+        return f"ip:{host}:{port}"
+    return rig.pluto.access_point if station == rig.num_devices else rig.pluto.devices[station]
 
 
-def access_point_radio(config: RunConfig, medium: Medium) -> Radio:
+def pluto_config(rig: Rig, station: int, *, counts_samples: bool) -> PlutoConfig:
+    """How a station's PlutoSDR is reached and used."""
+    pluto = rig.pluto
+    return PlutoConfig(
+        uri=pluto_uri(rig, station),
+        shared_clock=rig.clock.shared_clock,
+        streaming=rig.clock.streaming,
+        counts_samples=counts_samples,
+        real_time=not pluto.is_virtual or rig.virtual.pacing == "real_time",
+        timeout_s=pluto.timeout_s,
+        stream_block_samples=pluto.stream_block_samples,
+        link_rate_max_hz=pluto.link_rate_max_hz,
+    )
+
+
+def device_radio(config: RunConfig, medium: Medium | None, device: int) -> Radio:
+    """The radio of device k; a simulated one needs its medium."""
+    return _radio(config, medium, device)
+
+
+def access_point_radio(config: RunConfig, medium: Medium | None) -> Radio:
     """The access point's radio: the station behind the last device."""
-    return LoopbackRadio(medium, medium.access_point, capabilities(config))
+    return _radio(config, medium, config.rig.num_devices)
+
+
+def _radio(config: RunConfig, medium: Medium | None, station: int) -> Radio:
+    if config.rig.backend == "pluto":
+        counts = counts_starts(scheme_of(config), capabilities(config), config.rig.frame)
+        return PlutoRadio(pluto_config(config.rig, station, counts_samples=counts))
+    assert medium is not None, "a loopback rig comes with its air"
+    return LoopbackRadio(medium, station, capabilities(config))

@@ -6,6 +6,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,7 @@ def run_in_one_process(
     session = opened or s.begin(config, out, loaded.replica)
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
-    setup = air_setup(config, session.info.run_id)
-    air = make_air(setup)
+    air = make_air(air_setup(config, session.info.run_id)) if config.rig.backend == "loopback" else None
     context = new_context()
     codec = m.control_codec()
     with (
@@ -99,10 +99,7 @@ def serve_access_point(
 ) -> Outcome:
     """The access point of a run whose hosts and air are other processes."""
     context = new_context()
-    with (
-        Server(context, m.control_codec(), bind) as server,
-        Client(context, air_codec(), air_address) as air_client,
-    ):
+    with Server(context, m.control_codec(), bind) as server, ExitStack() as stack:
         opened = s.resume(resume) if resume is not None else None
         if opened is not None:
             session = opened
@@ -110,9 +107,11 @@ def serve_access_point(
             learner = config.experiment.learner
             session = s.begin(config, out, Replica.load(config.experiment.model, num_threads=learner.num_threads))
         with session.journal:
-            setup = air_setup(session.config, session.info.run_id)
-            air = RemoteAir(air_client, setup)
-            air.set_up()
+            air: RemoteAir | None = None
+            if session.config.rig.backend == "loopback":
+                air_client = stack.enter_context(Client(context, air_codec(), air_address))
+                air = RemoteAir(air_client, air_setup(session.config, session.info.run_id))
+                air.set_up()
             on_listening(server.address)
             summary = s.conduct(
                 session,
@@ -140,7 +139,9 @@ def serve_devices(
     context = new_context()
     air_clients: list[Client[AirWire]] = []
 
-    def medium_for(welcome: m.Welcome) -> Medium:
+    def medium_for(welcome: m.Welcome) -> Medium | None:
+        if welcome.config.rig.backend != "loopback":
+            return None
         client = Client(context, air_codec(), air_address or welcome.air_address)
         air_clients.append(client)
         return RemoteAir(client, air_setup(welcome.config, welcome.run_id))
@@ -152,6 +153,7 @@ def serve_devices(
                 devices,
                 medium_for,
                 load=lambda config: load_model_and_task(override(config, overrides)),
+                localise=lambda config: override(config, overrides),
                 timeout_s=timeout_s,
                 should_stop=should_stop,
             )

@@ -163,7 +163,7 @@ def conduct(
     session: Session,
     *,
     server: Server[m.ControlMessage],
-    medium: SimulatedAir,
+    medium: SimulatedAir | None,
     air_address: str,
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
@@ -184,7 +184,7 @@ def conduct(
         should_stop=should_stop,
     )
     with access_point_radio(config, medium) as radio:
-        genie = medium.truth if config.rig.air.csi == "genie" and scheme.needs_sounding else None
+        genie = medium.truth if medium is not None and config.rig.air.csi == "genie" and scheme.needs_sounding else None
         link = AccessPointLink(
             radio,
             config.rig.radio,

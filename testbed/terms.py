@@ -55,11 +55,6 @@ def is_simulated(rig: Rig) -> bool:
     return rig.backend == "loopback"
 
 
-def transmits_finitely(rig: Rig) -> bool:
-    """Whether payloads end by construction: who hears an open-ended cyclic one averages receiver noise away."""
-    return rig.backend == "loopback"
-
-
 def aligned_exactly(rig: Rig, experiment: Experiment) -> bool:
     """Whether all devices arrive with one gain, no offset and no delay, so that one's noise hides another's signal."""
     everybody = experiment.scheme.alignment.name == "min_k"
@@ -119,13 +114,15 @@ def accountant_name(experiment: Experiment) -> AccountantName:
 def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
     """Which noise counts for one device's data.
 
-    Every sample radiated is charged, the cyclic prefix too: it repeats the payload.
+    Payloads end by construction, on every backend (`DeviceLink` sends nothing cyclically, and the contract of radios
+    tests it): who heard an open-ended one could average receiver noise away. Every sample radiated is charged, the
+    cyclic prefix too: it repeats the payload.
     """
     privacy = experiment.privacy
     aggregate = experiment.scheme.name in AGGREGATE_SCHEMES
     honest = rig.num_devices - privacy.num_colluders
     return Crediting(
-        receiver_trusted=aggregate and privacy.receiver_noise == "trusted" and transmits_finitely(rig),
+        receiver_trusted=aggregate and privacy.receiver_noise == "trusted",
         num_noise_sources=honest if aggregate and aligned_exactly(rig, experiment) else 1,
         payload_energy=rig.frame.symbol_samples / rig.frame.samples_per_symbol,
     )
@@ -171,11 +168,11 @@ def _guarantee(rig: Rig, experiment: Experiment) -> str:
         if privacy.batch_rate is not None
         else "batches are not secret"
     )
-    void = (
-        " Simulated: noise and batches come from a seed, so the guarantee itself is void here."
-        if is_simulated(rig)
-        else ""
-    )
+    void = ""
+    if is_simulated(rig):
+        void = " Simulated: noise and batches come from a seed, so the guarantee itself is void here."
+    elif rig.pluto.is_virtual:
+        void = " Virtual radios: the receiver's noise comes from a seed, so the guarantee itself is void here."
     return (
         f"{neighbours_of(experiment).words}, by {methods[name]}. Threat model: an honest-but-curious access point that "
         f"sees every received sample, seed, gain and channel estimate, {colluders}; passive devices that see the "

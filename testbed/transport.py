@@ -20,7 +20,7 @@ import zmq
 
 from testbed.errors import TransportError
 
-PROTOCOL = b"airzero/1"
+PROTOCOL = b"airzero/2"
 MAX_MESSAGE_BYTES = 64 * 2**20
 _LINGER_MS = 2000
 

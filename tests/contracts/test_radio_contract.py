@@ -6,7 +6,9 @@ without timed transmission start late by an unknown amount, so the tests look fo
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ import pytest
 from radio.air import Air
 from radio.backend import IQ, Radio
 from radio.config import AirConfig, RadioConfig
-from radio.errors import RadioConfigError, RadioError, SignalError
+from radio.errors import RadioConfigError, RadioError, SignalError, TooLateError
 from radio.loopback import LoopbackRadio
+from radio.pluto import PlutoConfig, PlutoRadio
+from tests.libiio import require_libiio, virtual_plutos
 
 TUNING = RadioConfig()
 
@@ -25,18 +29,43 @@ class RadioBench:
     """Two radios of one backend that hear each other."""
 
     transmitter: Radio
+    """Device 0."""
     receiver: Radio
+    """The access point."""
     amplitude_tolerance: float
     """Of a received frame, relative, after the best complex gain."""
 
 
-def loopback_bench() -> RadioBench:
-    config = AirConfig(snr_db=math.inf, cfo_max_hz=0.0, delay_max_samples=0.0, path_loss_db=10.0, fading="none")
-    air = Air(config, num_devices=1, seed=1, sample_rate_hz=TUNING.sample_rate_hz, tx_power=TUNING.max_power)
-    return RadioBench(LoopbackRadio(air, 0), LoopbackRadio(air, air.access_point), amplitude_tolerance=1e-5)
+QUIET_AIR = AirConfig(snr_db=math.inf, cfo_max_hz=0.0, delay_max_samples=0.0, path_loss_db=10.0, fading="none")
 
 
-BENCHES: dict[str, Callable[[], RadioBench]] = {"loopback": loopback_bench}
+@contextmanager
+def loopback_bench() -> Iterator[RadioBench]:
+    air = Air(QUIET_AIR, num_devices=1, seed=1, sample_rate_hz=TUNING.sample_rate_hz, tx_power=TUNING.max_power)
+    yield RadioBench(LoopbackRadio(air, 0), LoopbackRadio(air, air.access_point), amplitude_tolerance=1e-5)
+
+
+@contextmanager
+def pluto_bench(*, counts_samples: bool = False) -> Iterator[RadioBench]:
+    """Two virtual Plutos behind the IIOD protocol, through libiio; `counts_samples` on the receiver."""
+    with virtual_plutos(num_devices=1, air=QUIET_AIR, shared_clock=True) as plutos:
+        radios = [
+            PlutoRadio(
+                PlutoConfig(
+                    uri=uri, shared_clock=True, streaming=counts_samples, counts_samples=counts_samples,
+                    real_time=False, stream_block_samples=256,
+                )
+            )
+            for uri in plutos.uris
+        ]  # fmt: skip
+        yield RadioBench(*radios, amplitude_tolerance=1e-3)
+
+
+BENCHES: dict[str, Callable[[], AbstractContextManager[RadioBench]]] = {
+    "loopback": loopback_bench,
+    "pluto": pluto_bench,
+    "pluto stream": partial(pluto_bench, counts_samples=True),
+}
 
 
 def some_frame(num_samples: int, seed: int = 1) -> IQ:
@@ -46,19 +75,26 @@ def some_frame(num_samples: int, seed: int = 1) -> IQ:
 
 def count_frames(heard: IQ, frame: IQ, tolerance: float) -> int:
     """How many times `frame` occurs in `heard`, up to one common complex gain each."""
+    return len(find_frames(heard, frame, tolerance))
+
+
+def find_frames(heard: IQ, frame: IQ, tolerance: float) -> list[int]:
+    """Where `frame` occurs in `heard`."""
     matches = np.abs(np.correlate(heard, frame, mode="valid"))
     energy = np.convolve(np.abs(heard) ** 2, np.ones(frame.size), mode="valid")
     likeness = matches**2 / np.maximum(energy * float(np.sum(np.abs(frame) ** 2)), 1e-12)
-    return int(np.sum(likeness > 1 - 10 * tolerance))
+    return np.flatnonzero(likeness > 1 - 10 * tolerance).tolist()
 
 
 class TestRadioContract:
     @pytest.fixture(params=sorted(BENCHES))
     def bench(self, request: pytest.FixtureRequest) -> Iterator[RadioBench]:
-        made = BENCHES[request.param]()
-        with made.transmitter, made.receiver:
+        if request.param != "loopback":
+            require_libiio()
+        with BENCHES[request.param]() as made, made.transmitter, made.receiver:
             made.transmitter.configure(TUNING)
             made.receiver.configure(TUNING)
+            made.receiver.begin_block(0, 1)
             yield made
 
     def test_it_is_a_radio(self, bench: RadioBench) -> None:
@@ -85,6 +121,7 @@ class TestRadioContract:
     def test_a_cyclic_frame_repeats_until_stopped(self, bench: RadioBench) -> None:
         frame = some_frame(400)
         bench.transmitter.start_cyclic(frame)
+        bench.receiver.elapse(2000)
         for _ in range(2):
             assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) >= 9
         bench.transmitter.stop()
@@ -99,6 +136,42 @@ class TestRadioContract:
         for piece in np.split(whole, 3):
             bench.transmitter.stream(piece)
         assert count_frames(bench.receiver.capture(4000), whole, bench.amplitude_tolerance) == 1
+
+    def test_a_frame_starts_at_the_sample_that_was_asked_for(self, bench: RadioBench) -> None:
+        if not bench.transmitter.capabilities.streaming:
+            pytest.skip("this radio declares no streaming")
+        frame = some_frame(400)
+        epoch, before = bench.receiver.epoch, bench.receiver.clock_samples
+        sent = bench.transmitter.transmit_at(frame, None)
+        (first,) = find_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance)
+        for ahead in (6000, 5003, 12_345):
+            asked = bench.receiver.clock_samples + ahead
+            start = sent + asked - (before + first)
+            assert bench.transmitter.transmit_at(frame, start) == start
+            bench.receiver.elapse(asked - bench.receiver.clock_samples)
+            assert find_frames(bench.receiver.capture(800), frame, bench.amplitude_tolerance) == [0]
+        assert bench.receiver.epoch == epoch
+
+    def test_a_start_that_has_passed_is_refused(self, bench: RadioBench) -> None:
+        if not bench.transmitter.capabilities.streaming:
+            pytest.skip("this radio declares no streaming")
+        sent = bench.transmitter.transmit_at(some_frame(400), None)
+        bench.receiver.capture(4000)
+        with pytest.raises(TooLateError, match="start_uncertainty_samples"):
+            bench.transmitter.transmit_at(some_frame(400), sent)
+
+    def test_silence_keeps_the_count_of_a_stream(self, bench: RadioBench) -> None:
+        if not bench.transmitter.capabilities.streaming:
+            pytest.skip("this radio declares no streaming")
+        frame = some_frame(400)
+        before = bench.receiver.clock_samples
+        sent = bench.transmitter.transmit_at(frame, None)
+        (first,) = find_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance)
+        bench.transmitter.stop()
+        asked = bench.receiver.clock_samples + 6000
+        bench.transmitter.transmit_at(frame, sent + asked - (before + first))
+        bench.receiver.elapse(asked - bench.receiver.clock_samples)
+        assert find_frames(bench.receiver.capture(800), frame, bench.amplitude_tolerance) == [0]
 
     def test_a_new_transmission_replaces_the_old_one(self, bench: RadioBench) -> None:
         first, second = some_frame(400, 1), some_frame(400, 2)
@@ -170,16 +243,21 @@ class TestRadioContract:
 
 class TestLoopbackOnly:
     def test_another_sample_rate_than_the_airs_is_refused(self) -> None:
-        with pytest.raises(RadioConfigError, match="sample_rate_hz"):
-            loopback_bench().transmitter.configure(RadioConfig(sample_rate_hz=2e6))
+        with loopback_bench() as bench, pytest.raises(RadioConfigError, match="sample_rate_hz"):
+            bench.transmitter.configure(RadioConfig(sample_rate_hz=2e6))
 
     def test_a_radio_must_be_configured_first(self) -> None:
-        with pytest.raises(RadioConfigError, match="configure"):
-            loopback_bench().transmitter.transmit(some_frame(8), num_repeats=1)
+        with loopback_bench() as bench, pytest.raises(RadioConfigError, match="configure"):
+            bench.transmitter.transmit(some_frame(8), num_repeats=1)
+
+    def test_there_is_no_oscillator_to_move(self) -> None:
+        with loopback_bench() as bench, pytest.raises(RadioConfigError, match="real radios only"):
+            bench.transmitter.shift_carrier(10.0)
 
     def test_a_device_owns_no_clock(self) -> None:
-        radio = loopback_bench().transmitter
-        radio.configure(TUNING)
-        for call in (lambda: radio.elapse(8), lambda: radio.begin_block(0, 0)):
-            with pytest.raises(RadioConfigError, match="access point only"):
-                call()
+        with loopback_bench() as bench:
+            radio = bench.transmitter
+            radio.configure(TUNING)
+            for call in (lambda: radio.elapse(8), lambda: radio.begin_block(0, 0)):
+                with pytest.raises(RadioConfigError, match="access point only"):
+                    call()
