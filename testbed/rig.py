@@ -18,6 +18,9 @@ from testbed.config import Rig, RunConfig
 from testbed.errors import ConfigError
 from testbed.privacy_checks import check_privacy
 
+STREAM_BLOCKS_AHEAD = 6
+"""Kernel buffers of a transmit stream, one that is being made, and one that is being captured."""
+
 
 class SimulatedAir(Medium, Protocol):
     """An air that can also tell the truth about itself."""
@@ -75,6 +78,13 @@ def _check_plutos(config: RunConfig, chosen: Scheme) -> None:
     if rig.clock.trigger:
         raise ConfigError("clock.trigger: got true; allowed with backend = 'pluto': false, as its firmware has none")
     pluto = rig.pluto
+    counts = counts_starts(chosen, capabilities(config), rig.frame)
+    ahead = STREAM_BLOCKS_AHEAD * pluto.stream_block_samples
+    if counts and rig.frame.start_uncertainty_samples < ahead:
+        raise ConfigError(
+            f"frame.start_uncertainty_samples: got {rig.frame.start_uncertainty_samples}; allowed: at least {ahead}, "
+            f"{STREAM_BLOCKS_AHEAD} of pluto.stream_block_samples, by which transmit streams are ahead of the air"
+        )
     if pluto.is_virtual:
         return
     uris = [*pluto.devices, pluto.access_point]

@@ -18,3 +18,10 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, but AIRZERO_REQUIRE_LIBIIO is set: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if any(n in str(r.longrepr) for n in OF_LIBIIO)]
+    if skipped:
+        remedy = "as root: apt-get install -y libiio0 libiio-utils"
+        terminalreporter.write_line(f"*** {len(skipped)} PlutoSDR tests were NOT run; {remedy}", red=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -50,6 +51,7 @@ class PlutoRadio:
         self._cyclic = False
         self._carrier_shift_hz = 0.0
         self._was_reached = False
+        self._user = threading.current_thread()
         self._closed = False
         silence.watch(self)
 
@@ -84,10 +86,13 @@ class PlutoRadio:
                 config.sample_rate_hz,
                 self._config.sustained_rate_hz,
             )
-        self._tuning = config
+        self._tuning, self._user = config, threading.current_thread()
         self._receiver.restart(self._link, config.sample_rate_hz)
         try:
-            self._run(lambda link: self._tune(link, config))
+            if self._link is None:
+                self._connect(config)
+            else:
+                self._run(lambda link: self._tune(link, config))
         except RadioConfigError:
             self._tuning = None
             raise
@@ -159,16 +164,22 @@ class PlutoRadio:
         self._carrier_shift_hz += shift_hz
 
     def close(self) -> None:
-        """Fall silent, muted, and let go; safe to call twice, from any thread, and when the radio is gone."""
+        """Fall silent, muted, and let go; safe to call twice, and when the radio is gone.
+
+        From another thread than the one that uses the radio, at the end of the process, it only mutes.
+        """
         if self._closed:
             return
         self._closed = True
-        link, self._link = self._link, None
-        if link is not None:
-            try:
-                mute(link)
-            except (RadioLinkError, RadioConfigError) as err:
-                log.warning("could not mute: %s", err)
+        link = self._link
+        if link is None:
+            return
+        try:
+            mute(link)
+        except (RadioLinkError, RadioConfigError) as err:
+            log.warning("could not mute: %s", err)
+        if self._user is threading.current_thread() or not self._user.is_alive():
+            self._link = None
             self._let_go(link)
 
     def __enter__(self) -> Self:
@@ -184,6 +195,7 @@ class PlutoRadio:
     def _run(self, action: Callable[[Connection], T], num_samples: int = 0) -> T:
         """`action` on a connected, tuned radio; a link that fails is let go, so that the next call connects again."""
         tuning = self._check_ready()
+        self._user = threading.current_thread()
         link = self._link or self._connect(tuning)
         timeout_s = self._config.timeout_s + num_samples / tuning.sample_rate_hz
         try:
@@ -222,7 +234,11 @@ class PlutoRadio:
     def _tune(self, link: Connection, config: RadioConfig) -> None:
         self._end_transmission(link)
         tune(link, config, self._carrier_shift_hz)
-        unmute(link, config)
+        try:
+            unmute(link, config)
+        except RadioConfigError:
+            mute(link)
+            raise
 
     def _let_go(self, link: Connection) -> None:
         self._end_transmission(link)
@@ -251,10 +267,8 @@ class PlutoRadio:
         if self._stream is None:
             link.close_transmitter()
             block = self._config.stream_block_samples
-            if not self._config.real_time:
-                link.set_timeout(
-                    IDLE_TIMEOUT_S
-                )  # air time waits for whoever reads; a buffer keeps what it was opened with
+            if not self._config.real_time:  # air time waits for whoever reads
+                link.set_timeout(IDLE_TIMEOUT_S)  # which a buffer takes over when it is opened
             link.open_transmitter(block, cyclic=False, num_buffers=self._config.stream_transmit_buffers)
             link.set_timeout(self._config.timeout_s)
             self._stream = TransmitStream(

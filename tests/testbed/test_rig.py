@@ -57,6 +57,11 @@ def test_what_no_pluto_rig_can_do_is_refused(override, words):
         rig_of("virtual_plutos", override)
 
 
+def test_a_start_must_be_asked_for_further_ahead_than_streams_are():
+    with pytest.raises(ConfigError, match="at least 24576"):
+        resolve(load("virtual_plutos_shared_clock", "quickstart", ["pluto.stream_block_samples=4096"]))
+
+
 def test_a_host_may_say_where_its_own_radios_are():
     config = resolve(load("pluto_bench_5", "quickstart_energy", []))
     local = override(config, ['pluto.devices=["usb:1.2.5", "usb:1.3.5", "", "", ""]'])

@@ -52,7 +52,8 @@ def resident_mib() -> float:
 def test_cycles_with_faults_leave_nothing_and_hide_nothing(mode, num_cycles):
     require_libiio()
     frame = np.exp(2j * np.pi * np.arange(400) / 8).astype(np.complex64) / 2
-    failures, heard_well, longest_s = 0, 0, 0.0
+    failures, heard_well, reported_late, longest_s = 0, 0, 0, 0.0
+    in_doubt = False  # the last cycle reported nothing, but its frame was not heard
     counting = {"streaming": True, "counts_samples": True, "stream_block_samples": 1024} if mode == "stream" else {}
     with virtual_plutos(air=AIR, shared_clock=True, faults=FAULTS, hold_s=1.0) as served:
         with (
@@ -76,15 +77,19 @@ def test_cycles_with_faults_leave_nothing_and_hide_nothing(mode, num_cycles):
                     sender.stop()
                 except RadioError as err:
                     failures += isinstance(err, RadioLinkError)
+                    reported_late, in_doubt = reported_late + in_doubt, False
                 else:
+                    assert not in_doubt, "what a thread could not send is reported by the next call at the latest"
                     num_sent = 12_000 if mode == "cyclic" else 4000
-                    heard_well += bool(np.abs(np.fft.fft(heard))[1500] > 0.9 * num_sent * ARRIVING_AMPLITUDE)
+                    well = bool(np.abs(np.fft.fft(heard))[1500] > 0.9 * num_sent * ARRIVING_AMPLITUDE)
+                    heard_well, in_doubt = heard_well + well, not well
                 longest_s = max(longest_s, time.monotonic() - began)
             after, mib_after = num_open(), resident_mib()
         time.sleep(0.3)  # the server's threads see that their clients are gone
         assert served.num_connections == 0
     assert failures >= num_cycles // 25, "the faults must have struck"
-    assert heard_well == num_cycles - failures, "what reports no fault works"
+    assert heard_well + reported_late + in_doubt + failures == num_cycles, "what reports no fault works"
+    assert reported_late + in_doubt <= (1 + num_cycles // 100 if mode == "stream" else 0)
     assert longest_s < 15
     assert after[0] <= before[0] + 12  # connections of the moment, of both ends
     assert after[1] <= before[1] + 8

@@ -1,6 +1,7 @@
 """The backend's promises beyond the contract: settings, mute, overflow, reconnection. Virtual Plutos, real libiio."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 
@@ -271,3 +272,29 @@ def test_a_stream_outlives_a_long_silence_of_whoever_reads(plutos):
         receiver.capture(12_000)
         time.sleep(1.0)
         assert first < sender.transmit_at(frame, None) < first + 100_000
+
+
+def test_another_thread_mutes_a_radio_in_use_and_leaves_its_memory_alone(plutos):
+    """As at the end of a process whose worker threads still run."""
+    uri = plutos.device_uris[0]
+    release, started = threading.Event(), threading.Event()
+    made = radio(uri)
+
+    def work() -> None:
+        made.configure(TUNING)
+        made.start_cyclic(np.full(400, 0.5, dtype=np.complex64))
+        started.set()
+        release.wait(20)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert started.wait(20)
+    made.close()
+    assert tx_gain_db(uri) == MUTED_DB
+    assert made._link is not None
+    release.set()
+    worker.join()
+    with pytest.raises(RadioConfigError, match="close"):
+        made.capture(100)
+    link, made._link = made._link, None
+    link.close()
