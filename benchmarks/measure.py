@@ -1,6 +1,7 @@
 """Medians of interleaved runs, and peaks of live tensor memory."""
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -12,12 +13,16 @@ Action = Callable[[], object]
 
 
 def interleaved_medians_s(actions: dict[str, Action], *, num_runs: int) -> dict[str, float]:
-    """Median seconds of each action; all take turns, so that a slow minute of the machine hits all of them."""
+    """Median seconds of each action; all take turns, so that a slow minute of the machine hits all of them.
+
+    The order of turns is drawn anew each time: what ran before leaves caches and memory in its own state.
+    """
+    order = random.Random(1)
     times: dict[str, list[float]] = {name: [] for name in actions}
     for action in actions.values():
         action()
     for _ in range(num_runs):
-        for name, action in actions.items():
+        for name, action in order.sample(list(actions.items()), len(actions)):
             started = time.perf_counter()
             action()
             times[name].append(time.perf_counter() - started)

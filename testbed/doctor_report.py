@@ -20,7 +20,8 @@ from testbed.doctor import (
 )
 from testbed.scheme_support import scheme_findings
 
-RADIO_HEADER = ("radio", "URI", "model", "serial", "firmware", "chip, board °C", "supplies V", "loopback", "link MS/s")
+RADIO_HEADER = ("radio", "URI", "serial", "firmware", "model")
+HEALTH_HEADER = ("radio", "chip, board °C", "supplies V", "loopback", "link MS/s")
 LINK_HEADER = ("device", "tone SNR dB", "CFO Hz", "corrected Hz", "drift Hz/s", "phase ° rms", "starts ms", "heard")
 
 
@@ -58,6 +59,7 @@ def show(findings: Findings) -> None:
         console.print("no radio is visible to libiio; name a rig to look at its addresses: testbed doctor --rig RIG")
     if findings.radios:
         _table(console, "radios", RADIO_HEADER, [_radio_row(radio) for radio in findings.radios])
+        _table(console, "health", HEALTH_HEADER, [_health_row(radio) for radio in findings.radios])
         ranges = next((radio.ranges for radio in findings.radios if radio.ranges), {})
         _table(console, "ranges [lowest step highest]", ("", ""), list(ranges.items()))
     if findings.links:
@@ -79,14 +81,15 @@ def _table(console: Console, title: str, header: tuple[str, ...], rows: Sequence
 
 
 def _radio_row(radio: RadioFinding) -> tuple[str, ...]:
+    return radio.station, radio.uri, radio.serial, radio.firmware, radio.model or "does not answer"
+
+
+def _health_row(radio: RadioFinding) -> tuple[str, ...]:
     supplies = " ".join(f"{volts:.2f}" for volts in radio.supplies_v.values())
     loopback = "–" if radio.loopback_errors is None else "exact" if not radio.loopback_errors else "WRONG"
     temperatures = f"{_number(radio.chip_temperature_c, '.0f')}, {_number(radio.board_temperature_c, '.0f')}"
     rate = None if radio.link_rate_hz is None else radio.link_rate_hz / 1e6
-    return (
-        radio.station, radio.uri, radio.model or "does not answer", radio.serial, radio.firmware, temperatures,
-        supplies, loopback, _number(rate, ".1f"),
-    )  # fmt: skip
+    return radio.station, temperatures, supplies, loopback, _number(rate, ".1f")
 
 
 def _link_row(link: LinkFinding) -> tuple[str, ...]:
