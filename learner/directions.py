@@ -94,9 +94,18 @@ class Shift:
             directions_torch.both(weights, out[0], out[1], first, key, table)
         return out
 
-    def one(self, weights: torch.Tensor, first: int, side: int, *, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    def one(
+        self,
+        weights: torch.Tensor,
+        first: int,
+        side: int,
+        *,
+        dtype: torch.dtype = torch.float32,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """[n] of `dtype`: the same bits as `both(…)[side]`, in half the memory."""
-        out = torch.empty(len(weights), dtype=dtype, device=weights.device)
+        if out is None:
+            out = torch.empty(len(weights), dtype=dtype, device=weights.device)
         key, table = self.direction.key, self.direction.amplitudes(self.scale if side else -self.scale)
         if _is_compiled(weights):  # the second sum stays where the first was
             _numba.both(_array(weights), _array(out), _array(out), first, key, table, self.num_threads)

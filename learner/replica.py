@@ -21,7 +21,7 @@ from learner.models import compute_dtype_of, device_of, load_model
 from learner.residents import Residents
 from learner.scoring import Scorer
 from learner.small_models import AsTheyAre, Copies, is_small
-from learner.sweeps import BOTH, Sides, Sweep, UnpairableError
+from learner.sweeps import BOTH, Scratch, Sides, Sweep, UnpairableError
 
 _SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
 _LONG_BATCH_TOKENS = 1024  # from here on one sign after the other: two activations weigh more than a second draw
@@ -79,6 +79,7 @@ class Replica:
         self._scorer = Scorer(model)
         self._weights = FlatWeights(model)
         self._residents = Residents(self._weights)
+        self._scratch = Scratch()
         self._copies = Copies(self._weights) if is_small(self._weights, self._dtype) else None
         self._is_pairable = True
 
@@ -277,7 +278,7 @@ class Replica:
         return [part for losses, size in zip(both, sizes, strict=True) for part in torch.split(losses, size, dim=1)]
 
     def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
-        return Sweep(self._weights, shift, self._dtype, residents=residents, sides=sides)
+        return Sweep(self._weights, shift, self._dtype, residents=residents, scratch=self._scratch, sides=sides)
 
     def _group_losses(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep]) -> list[torch.Tensor]:
         """The same for devices that share one forward."""

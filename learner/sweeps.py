@@ -5,6 +5,7 @@ that call only; what comes out is a Pair, one tensor per sign, and calls on Pair
 as they are, of any Hugging Face model; weights are read once for both signs, and scratch memory is that of one layer.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -50,6 +51,23 @@ def side(value: Any, number: int) -> Any:
     return value
 
 
+class Scratch:
+    """Memory for the perturbed rows of one chunk, kept from call to call: new pages cost more than filling them."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
+
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
+        """A tensor that is overwritten by the next one taken; None where it would be too long to be kept."""
+        count = math.prod(shape)
+        if count > 2 * _SCRATCH_ELEMENTS:
+            return None
+        held = self._held.get((device, dtype))
+        if held is None or held.numel() < count:
+            held = self._held[device, dtype] = torch.empty(count, dtype=dtype, device=device)
+        return held[:count].view(shape)
+
+
 class Sweep(TorchFunctionMode):
     """Forward passes at w ± μz (`shift`), or at w itself (None), computed in `dtype`.
 
@@ -64,9 +82,11 @@ class Sweep(TorchFunctionMode):
         dtype: torch.dtype,
         *,
         residents: dict[str, torch.Tensor] | None = None,
+        scratch: Scratch | None = None,
         sides: Sides = BOTH,
     ) -> None:
         super().__init__()
+        self._scratch = scratch or Scratch()
         self._slot_of = weights.slot_of
         self._shift = shift
         self._residents = residents or {}
@@ -76,7 +96,7 @@ class Sweep(TorchFunctionMode):
     # ---- parameters
 
     def rows(self, parameter: torch.Tensor, start: int, stop: int) -> list[torch.Tensor]:
-        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side."""
+        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side; until the next call."""
         slot = self._slot_of.get(id(parameter))
         if slot is None or self._shift is None:
             return [parameter[start:stop].to(self._dtype)]
@@ -84,8 +104,10 @@ class Sweep(TorchFunctionMode):
         part = parameter.view(-1)[start * width : stop * width]
         first = slot.offset + start * width
         if len(self.sides) == 1:
-            return [self._shift.one(part, first, self.sides[0], dtype=self._dtype).view(stop - start, width)]
-        made = self._shift.both(part, first, dtype=self._dtype)
+            out = self._scratch.take((len(part),), self._dtype, part.device)
+            return [self._shift.one(part, first, self.sides[0], dtype=self._dtype, out=out).view(stop - start, width)]
+        out = self._scratch.take((2, len(part)), self._dtype, part.device)
+        made = self._shift.both(part, first, dtype=self._dtype, out=out)
         return [made[number].view(stop - start, width) for number in self.sides]
 
     def gather(self, parameter: torch.Tensor, index: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tensor:
