@@ -3,8 +3,8 @@
 import importlib.util
 import math
 import os
-import time
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
