@@ -7,6 +7,7 @@ Everything is integer arithmetic, table look-ups and single IEEE additions: `dir
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call,no-redef,call-arg"
 
 import functools
+import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,7 +18,17 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from learner.openmp import PART_ELEMENTS, array_of, compiled_task, run_on_torch_threads, take_part, unpack
+from learner.openmp import (
+    Span,
+    array_of,
+    compiled_task,
+    number_of,
+    part_elements,
+    run_on_torch_threads,
+    span,
+    take_part,
+    unpack,
+)
 
 TILE_ELEMENTS = 2048
 _LANES = TILE_ELEMENTS // 8 + 16  # Philox blocks of a tile of 16-bit fields, and one more vector for a ragged start
@@ -26,9 +37,16 @@ _SERIAL_ELEMENTS = 1 << 16  # waking other threads costs more than this many ele
 _U = np.uint64
 _M0, _M1, _W0, _W1, _MASK32, _S32 = map(_U, (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF, 32))
 _ONE = np.uint32(1)
+_KEPT, _STREAMED, _STREAMED_UP = 0, 1, 2  # where panels go: both to caches, past them, or one past them
 _SIGNS, _ROUNDING, _FIELDS = 0, 1, 2  # counter word 3: what the bits are for
 
+_INDEX = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 32)
+_SQUARE = 16
+"""Rows and columns that are transposed at a time."""
+_AHEAD_ELEMENTS = 64  # many rows at once are more than hardware fetches ahead by itself
+_ROW = ir.VectorType(ir.FloatType(), _SQUARE)
+_WORDS = ir.VectorType(_INDEX, _SQUARE)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,23 +108,39 @@ def _draw(words, block, num, k0, k1, query, stream):
         w0[lane], w1[lane], w2[lane], w3[lane] = c0, c1, c2, c3
 
 
-def _choose(context, builder, word, plus, minus):
+def _repeated(builder, value, vector):
+    """One value in all lanes."""
+    anything = ir.Constant(vector, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(_INDEX, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(builder.insert_element(anything, value, ir.Constant(_INDEX, 0)), anything, zeros)
+
+
+def _choose(builder, word, plus, minus):
     """32 floats: minus where a bit of the word is set, else plus; a masked move, which no loop becomes by itself."""
-    index = ir.IntType(32)
-    anything = ir.Constant(_VECTOR, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(index, 32), [0] * 32)
-    plus_all, minus_all = (
-        builder.shuffle_vector(builder.insert_element(anything, value, ir.Constant(index, 0)), anything, zeros)
-        for value in (plus, minus)
-    )
     mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), 32))
-    return builder.select(mask, minus_all, plus_all)
+    return builder.select(mask, _repeated(builder, minus, _VECTOR), _repeated(builder, plus, _VECTOR))
 
 
-def _place(context, builder, kind, array, index):
-    """Pointer to 32 floats of a float32 array."""
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+def _element(context, builder, kind, array, index):
+    """Pointer to one element."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
+def _place(context, builder, kind, array, index, vector=_VECTOR):
+    """Pointer to the vector that begins at one element of a float32 array."""
+    return builder.bitcast(_element(context, builder, kind, array, index), vector.as_pointer())
+
+
+def _transposed(builder, rows):
+    """16 vectors of 16, rows become columns: four times, the first half and the second are interleaved."""
+    half = _SQUARE // 2
+    low, high = (
+        ir.Constant(_WORDS, [lane for n in range(half) for lane in (start + n, start + n + _SQUARE)])
+        for start in (0, half)
+    )
+    for _ in range(4):
+        rows = [builder.shuffle_vector(rows[n], rows[n + half], lanes) for n in range(half) for lanes in (low, high)]
+    return rows
 
 
 @intrinsic
@@ -117,7 +151,7 @@ def _spread(typing_context, out, start, bits, plus, minus):
     def build(context, builder, signature, arguments):
         array, first, word, *values = arguments
         place = _place(context, builder, signature.args[0], array, first)
-        builder.store(_choose(context, builder, word, *values), place, align=4)
+        builder.store(_choose(builder, word, *values), place, align=4)
         return context.get_dummy_value()
 
     return signature, build
@@ -133,7 +167,7 @@ def _spread_both(typing_context, source, up, down, start, bits, plus, minus):
         given, above, below = (
             _place(context, builder, kind, array, first) for kind, array in zip(signature.args[:3], arrays, strict=True)
         )
-        value, moved = builder.load(given, align=4), _choose(context, builder, word, one, other)
+        value, moved = builder.load(given, align=4), _choose(builder, word, one, other)
         builder.store(builder.fadd(value, moved), above, align=4)
         builder.store(builder.fsub(value, moved), below, align=4)
         return context.get_dummy_value()
@@ -149,11 +183,81 @@ def _spread_onto(typing_context, values, start, bits, plus, minus):
     def build(context, builder, signature, arguments):
         array, first, word, *amplitudes = arguments
         place = _place(context, builder, signature.args[0], array, first)
-        value, moved = builder.load(place, align=4), _choose(context, builder, word, *amplitudes)
+        value, moved = builder.load(place, align=4), _choose(builder, word, *amplitudes)
         builder.store(builder.fadd(value, moved), place, align=4)
         return context.get_dummy_value()
 
     return signature, build
+
+
+def _fetch(context, builder, place):
+    """Ask memory for what lies there; an address out of bounds does no harm."""
+    byte, number = ir.IntType(8).as_pointer(), _INDEX
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    read, keep, data = ir.Constant(number, 0), ir.Constant(number, 3), ir.Constant(number, 1)
+    builder.call(fetch, [builder.bitcast(place, byte), read, keep, data])
+
+
+def _spreads_squares(num_sides, *, past_caches):
+    """An intrinsic: a square of a matrix, from element `start` on, perturbed both ways (or up) into columns of panels.
+
+    fields[field + r · width / 16]: the signs of its row r. up, down: column c goes to to + c · panel_rows.
+    """
+
+    @intrinsic
+    def spread(typing_context, source, fields, up, down, start, width, field, to, panel_rows, plus, minus):
+        signature = types.void(source, fields, up, down, *[types.intp] * 5, types.float32, types.float32)
+
+        def build(context, builder, signature, arguments):
+            matrix, bits, above, below, at, width, field, to, panel_rows, plus, minus = arguments
+            matrix_kind, bits_kind, above_kind, below_kind = signature.args[:4]
+            next_field = builder.udiv(width, ir.Constant(width.type, _SQUARE))
+            rows, words = [], ir.Constant(_WORDS, ir.Undefined)
+            for row in range(_SQUARE):
+                rows.append(builder.load(_place(context, builder, matrix_kind, matrix, at, _ROW), align=4))
+                ahead = builder.add(at, ir.Constant(at.type, _AHEAD_ELEMENTS))
+                _fetch(context, builder, _element(context, builder, matrix_kind, matrix, ahead))
+                word = builder.load(_element(context, builder, bits_kind, bits, field))
+                words = builder.insert_element(words, builder.zext(word, _INDEX), ir.Constant(_INDEX, row))
+                at, field = builder.add(at, width), builder.add(field, next_field)
+            plus, minus = (_repeated(builder, value, _ROW) for value in (plus, minus))
+            streams = builder.module.add_metadata([ir.Constant(_INDEX, 1)])
+            for column, value in enumerate(_transposed(builder, rows)):
+                bit = builder.and_(words, ir.Constant(_WORDS, [1 << column] * _SQUARE))
+                mask = builder.icmp_unsigned("!=", bit, ir.Constant(_WORDS, [0] * _SQUARE))
+                moved = builder.select(mask, minus, plus)
+                made = [
+                    (above_kind, above, builder.fadd(value, moved)),
+                    (below_kind, below, builder.fsub(value, moved)),
+                ]
+                for kind, array, values in made[:num_sides]:
+                    place = _place(context, builder, kind, array, to, _ROW)
+                    store = builder.store(values, place, align=64)
+                    if past_caches:
+                        store.set_metadata("nontemporal", streams)
+                to = builder.add(to, panel_rows)
+            return context.get_dummy_value()
+
+        return signature, build
+
+    return spread
+
+
+_spread_square = _spreads_squares(2, past_caches=False)
+_stream_square = _spreads_squares(2, past_caches=True)
+_stream_square_up = _spreads_squares(1, past_caches=True)
+
+
+@intrinsic
+def _fence(typing_context):
+    """Let other threads see what went past the caches."""
+
+    def build(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @_compiled
@@ -399,6 +503,22 @@ def _both_rows(weights, rows, plus, minus, first, k0, k1, query, table):
 
 
 @_compiled
+def _make_panel(weights, up, down, way, width, row, panel_rows, first, k0, k1, query, amplitude, words, fields):
+    """Rows row … row+panel_rows−1 of a matrix ± amplitude · z, as one panel of each."""
+    start = row * width
+    _draw_fields(fields, words, (first + start) // 16, panel_rows * width // 16, k0, k1, query, _U(_SIGNS))
+    for r in range(0, panel_rows, _SQUARE):
+        for c in range(0, width, _SQUARE):
+            at, field, to = start + r * width + c, (r * width + c) // 16, start + c * panel_rows + r
+            if way == _KEPT:
+                _spread_square(weights, fields, up, down, at, width, field, to, panel_rows, amplitude, -amplitude)
+            elif way == _STREAMED:
+                _stream_square(weights, fields, up, down, at, width, field, to, panel_rows, amplitude, -amplitude)
+            else:
+                _stream_square_up(weights, fields, up, down, at, width, field, to, panel_rows, amplitude, -amplitude)
+
+
+@_compiled
 def _sweep_range(weights, first, keys, tables):
     """weights += amplitude · z for each of S updates in order, tile by tile in cache. keys: uint64 [S, 3]."""
     words, fields = np.empty((4, _LANES), np.uint32), np.empty(8 * _LANES, np.uint16)
@@ -438,7 +558,33 @@ def both(
         _both_range(weights, plus, minus, first, *map(_U, key), table)
     else:
         task = _both_task(numba.from_dtype(weights.dtype), numba.from_dtype(plus.dtype))
-        run_on_torch_threads(task.address, num_threads, weights, plus, minus, table, np.array([*key, first], np.int64))
+        spans = [span(array) for array in (weights, plus, minus, table)]
+        part = part_elements(len(weights), num_threads)
+        run_on_torch_threads(task.address, num_threads, spans, *key, first, part)
+
+
+def both_panels(
+    weights: Span,
+    up: int,
+    down: int,
+    shape: tuple[int, int],
+    first: int,
+    key: Key,
+    amplitude: float,
+    num_threads: int,
+    *,
+    past_caches: bool,
+) -> None:
+    """float32 weights [num_panels · panel_rows, width] ± amplitude · z as up, down [num_panels, width, panel_rows].
+
+    z: signs. up, down: addresses, multiples of 64 bytes; 0 for a `down` that is not wanted.
+    past_caches: write both to memory, not into caches; a single one always goes there.
+    shape: panel_rows and width, multiples of 16. `first`: a multiple of 128, as is panel_rows · width.
+    """
+    size, way = weights[1], _STREAMED_UP if down == 0 else _STREAMED if past_caches else _KEPT
+    (bits,) = struct.unpack("=i", struct.pack("=f", amplitude))
+    spans = [weights, (up, size), (down, size)]
+    run_on_torch_threads(_panels_task().address, num_threads, spans, *key, first, *shape, bits, way)
 
 
 def both_slots(
@@ -466,7 +612,8 @@ def sweep(weights: Array, first: int, keys: NDArray[np.uint64], tables: NDArray[
         _sweep_range(weights, first, keys, tables)
     else:
         task = _sweep_task(numba.from_dtype(weights.dtype))
-        run_on_torch_threads(task.address, num_threads, weights, keys, tables, np.array([first], np.int64))
+        part = part_elements(len(weights), num_threads)
+        run_on_torch_threads(task.address, num_threads, [span(array) for array in (weights, keys, tables)], first, part)
 
 
 @functools.cache
@@ -474,16 +621,41 @@ def _both_task(stored: types.Type, made: types.Type) -> Any:
     """The parallel form of `_both_range` for two element types."""
 
     def run(packed):
-        job = unpack(packed, 5)
+        job = unpack(packed, 4, 5)
         weights, plus, minus = array_of(job, 0, stored), array_of(job, 1, made), array_of(job, 2, made)
-        table, numbers = array_of(job, 3, types.float32), array_of(job, 4, types.int64)
-        k0, k1, query, first = _U(numbers[0]), _U(numbers[1]), _U(numbers[2]), numbers[3]
+        table = array_of(job, 3, types.float32)
+        k0, k1, query = _U(number_of(job, 0, 4)), _U(number_of(job, 1, 4)), _U(number_of(job, 2, 4))
+        first, part = number_of(job, 3, 4), number_of(job, 4, 4)
         while True:
-            start = take_part(job) * PART_ELEMENTS
+            start = take_part(job) * part
             if start >= len(weights):
                 break
-            stop = min(start + PART_ELEMENTS, len(weights))
+            stop = min(start + part, len(weights))
             _both_range(weights[start:stop], plus[start:stop], minus[start:stop], first + start, k0, k1, query, table)
+
+    return compiled_task(run)
+
+
+@functools.cache
+def _panels_task() -> Any:
+    """Panel by panel."""
+
+    def run(packed):
+        job = unpack(packed, 3, 8)
+        weights = array_of(job, 0, types.float32)
+        up, down = array_of(job, 1, types.float32), array_of(job, 2, types.float32)
+        k0, k1, query = _U(number_of(job, 0, 3)), _U(number_of(job, 1, 3)), _U(number_of(job, 2, 3))
+        first, panel_rows, width = number_of(job, 3, 3), number_of(job, 4, 3), number_of(job, 5, 3)
+        amplitude, way = np.int32(number_of(job, 6, 3)).view(np.float32), number_of(job, 7, 3)
+        num_fields = panel_rows * width // 16
+        words = np.empty((4, num_fields // 8 + _VECTOR_BLOCKS), np.uint32)
+        fields = np.empty(num_fields + 8 * _VECTOR_BLOCKS, np.uint16)
+        while True:
+            row = take_part(job) * panel_rows
+            if row * width >= len(weights):
+                break
+            _make_panel(weights, up, down, way, width, row, panel_rows, first, k0, k1, query, amplitude, words, fields)
+        _fence()
 
     return compiled_task(run)
 
@@ -493,18 +665,18 @@ def _sweep_task(stored: types.Type) -> Any:
     """The parallel form of `_sweep_range`."""
 
     def run(packed):
-        job = unpack(packed, 4)
-        weights, numbers = array_of(job, 0, stored), array_of(job, 3, types.int64)
+        job = unpack(packed, 3, 2)
+        weights, first, part = array_of(job, 0, stored), number_of(job, 0, 3), number_of(job, 1, 3)
         keys = array_of(job, 1, types.uint64)
         num_updates = len(keys) // 3
         keys = keys.reshape(num_updates, 3)
         tables = array_of(job, 2, types.float32)
         tables = tables.reshape(num_updates, len(tables) // num_updates)
         while True:
-            start = take_part(job) * PART_ELEMENTS
+            start = take_part(job) * part
             if start >= len(weights):
                 break
-            stop = min(start + PART_ELEMENTS, len(weights))
-            _sweep_range(weights[start:stop], numbers[0] + start, keys, tables)
+            stop = min(start + part, len(weights))
+            _sweep_range(weights[start:stop], first + start, keys, tables)
 
     return compiled_task(run)

@@ -9,7 +9,8 @@ the work from a shared counter. Where that library is not GNU OpenMP (macOS, Win
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import numba
@@ -20,9 +21,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-PART_ELEMENTS = 1 << 15
-"""What a thread takes at a time."""
-_HEADER = 1  # the counter; then address and length of each array
+_SMALLEST_PART, _LARGEST_PART = 1 << 15, 1 << 19
+_HEADER = 1  # the counter; then address and length of each array, then numbers
 
 
 def _find_openmp() -> Any:
@@ -45,15 +45,28 @@ def shares_torch_threads() -> bool:
     return _gomp_parallel is not None
 
 
-def run_on_torch_threads(address: int, num_threads: int, *arrays: NDArray[Any]) -> None:
-    """Run a compiled task on that many threads over contiguous arrays; returns when all parts are done."""
-    job = np.zeros(_HEADER + 2 * len(arrays), np.int64)
-    job[1::2] = [array.ctypes.data for array in arrays]
-    job[2::2] = [array.size for array in arrays]
+Span = tuple[int, int]
+"""Address and number of elements of a contiguous array."""
+
+
+def span(array: NDArray[Any]) -> Span:
+    """Where an array lies; it must outlive the use of this."""
+    return array.ctypes.data, array.size
+
+
+def part_elements(num_elements: int, num_threads: int) -> int:
+    """What a thread takes at a time: long ways through memory are fast ones, short ones leave nobody waiting."""
+    wanted = num_elements // (8 * num_threads)
+    return max(_SMALLEST_PART, min(_LARGEST_PART, wanted - wanted % _SMALLEST_PART))
+
+
+def run_on_torch_threads(address: int, num_threads: int, spans: Sequence[Span], *numbers: int) -> None:
+    """Run a compiled task on that many threads over arrays and int64 numbers; returns when all parts are done."""
+    job = (ctypes.c_int64 * (_HEADER + 2 * len(spans) + len(numbers)))(0, *chain(*spans), *numbers)
     if _gomp_parallel is None:
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)(job.ctypes.data)
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)(ctypes.addressof(job))
     else:
-        _gomp_parallel(address, job.ctypes.data, num_threads, 0)
+        _gomp_parallel(address, job, num_threads, 0)
 
 
 def compiled_task(function: Callable[[Any], None]) -> Any:
@@ -87,12 +100,18 @@ def take_part(typing_context, job):
 
 
 @numba.njit(inline="always")
-def unpack(packed, num_arrays):
-    """The job's header."""
-    return numba.carray(packed, (_HEADER + 2 * num_arrays,), np.int64)
+def unpack(packed, num_arrays, num_numbers):
+    """The job: a counter, the arrays, the numbers."""
+    return numba.carray(packed, (_HEADER + 2 * num_arrays + num_numbers,), np.int64)
 
 
 @numba.njit(inline="always")
 def array_of(job, number, dtype):
     """One of the job's arrays, flat."""
     return numba.carray(_pointer(job[_HEADER + 2 * number]), (job[_HEADER + 2 * number + 1],), dtype)
+
+
+@numba.njit(inline="always")
+def number_of(job, number, num_arrays):
+    """One of the job's numbers."""
+    return job[_HEADER + 2 * num_arrays + number]

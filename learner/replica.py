@@ -24,7 +24,7 @@ from learner.small_models import AsTheyAre, Copies, is_small
 from learner.sweeps import BOTH, Scratch, Sides, Sweep, UnpairableError
 
 _SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
-_LONG_BATCH_TOKENS = 1024  # from here on one sign after the other: two activations weigh more than a second draw
+_LONG_BATCH_TOKENS = 640  # from here on one sign after the other: two activations weigh more than a second draw
 _REPLAY_UPDATES = 256
 
 

@@ -77,7 +77,7 @@ class Scorer:
             stop = min(start + _VOCABULARY_CHUNK, num_rows)
             inside = ((targets >= start) & (targets < stop)).nonzero().squeeze(1)
             numbers = torch.arange(start, stop, device=targets.device)
-            for n, part in enumerate(sweep.rows(self._head.weight, start, stop)):
+            for n, part in enumerate(sweep.rows(self._head.weight, start, stop, len(rows))):
                 (logits,) = self._project([hidden[n]], part, sweep, numbers)
                 wanted[n][inside] = logits[inside, targets[inside] - start]
                 total = torch.logsumexp(logits, dim=1)

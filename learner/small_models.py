@@ -35,7 +35,7 @@ class AsTheyAre:
     def __exit__(self, *_: object) -> None:
         """Nothing to undo."""
 
-    def rows(self, parameter: torch.Tensor, start: int, stop: int) -> list[torch.Tensor]:
+    def rows(self, parameter: torch.Tensor, start: int, stop: int, num_inputs: int = 0) -> list[torch.Tensor]:
         """Rows start … stop−1 of a matrix."""
         return [parameter[start:stop]]
 

@@ -15,10 +15,12 @@ from torch.overrides import TorchFunctionMode
 from learner.directions import Shift
 from learner.errors import ModelError
 from learner.flat_weights import FlatWeights
+from learner.panels import Panels
 from learner.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
-_SHORT_BATCH_ROWS, _SHORT_SCRATCH_ELEMENTS = 128, 768 * 768  # few rows: small chunks stay in cache, outputs are short
+_ROWS_MULTIPLE = 64  # of row chunks, so that they can be panels
+_KEPT_INPUTS = 64  # up to so many inputs, a product is over before other data has taken the caches
 _FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
 _HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
@@ -56,6 +58,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._held: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
+        self._panels: dict[tuple[int, int, int], tuple[Panels, ...]] = {}
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
         """A tensor that is overwritten by the next one taken; None where it would be too long to be kept."""
@@ -65,7 +68,17 @@ class Scratch:
         held = self._held.get((device, dtype))
         if held is None or held.numel() < count:
             held = self._held[device, dtype] = torch.empty(count, dtype=dtype, device=device)
+            self._panels.clear()
         return held[:count].view(shape)
+
+    def take_panels(self, num_rows: int, width: int, count: int) -> tuple[Panels, ...]:
+        """`count` matrices in the same memory; none where it would be too long, or there is no such order."""
+        found = self._panels.get((num_rows, width, count))
+        if found is None:
+            memory = self.take((count, num_rows * width), torch.float32, torch.device("cpu"))
+            made = [] if memory is None else [Panels.over(part, num_rows, width) for part in memory]
+            found = self._panels[num_rows, width, count] = tuple(panels for panels in made if panels is not None)
+        return found
 
 
 class Sweep(TorchFunctionMode):
@@ -95,14 +108,22 @@ class Sweep(TorchFunctionMode):
 
     # ---- parameters
 
-    def rows(self, parameter: torch.Tensor, start: int, stop: int) -> list[torch.Tensor]:
-        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side; until the next call."""
+    def rows(self, parameter: torch.Tensor, start: int, stop: int, num_inputs: int = 0) -> list[torch.Tensor]:
+        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side; until the next call.
+
+        num_inputs: vectors that `product` will multiply by them; 0 if they are for anything else.
+        """
         slot = self._slot_of.get(id(parameter))
         if slot is None or self._shift is None:
             return [parameter[start:stop].to(self._dtype)]
         width = parameter.shape[1]
         part = parameter.view(-1)[start * width : stop * width]
         first = slot.offset + start * width
+        if self._shift.makes_panels(part, first, self._dtype) and is_fast(num_inputs * len(part), part):
+            panels = self._scratch.take_panels(stop - start, width, len(self.sides))
+            if panels:
+                self._shift.panels(part, first, panels, self.sides, past_caches=num_inputs > _KEPT_INPUTS)
+                return [each.matrix for each in panels]
         if len(self.sides) == 1:
             out = self._scratch.take((len(part),), self._dtype, part.device)
             return [self._shift.one(part, first, self.sides[0], dtype=self._dtype, out=out).view(stop - start, width)]
@@ -201,14 +222,16 @@ class Sweep(TorchFunctionMode):
         if type(weight) is Pair or id(weight) not in self._slot_of:
             return self._each(self._linear, x, weight, bias)
         num_rows, width = weight.shape
-        is_short = side(x, 0).numel() <= _SHORT_BATCH_ROWS * width
-        step = max(1, (_SHORT_SCRATCH_ELEMENTS if is_short else _SCRATCH_ELEMENTS) // width)
+        num_inputs = side(x, 0).numel() // width
+        step = max(1, _SCRATCH_ELEMENTS // width)
+        step -= step % _ROWS_MULTIPLE if step > _ROWS_MULTIPLE else 0
         if num_rows <= step:
-            return self._each(self._linear, x, self._join(self.rows(weight, 0, num_rows)), bias)
+            made = self.rows(weight, 0, num_rows, num_inputs)
+            return self._join([self._linear(side(x, n), part, side(bias, n)) for n, part in enumerate(made)])
         outputs = [side(x, n).new_empty(*x.shape[:-1], num_rows, dtype=self._dtype) for n in range(len(self.sides))]
         for start in range(0, num_rows, step):
             stop = min(start + step, num_rows)
-            for n, part in enumerate(self.rows(weight, start, stop)):
+            for n, part in enumerate(self.rows(weight, start, stop, num_inputs)):
                 b = None if bias is None else side(bias, n)[start:stop]
                 outputs[n][..., start:stop] = self._linear(side(x, n), part, b)
         return self._join(outputs)
@@ -263,12 +286,21 @@ class Sweep(TorchFunctionMode):
         return self._each(norm, x, weight, bias)
 
 
+def is_fast(num_products: int, operand: torch.Tensor) -> bool:
+    """Whether oneDNN is to make so many multiply-adds: many, in float32 on the CPU."""
+    return (
+        num_products >= _FAST_PRODUCT
+        and operand.dtype == torch.float32
+        and operand.device.type == "cpu"
+        and _HAS_ONEDNN
+    )
+
+
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x Wᵀ + b; in float32 on the CPU by oneDNN, which is twice as fast as MKL on other CPUs than Intel's."""
-    small = x.numel() * weight.shape[0] < _FAST_PRODUCT
-    if small or x.dtype != torch.float32 or x.device.type != "cpu" or not _HAS_ONEDNN:
-        return torch.nn.functional.linear(x, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    if is_fast(x.numel() * weight.shape[0], x):
+        return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    return torch.nn.functional.linear(x, weight, bias)
 
 
 def _check_target(func: Callable[..., Any], args: tuple[Any, ...]) -> None:
