@@ -4,7 +4,7 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -12,17 +12,21 @@ from torch.profiler import ProfilerActivity, profile
 Action = Callable[[], object]
 
 
-def interleaved_medians_s(actions: dict[str, Action], *, num_runs: int) -> dict[str, float]:
+def interleaved_medians_s(
+    actions: dict[str, Action], *, num_runs: int, close: Collection[str] = (), turns: int = 5
+) -> dict[str, float]:
     """Median seconds of each action; all take turns, so that a slow minute of the machine hits all of them.
 
-    The order of turns is drawn anew each time: what ran before leaves caches and memory in its own state.
+    The order of turns is drawn anew in each run: what ran before leaves caches and memory in its own state. Actions
+    that are `close` to each other take several turns in each run, for a ratio near 1 needs more of them.
     """
     order = random.Random(1)
     times: dict[str, list[float]] = {name: [] for name in actions}
     for action in actions.values():
         action()
+    in_turn = [(name, action) for name, action in actions.items() for _ in range(turns if name in close else 1)]
     for _ in range(num_runs):
-        for name, action in order.sample(list(actions.items()), len(actions)):
+        for name, action in order.sample(in_turn, len(in_turn)):
             started = time.perf_counter()
             action()
             times[name].append(time.perf_counter() - started)
@@ -34,7 +38,9 @@ def live_bytes() -> int:
     gc.collect()
     storages = {}
     for thing in gc.get_objects():
-        if issubclass(type(thing), torch.Tensor) and thing.device.type != "meta":
+        if not issubclass(type(thing), torch.Tensor) or thing.device.type == "meta":
+            continue
+        if not thing.is_mkldnn:  # such a matrix lies in the memory of another tensor
             storage = thing.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())

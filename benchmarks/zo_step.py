@@ -69,7 +69,7 @@ def step_times(threads: int, runs: int) -> dict[str, float]:
             actions["forward"] = lambda batch=batch: zo.replica.losses([batch])
             if bf16 is not None:
                 actions["bf16"] = lambda batch=batch: bf16.step(batch)
-        times[name] = interleaved_medians_s(actions, num_runs=runs if name != "1x32" else 3 * runs)
+        times[name] = interleaved_medians_s(actions, num_runs=runs, close=("step", "two_forwards"))
         print(name, {key: round(value, 4) for key, value in times[name].items()}, flush=True)
     journal = [(seed, [float(np.float32(1e-9))]) for seed in range(REPLAYED)]
     replay_s = interleaved_medians_s({"replay": lambda: zo.replica.replay(journal)}, num_runs=3)["replay"] / REPLAYED
