@@ -80,7 +80,7 @@ class Replica:
         self._weights = FlatWeights(model)
         self._residents = Residents(self._weights)
         self._scratch = Scratch()
-        self._copies = Copies(self._weights) if is_small(self._weights, self._dtype) else None
+        self._copies = Copies(model, self._weights) if is_small(self._weights, self._dtype) else None
         self._is_pairable = True
 
     @classmethod

@@ -6,12 +6,13 @@ the other instead, and at the weights again afterwards; the weights themselves a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
 from learner.directions import Shift
 from learner.flat_weights import FlatWeights
-from learner.sweeps import Sides
+from learner.sweeps import Sides, product
 
 _SMALL_ELEMENTS = 1 << 20
 
@@ -51,7 +52,11 @@ class AsTheyAre:
 class Copies:
     """w + μz and w − μz of a small model."""
 
-    def __init__(self, weights: FlatWeights) -> None:
+    def __init__(self, model: torch.nn.Module, weights: FlatWeights) -> None:
+        """Take over the model; its linear layers multiply by `product` from now on, a third faster."""
+        for module in model.modules():
+            if type(module) is torch.nn.Linear:
+                module.forward = partial(_linear, module)  # type: ignore[method-assign]
         self._run = weights.runs[0]
         slots = [(weights.parameters[slot.name], slot) for slot in weights.slots]
         self._flat = torch.empty((2, len(self._run.values)))
@@ -75,6 +80,10 @@ class Copies:
         for number, copies in enumerate(self._moved):
             _point(copies)
             yield number
+
+
+def _linear(module: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    return product(x, module.weight, module.bias)
 
 
 def _point(pairs: list[tuple[torch.nn.Parameter, torch.Tensor]]) -> None:
