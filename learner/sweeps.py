@@ -20,7 +20,10 @@ from learner.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
 _ROWS_MULTIPLE = 64  # of row chunks, so that they can be panels
-_KEPT_INPUTS = 64  # up to so many inputs, a product is over before other data has taken the caches
+_KEPT_INPUTS, _KEPT_ELEMENTS = (
+    64,
+    5 << 18,
+)  # up to so many inputs, chunks of that size stay in the caches till they are read
 _FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
 _HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
@@ -116,8 +119,10 @@ class Sweep(TorchFunctionMode):
         slot = self._slot_of.get(id(parameter))
         if slot is None or self._shift is None:
             return [parameter[start:stop].to(self._dtype)]
-        width = parameter.shape[1]
-        part = parameter.view(-1)[start * width : stop * width]
+        num_rows, width = parameter.shape
+        part = parameter.view(-1)
+        if stop - start < num_rows:
+            part = part[start * width : stop * width]
         first = slot.offset + start * width
         if self._shift.makes_panels(part, first, self._dtype) and is_fast(num_inputs * len(part), part):
             panels = self._scratch.take_panels(stop - start, width, len(self.sides))
@@ -223,8 +228,9 @@ class Sweep(TorchFunctionMode):
             return self._each(self._linear, x, weight, bias)
         num_rows, width = weight.shape
         num_inputs = side(x, 0).numel() // width
-        step = max(1, _SCRATCH_ELEMENTS // width)
-        step -= step % _ROWS_MULTIPLE if step > _ROWS_MULTIPLE else 0
+        longest = _KEPT_ELEMENTS if num_inputs <= _KEPT_INPUTS else _SCRATCH_ELEMENTS
+        step = math.ceil(num_rows / math.ceil(num_rows * width / longest))
+        step += -step % _ROWS_MULTIPLE if step > _ROWS_MULTIPLE else 0
         if num_rows <= step:
             made = self.rows(weight, 0, num_rows, num_inputs)
             return self._join([self._linear(side(x, n), part, side(bias, n)) for n, part in enumerate(made)])
@@ -237,7 +243,8 @@ class Sweep(TorchFunctionMode):
         return self._join(outputs)
 
     def _linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        x = x.to(self._dtype)
+        if x.dtype != self._dtype:
+            x = x.to(self._dtype)
         if weight.dtype != self._dtype:
             weight = weight.to(self._dtype)
         if bias is not None and bias.dtype != self._dtype:  # short parameters stay float32 beside 16-bit matrices
@@ -298,7 +305,7 @@ def is_fast(num_products: int, operand: torch.Tensor) -> bool:
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x Wᵀ + b; in float32 on the CPU by oneDNN, which is twice as fast as MKL on other CPUs than Intel's."""
-    if is_fast(x.numel() * weight.shape[0], x):
+    if weight.is_mkldnn or is_fast(x.numel() * weight.shape[0], x):
         return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
     return torch.nn.functional.linear(x, weight, bias)
 
