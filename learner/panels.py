@@ -6,9 +6,9 @@ written as panels at once, it needs no copy, and a product with it is 5 % faster
 
 import ctypes
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,11 +34,11 @@ class Panels:
     @classmethod
     def over(cls, memory: torch.Tensor, num_rows: int, width: int) -> "Panels | None":
         """That memory as a matrix; None where this torch and processor have no such order for its shape."""
-        order = _order(num_rows, width)
-        if order is None or memory.data_ptr() % _ALIGNMENT_BYTES:
+        make, order = _maker(), _order(num_rows, width)
+        if make is None or order is None or memory.data_ptr() % _ALIGNMENT_BYTES:
             return None
         panel_rows, description = order
-        matrix = _tensor_over(memory, (num_rows, width), description)
+        matrix = make(memory, (num_rows, width), description)
         return None if matrix is None else cls(matrix, memory, memory.data_ptr(), panel_rows)
 
 
@@ -66,44 +66,37 @@ def _order(num_rows: int, width: int) -> tuple[int, torch.Tensor] | None:
     return (panel_rows, description) if np.array_equal(values, panels.reshape(-1).numpy()) else None
 
 
+_NUMBER, _POINTER, _CODE = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32
+_Make = Callable[[torch.Tensor, tuple[int, int], torch.Tensor], torch.Tensor | None]
+
+
 @functools.cache
-def _torch_library() -> Any:
-    """The C interface that torch gives to compiled models; None where it is not to be had."""
+def _maker() -> _Make | None:
+    """What lays a tensor over memory, by torch's C interface for compiled models; None where that is not to be had."""
     try:
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
         make = library.aoti_torch_create_tensor_from_blob_v2
+        float32, cpu = library.aoti_torch_dtype_float32(), library.aoti_torch_device_type_cpu()
+        layout = library.aoti_torch_layout__mkldnn()
+        adopt = torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr
     except (OSError, AttributeError):
         return None
-    number, pointer, code = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32
-    make.argtypes = [pointer, number, pointer, pointer, number, code, code, code, pointer, code, pointer, number]
-    make.restype = ctypes.c_int32
-    return library
-
-
-def _tensor_over(memory: torch.Tensor, shape: tuple[int, int], description: torch.Tensor) -> torch.Tensor | None:
-    """A tensor in an order of oneDNN's on memory that must outlive it."""
-    library = _torch_library()
-    if library is None:
-        return None
-    sizes, strides = (ctypes.c_int64 * 2)(*shape), (ctypes.c_int64 * 2)(shape[1], 1)
-    made = ctypes.c_void_p()
-    failed = library.aoti_torch_create_tensor_from_blob_v2(
-        memory.data_ptr(),
-        len(shape),
-        sizes,
-        strides,
-        0,
-        library.aoti_torch_dtype_float32(),
-        library.aoti_torch_device_type_cpu(),
-        0,
-        ctypes.byref(made),
-        library.aoti_torch_layout__mkldnn(),
-        description.data_ptr(),
-        description.numel(),
+    make.argtypes = [
+        *(_POINTER, _NUMBER, _POINTER, _POINTER, _NUMBER),  # memory, number of dimensions, sizes, strides, offset
+        *(_CODE, _CODE, _CODE, _POINTER),  # dtype, device and its number, the tensor made
+        *(_CODE, _POINTER, _NUMBER),  # layout, description and its length
+    ]
+    make.restype = _CODE
+    capsule = ctypes.PYFUNCTYPE(ctypes.py_object, _POINTER, ctypes.c_char_p, _POINTER)(
+        ("PyCapsule_New", ctypes.pythonapi)
     )
-    if failed:
-        return None
-    capsule = ctypes.pythonapi.PyCapsule_New
-    capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    tensor: torch.Tensor = torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr(capsule(made, None, None))
-    return tensor
+
+    def over(memory: torch.Tensor, shape: tuple[int, int], description: torch.Tensor) -> torch.Tensor | None:
+        sizes, strides, made = (_NUMBER * 2)(*shape), (_NUMBER * 2)(shape[1], 1), _POINTER()
+        order = layout, description.data_ptr(), description.numel()
+        if make(memory.data_ptr(), 2, sizes, strides, 0, float32, cpu, 0, ctypes.byref(made), *order):
+            return None
+        tensor: torch.Tensor = adopt(capsule(made, None, None))
+        return tensor
+
+    return over

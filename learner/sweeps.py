@@ -20,10 +20,8 @@ from learner.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
 _ROWS_MULTIPLE = 64  # of row chunks, so that they can be panels
-_KEPT_INPUTS, _KEPT_ELEMENTS = (
-    64,
-    5 << 18,
-)  # up to so many inputs, chunks of that size stay in the caches till they are read
+_KEPT_INPUTS = 64  # up to so many inputs, chunks of the next size stay in the caches until they are read
+_KEPT_ELEMENTS = 5 << 18
 _FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
 _HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
