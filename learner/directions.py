@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from learner import directions_torch
 from learner.config import DirectionKind
 from learner.errors import LearnerError
-from learner.panels import Panels
 
 try:
     from learner import directions_numba as _numba
@@ -113,24 +112,6 @@ class Shift:
         else:
             directions_torch.both(weights, out, out, first, key, table)
         return out
-
-    def makes_panels(self, weights: torch.Tensor, first: int, dtype: torch.dtype) -> bool:
-        """Whether `panels` takes these weights: float32, signs, whole blocks, on a CPU with compiled kernels."""
-        is_plain = weights.dtype == dtype == torch.float32 and self.direction.kind == "rademacher"
-        return is_plain and _is_compiled(weights) and first % BLOCK_ELEMENTS == 0
-
-    def panels(
-        self, weights: torch.Tensor, first: int, out: Sequence[Panels], sides: Sequence[int], *, past_caches: bool
-    ) -> None:
-        """Rows of a matrix ± scale · z, flat weights [num_rows · width], as panels; one `out` for each of `sides`.
-
-        The bits are those of `both`. past_caches: they will not be read soon enough for caches to hold them.
-        """
-        down = out[1].address if len(out) == 2 else 0
-        scale = -self.scale if tuple(sides) == (1,) else self.scale
-        place, key, threads = (weights.data_ptr(), len(weights)), self.direction.key, self.num_threads
-        shape = out[0].panel_rows, out[0].matrix.shape[1]
-        _numba.both_panels(place, out[0].address, down, shape, first, key, scale, threads, past_caches=past_caches)
 
     def both_spans(self, weights: torch.Tensor, spans: "Spans", base: int) -> torch.Tensor:
         """float32 [2, total]: short spans of a flat buffer whose first element has the global index `base`."""

@@ -7,7 +7,6 @@ Everything is integer arithmetic, table look-ups and single IEEE additions: `dir
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call,no-redef,call-arg"
 
 import functools
-import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,7 +18,6 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from learner.openmp import (
-    Span,
     array_of,
     compiled_task,
     number_of,
@@ -37,21 +35,16 @@ _SERIAL_ELEMENTS = 1 << 16  # waking other threads costs more than this many ele
 _U = np.uint64
 _M0, _M1, _W0, _W1, _MASK32, _S32 = map(_U, (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF, 32))
 _ONE = np.uint32(1)
-_KEPT, _STREAMED, _STREAMED_UP = 0, 1, 2  # where panels go: both to caches, past them, or one past them
-_SIGNS, _ROUNDING, _FIELDS = 0, 1, 2  # counter word 3: what the bits are for
+SIGNS, _ROUNDING, _FIELDS = 0, 1, 2  # counter word 3: what the bits are for
+FIELD_BITS = 16
 
 _INDEX = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 32)
-_SQUARE = 16
-"""Rows and columns that are transposed at a time."""
-_AHEAD_ELEMENTS = 64  # many rows at once are more than hardware fetches ahead by itself
-_ROW = ir.VectorType(ir.FloatType(), _SQUARE)
-_WORDS = ir.VectorType(_INDEX, _SQUARE)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _compiled(function: F) -> F:
+def compiled(function: F) -> F:
     """njit with a cache on disk, or without one where no folder can be written."""
     try:
         return numba.njit(cache=True, nogil=True)(function)
@@ -78,7 +71,7 @@ def _round(c0, c1, c2, c3, k0, k1):
     return (p1 >> _S32) ^ c1 ^ k0, p1 & _MASK32, (p0 >> _S32) ^ c3 ^ k1, p0 & _MASK32
 
 
-@_compiled
+@compiled
 def _draw(words, block, num, k0, k1, query, stream):
     """words[:, :num] = Philox of blocks block … block+num−1; 64-bit lanes, so that products vectorise."""
     w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
@@ -121,26 +114,10 @@ def _choose(builder, word, plus, minus):
     return builder.select(mask, _repeated(builder, minus, _VECTOR), _repeated(builder, plus, _VECTOR))
 
 
-def _element(context, builder, kind, array, index):
-    """Pointer to one element."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-
-
-def _place(context, builder, kind, array, index, vector=_VECTOR):
-    """Pointer to the vector that begins at one element of a float32 array."""
-    return builder.bitcast(_element(context, builder, kind, array, index), vector.as_pointer())
-
-
-def _transposed(builder, rows):
-    """16 vectors of 16, rows become columns: four times, the first half and the second are interleaved."""
-    half = _SQUARE // 2
-    low, high = (
-        ir.Constant(_WORDS, [lane for n in range(half) for lane in (start + n, start + n + _SQUARE)])
-        for start in (0, half)
-    )
-    for _ in range(4):
-        rows = [builder.shuffle_vector(rows[n], rows[n + half], lanes) for n in range(half) for lanes in (low, high)]
-    return rows
+def _place(context, builder, kind, array, index):
+    """Pointer to the 32 floats that begin at one element of an array."""
+    element = builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+    return builder.bitcast(element, _VECTOR.as_pointer())
 
 
 @intrinsic
@@ -190,78 +167,18 @@ def _spread_onto(typing_context, values, start, bits, plus, minus):
     return signature, build
 
 
-def _fetch(context, builder, place):
-    """Ask memory for what lies there; an address out of bounds does no harm."""
-    byte, number = ir.IntType(8).as_pointer(), _INDEX
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-    fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-    read, keep, data = ir.Constant(number, 0), ir.Constant(number, 3), ir.Constant(number, 1)
-    builder.call(fetch, [builder.bitcast(place, byte), read, keep, data])
+@compiled
+def words_length(num_elements):
+    return num_elements // 128 + 2 + _VECTOR_BLOCKS
 
 
-def _spreads_squares(num_sides, *, past_caches):
-    """An intrinsic: a square of a matrix, from element `start` on, perturbed both ways (or up) into columns of panels.
-
-    fields[field + r · width / 16]: the signs of its row r. up, down: column c goes to to + c · panel_rows.
-    """
-
-    @intrinsic
-    def spread(typing_context, source, fields, up, down, start, width, field, to, panel_rows, plus, minus):
-        signature = types.void(source, fields, up, down, *[types.intp] * 5, types.float32, types.float32)
-
-        def build(context, builder, signature, arguments):
-            matrix, bits, above, below, at, width, field, to, panel_rows, plus, minus = arguments
-            matrix_kind, bits_kind, above_kind, below_kind = signature.args[:4]
-            next_field = builder.udiv(width, ir.Constant(width.type, _SQUARE))
-            rows, words = [], ir.Constant(_WORDS, ir.Undefined)
-            for row in range(_SQUARE):
-                rows.append(builder.load(_place(context, builder, matrix_kind, matrix, at, _ROW), align=4))
-                ahead = builder.add(at, ir.Constant(at.type, _AHEAD_ELEMENTS))
-                _fetch(context, builder, _element(context, builder, matrix_kind, matrix, ahead))
-                word = builder.load(_element(context, builder, bits_kind, bits, field))
-                words = builder.insert_element(words, builder.zext(word, _INDEX), ir.Constant(_INDEX, row))
-                at, field = builder.add(at, width), builder.add(field, next_field)
-            plus, minus = (_repeated(builder, value, _ROW) for value in (plus, minus))
-            streams = builder.module.add_metadata([ir.Constant(_INDEX, 1)])
-            for column, value in enumerate(_transposed(builder, rows)):
-                bit = builder.and_(words, ir.Constant(_WORDS, [1 << column] * _SQUARE))
-                mask = builder.icmp_unsigned("!=", bit, ir.Constant(_WORDS, [0] * _SQUARE))
-                moved = builder.select(mask, minus, plus)
-                made = [
-                    (above_kind, above, builder.fadd(value, moved)),
-                    (below_kind, below, builder.fsub(value, moved)),
-                ]
-                for kind, array, values in made[:num_sides]:
-                    place = _place(context, builder, kind, array, to, _ROW)
-                    store = builder.store(values, place, align=64)
-                    if past_caches:
-                        store.set_metadata("nontemporal", streams)
-                to = builder.add(to, panel_rows)
-            return context.get_dummy_value()
-
-        return signature, build
-
-    return spread
+@compiled
+def fields_length(num_elements):
+    return 8 * words_length(num_elements)
 
 
-_spread_square = _spreads_squares(2, past_caches=False)
-_stream_square = _spreads_squares(2, past_caches=True)
-_stream_square_up = _spreads_squares(1, past_caches=True)
-
-
-@intrinsic
-def _fence(typing_context):
-    """Let other threads see what went past the caches."""
-
-    def build(context, builder, signature, arguments):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), build
-
-
-@_compiled
-def _draw_fields(fields, words, first, num, k0, k1, query, stream):
+@compiled
+def draw_fields(fields, words, first, num, k0, k1, query, stream):
     """fields[skip : skip+num] = 16 random bits of each global element from `first` on; returns skip."""
     block, skip = first // 8, first % 8
     blocks = (skip + num + 7) // 8
@@ -274,7 +191,7 @@ def _draw_fields(fields, words, first, num, k0, k1, query, stream):
     return skip
 
 
-@_compiled
+@compiled
 def _amplitudes(out, words, fields, first, num, k0, k1, query, table):
     """out[skip : skip+num] = amplitude of global elements first … first+num−1; returns skip.
 
@@ -284,12 +201,12 @@ def _amplitudes(out, words, fields, first, num, k0, k1, query, table):
         block, skip = first // 128, first % 128
         blocks = (skip + num + 127) // 128
         padded = (blocks + _VECTOR_BLOCKS - 1) // _VECTOR_BLOCKS * _VECTOR_BLOCKS
-        _draw(words, block, padded, k0, k1, query, _U(_SIGNS))
+        _draw(words, block, padded, k0, k1, query, _U(SIGNS))
         for lane in range(blocks):
             for word in range(4):
                 _spread(out, lane * 128 + word * 32, words[word, lane], table[0], table[1])
         return skip
-    skip = _draw_fields(fields, words, first, num, k0, k1, query, _U(_FIELDS))
+    skip = draw_fields(fields, words, first, num, k0, k1, query, _U(_FIELDS))
     unit = table[10]  # the amplitude of z = 1
     for j in range(skip, skip + num):
         x = fields[j]
@@ -440,22 +357,22 @@ def _sweep_tile_of(weights, words, blocks, table):
     return tile
 
 
-@_compiled
+@compiled
 def _is_whole(first, num, table):
     """Whether a tile of signs is made of whole blocks."""
     return len(table) == 2 and first % 128 == 0 and num % 128 == 0
 
 
-@_compiled
+@compiled
 def _draw_signs(words, first, num, k0, k1, query):
     """The words of whole blocks of signs; returns their number."""
     blocks = num // 128
     padded = (blocks + _VECTOR_BLOCKS - 1) // _VECTOR_BLOCKS * _VECTOR_BLOCKS
-    _draw(words, first // 128, padded, k0, k1, query, _U(_SIGNS))
+    _draw(words, first // 128, padded, k0, k1, query, _U(SIGNS))
     return blocks
 
 
-@_compiled
+@compiled
 def _both_range(weights, plus, minus, first, k0, k1, query, table):
     """plus, minus = weights ± amplitude · z, one draw for both; `first` is the global index of weights[0]."""
     words, fields = np.empty((4, _LANES), np.uint32), np.empty(8 * _LANES, np.uint16)
@@ -476,7 +393,7 @@ def _both_range(weights, plus, minus, first, k0, k1, query, table):
             _store_nearest(down, j, value - moved[j])
 
 
-@_compiled
+@compiled
 def _both_slots(weights, plus, minus, firsts, places, counts, base, k0, k1, query, table):
     """`_both_range` of many short spans of a flat buffer into a compact one."""
     for n in range(len(firsts)):
@@ -493,7 +410,7 @@ def _both_slots(weights, plus, minus, firsts, places, counts, base, k0, k1, quer
         )
 
 
-@_compiled
+@compiled
 def _both_rows(weights, rows, plus, minus, first, k0, k1, query, table):
     """plus[n], minus[n] = the perturbed row rows[n] of a matrix."""
     width = weights.shape[1]
@@ -502,23 +419,7 @@ def _both_rows(weights, rows, plus, minus, first, k0, k1, query, table):
         _both_range(weights[row], plus[n], minus[n], first + row * width, k0, k1, query, table)
 
 
-@_compiled
-def _make_panel(weights, up, down, way, width, row, panel_rows, first, k0, k1, query, amplitude, words, fields):
-    """Rows row … row+panel_rows−1 of a matrix ± amplitude · z, as one panel of each."""
-    start = row * width
-    _draw_fields(fields, words, (first + start) // 16, panel_rows * width // 16, k0, k1, query, _U(_SIGNS))
-    for r in range(0, panel_rows, _SQUARE):
-        for c in range(0, width, _SQUARE):
-            at, field, to = start + r * width + c, (r * width + c) // 16, start + c * panel_rows + r
-            if way == _KEPT:
-                _spread_square(weights, fields, up, down, at, width, field, to, panel_rows, amplitude, -amplitude)
-            elif way == _STREAMED:
-                _stream_square(weights, fields, up, down, at, width, field, to, panel_rows, amplitude, -amplitude)
-            else:
-                _stream_square_up(weights, fields, up, down, at, width, field, to, panel_rows, amplitude, -amplitude)
-
-
-@_compiled
+@compiled
 def _sweep_range(weights, first, keys, tables):
     """weights += amplitude · z for each of S updates in order, tile by tile in cache. keys: uint64 [S, 3]."""
     words, fields = np.empty((4, _LANES), np.uint32), np.empty(8 * _LANES, np.uint16)
@@ -536,7 +437,7 @@ def _sweep_range(weights, first, keys, tables):
             skip = _amplitudes(buffer, words, fields, first + start, num, k0, k1, query, tables[update])
             moved = buffer[skip : skip + num]
             if is_short:
-                ragged = _draw_fields(fields, words, first + start, num, k0, k1, query, _U(_ROUNDING))
+                ragged = draw_fields(fields, words, first + start, num, k0, k1, query, _U(_ROUNDING))
                 random = fields[ragged : ragged + num]
                 for j in range(num):
                     _store_stochastic(tile, j, _widen(tile[j]) + moved[j], np.uint32(random[j]))
@@ -561,30 +462,6 @@ def both(
         spans = [span(array) for array in (weights, plus, minus, table)]
         part = part_elements(len(weights), num_threads)
         run_on_torch_threads(task.address, num_threads, spans, *key, first, part)
-
-
-def both_panels(
-    weights: Span,
-    up: int,
-    down: int,
-    shape: tuple[int, int],
-    first: int,
-    key: Key,
-    amplitude: float,
-    num_threads: int,
-    *,
-    past_caches: bool,
-) -> None:
-    """float32 weights [num_panels · panel_rows, width] ± amplitude · z as up, down [num_panels, width, panel_rows].
-
-    z: signs. up, down: addresses, multiples of 64 bytes; 0 for a `down` that is not wanted.
-    past_caches: write both to memory, not into caches; a single one always goes there.
-    shape: panel_rows and width, multiples of 16. `first`: a multiple of 128, as is panel_rows · width.
-    """
-    size, way = weights[1], _STREAMED_UP if down == 0 else _STREAMED if past_caches else _KEPT
-    (bits,) = struct.unpack("=i", struct.pack("=f", amplitude))
-    spans = [weights, (up, size), (down, size)]
-    run_on_torch_threads(_panels_task().address, num_threads, spans, *key, first, *shape, bits, way)
 
 
 def both_slots(
@@ -632,30 +509,6 @@ def _both_task(stored: types.Type, made: types.Type) -> Any:
                 break
             stop = min(start + part, len(weights))
             _both_range(weights[start:stop], plus[start:stop], minus[start:stop], first + start, k0, k1, query, table)
-
-    return compiled_task(run)
-
-
-@functools.cache
-def _panels_task() -> Any:
-    """Panel by panel."""
-
-    def run(packed):
-        job = unpack(packed, 3, 8)
-        weights = array_of(job, 0, types.float32)
-        up, down = array_of(job, 1, types.float32), array_of(job, 2, types.float32)
-        k0, k1, query = _U(number_of(job, 0, 3)), _U(number_of(job, 1, 3)), _U(number_of(job, 2, 3))
-        first, panel_rows, width = number_of(job, 3, 3), number_of(job, 4, 3), number_of(job, 5, 3)
-        amplitude, way = np.int32(number_of(job, 6, 3)).view(np.float32), number_of(job, 7, 3)
-        num_fields = panel_rows * width // 16
-        words = np.empty((4, num_fields // 8 + _VECTOR_BLOCKS), np.uint32)
-        fields = np.empty(num_fields + 8 * _VECTOR_BLOCKS, np.uint16)
-        while True:
-            row = take_part(job) * panel_rows
-            if row * width >= len(weights):
-                break
-            _make_panel(weights, up, down, way, width, row, panel_rows, first, k0, k1, query, amplitude, words, fields)
-        _fence()
 
     return compiled_task(run)
 

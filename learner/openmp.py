@@ -45,6 +45,11 @@ def shares_torch_threads() -> bool:
     return _gomp_parallel is not None
 
 
+def runs_on(num_threads: int) -> bool:
+    """Whether a kernel that is to run on so many threads will."""
+    return num_threads == 1 or shares_torch_threads()
+
+
 Span = tuple[int, int]
 """Address and number of elements of a contiguous array."""
 

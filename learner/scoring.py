@@ -10,8 +10,9 @@ import torch
 
 from learner.batches import AnyBatch, Batch, TextBatch
 from learner.errors import ModelError
+from learner.products import product
 from learner.small_models import AsTheyAre
-from learner.sweeps import Sweep, product, side
+from learner.sweeps import Sweep, side
 
 AnySweep = Sweep | AsTheyAre
 
@@ -50,7 +51,9 @@ class Scorer:
             return [side(hidden, n)[rows, batch.last_positions][:, batch.class_tokens].float() for n in _of(sweep)]
         hidden = [side(hidden, n)[rows, batch.last_positions] for n in _of(sweep)]
         rows_of_head = sweep.gather(self._head.weight, batch.class_tokens, dtype=torch.float32)  # few: exact is cheap
-        return self._project(hidden, rows_of_head, sweep, batch.class_tokens)
+        weights = [side(rows_of_head, n).to(h.device) for n, h in enumerate(hidden)]
+        logits = [product(h.to(w.dtype), w, None) for h, w in zip(hidden, weights, strict=True)]
+        return self._finished(logits, sweep, batch.class_tokens)
 
     def losses(self, sweep: AnySweep, batch: AnyBatch) -> list[torch.Tensor]:
         """float64 [B] per side: the cross-entropy of each example, over its classes or as the mean of its tokens."""
@@ -70,15 +73,16 @@ class Scorer:
         hidden = [side(hidden, n)[rows, positions] for n in _of(sweep)]
         if not self._takes_rows:
             return [label_losses(logits.float(), targets) for logits in hidden]
-        num_rows = self._head.weight.shape[0]
+        num_rows, place = len(self._head.weight), self._head.weight.device
+        hidden = [h.to(place) for h in hidden]
         totals: list[Any] = [None] * len(hidden)  # running log-sum-exp over the vocabulary
         wanted = [torch.empty(len(targets), device=targets.device) for _ in hidden]
         for start in range(0, num_rows, _VOCABULARY_CHUNK):
             stop = min(start + _VOCABULARY_CHUNK, num_rows)
             inside = ((targets >= start) & (targets < stop)).nonzero().squeeze(1)
             numbers = torch.arange(start, stop, device=targets.device)
-            for n, part in enumerate(sweep.rows(self._head.weight, start, stop, len(rows))):
-                (logits,) = self._project([hidden[n]], part, sweep, numbers)
+            made = sweep.times_rows(hidden, self._head.weight, start, stop)
+            for n, logits in enumerate(self._finished(made, sweep, numbers)):
                 wanted[n][inside] = logits[inside, targets[inside] - start]
                 total = torch.logsumexp(logits, dim=1)
                 totals[n] = total if totals[n] is None else torch.logaddexp(totals[n], total)
@@ -97,17 +101,16 @@ class Scorer:
                 return self._base(input_ids=input_ids, use_cache=False).last_hidden_state
             return self._model(input_ids=input_ids, use_cache=False).logits
 
-    def _project(
-        self, hidden: list[torch.Tensor], weight: torch.Tensor, sweep: AnySweep, tokens: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """float32 logits per side for the given rows of the head."""
+    def _finished(self, made: list[torch.Tensor], sweep: AnySweep, tokens: torch.Tensor) -> list[torch.Tensor]:
+        """float32 logits per side from products with the rows of the head that belong to `tokens`."""
         bias = None if self._head.bias is None else sweep.whole(self._head.bias)
-        made = []
-        for n, h in enumerate(hidden):
-            w, b = side(weight, n).to(h.device), None if bias is None else side(bias, n)[tokens]
-            logits = product(h.to(w.dtype), w, b if b is None else b.to(w.dtype)).float()
-            made.append(logits if self._soft_cap is None else torch.tanh(logits / self._soft_cap) * self._soft_cap)
-        return made
+        finished = []
+        for n, logits in enumerate(made):
+            logits = logits.float().to(tokens.device)
+            if bias is not None:
+                logits = logits + side(bias, n).to(tokens.device)[tokens]
+            finished.append(logits if self._soft_cap is None else torch.tanh(logits / self._soft_cap) * self._soft_cap)
+        return finished
 
     @torch.inference_mode()
     def _check_model(self) -> None:

@@ -4,7 +4,7 @@ There the interception of every torch call would cost more than the arithmetic. 
 the other instead, and at the weights again afterwards; the weights themselves are only read, as in a `Sweep`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -12,7 +12,8 @@ import torch
 
 from learner.directions import Shift
 from learner.flat_weights import FlatWeights
-from learner.sweeps import Sides, product
+from learner.products import product
+from learner.sweeps import Sides
 
 _SMALL_ELEMENTS = 1 << 20
 
@@ -36,9 +37,11 @@ class AsTheyAre:
     def __exit__(self, *_: object) -> None:
         """Nothing to undo."""
 
-    def rows(self, parameter: torch.Tensor, start: int, stop: int, num_inputs: int = 0) -> list[torch.Tensor]:
-        """Rows start … stop−1 of a matrix."""
-        return [parameter[start:stop]]
+    def times_rows(
+        self, xs: Sequence[torch.Tensor], parameter: torch.Tensor, start: int, stop: int
+    ) -> list[torch.Tensor]:
+        """x Rᵀ, R: rows start … stop−1 of a matrix."""
+        return [product(x, parameter[start:stop], None) for x in xs]
 
     def gather(self, parameter: torch.Tensor, index: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Rows of a matrix by number; float32 is all there is."""
@@ -53,7 +56,7 @@ class Copies:
     """w + μz and w − μz of a small model."""
 
     def __init__(self, model: torch.nn.Module, weights: FlatWeights) -> None:
-        """Take over the model; its linear layers multiply by `product` from now on, a third faster."""
+        """Take over the model; its linear layers multiply by `product` from now on."""
         for module in model.modules():
             if type(module) is torch.nn.Linear:
                 module.forward = partial(_linear, module)  # type: ignore[method-assign]

@@ -6,7 +6,7 @@ as they are, of any Hugging Face model; weights are read once for both signs, an
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,15 +15,10 @@ from torch.overrides import TorchFunctionMode
 from learner.directions import Shift
 from learner.errors import ModelError
 from learner.flat_weights import FlatWeights
-from learner.panels import Panels
+from learner.products import Bias, perturbed_products, product
 from learner.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
-_ROWS_MULTIPLE = 64  # of row chunks, so that they can be panels
-_KEPT_INPUTS = 64  # up to so many inputs, chunks of the next size stay in the caches until they are read
-_KEPT_ELEMENTS = 5 << 18
-_FAST_PRODUCT = 1 << 20  # multiply-adds from which oneDNN's call overhead pays
-_HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
 
 Sides = tuple[int, ...]
@@ -59,7 +54,6 @@ class Scratch:
 
     def __init__(self) -> None:
         self._held: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
-        self._panels: dict[tuple[int, int, int], tuple[Panels, ...]] = {}
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
         """A tensor that is overwritten by the next one taken; None where it would be too long to be kept."""
@@ -69,17 +63,7 @@ class Scratch:
         held = self._held.get((device, dtype))
         if held is None or held.numel() < count:
             held = self._held[device, dtype] = torch.empty(count, dtype=dtype, device=device)
-            self._panels.clear()
         return held[:count].view(shape)
-
-    def take_panels(self, num_rows: int, width: int, count: int) -> tuple[Panels, ...]:
-        """`count` matrices in the same memory; none where it would be too long, or there is no such order."""
-        found = self._panels.get((num_rows, width, count))
-        if found is None:
-            memory = self.take((count, num_rows * width), torch.float32, torch.device("cpu"))
-            made = [] if memory is None else [Panels.over(part, num_rows, width) for part in memory]
-            found = self._panels[num_rows, width, count] = tuple(panels for panels in made if panels is not None)
-        return found
 
 
 class Sweep(TorchFunctionMode):
@@ -109,24 +93,41 @@ class Sweep(TorchFunctionMode):
 
     # ---- parameters
 
-    def rows(self, parameter: torch.Tensor, start: int, stop: int, num_inputs: int = 0) -> list[torch.Tensor]:
-        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side; until the next call.
+    def times_rows(
+        self,
+        xs: Sequence[torch.Tensor],
+        parameter: torch.Tensor,
+        start: int,
+        stop: int,
+        biases: Sequence[Bias] | None = None,
+    ) -> list[torch.Tensor]:
+        """x Rᵀ + b of every side, R: rows start … stop−1 of a matrix."""
+        biases = biases or [None] * len(xs)
+        num_rows, width = stop - start, parameter.shape[1]
+        slot = self._slot_of.get(id(parameter))
+        if slot is not None and self._shift is not None and self._dtype == torch.float32:
+            part, first = parameter[start:stop], slot.offset + start * width
+            made = perturbed_products(self._shift, part, first, xs, biases, self.sides)
+            if made is not None:
+                return made
+        step = math.ceil(num_rows / math.ceil(num_rows * width / _SCRATCH_ELEMENTS))
+        if num_rows <= step:
+            parts = self._rows(parameter, start, stop)
+            return [self._linear(x, part, b) for x, part, b in zip(xs, parts, biases, strict=True)]
+        made = [x.new_empty(*x.shape[:-1], num_rows, dtype=self._dtype) for x in xs]
+        for at in range(0, num_rows, step):
+            end = min(at + step, num_rows)
+            for x, y, part, bias in zip(xs, made, self._rows(parameter, start + at, start + end), biases, strict=True):
+                y[..., at:end] = self._linear(x, part, None if bias is None else bias[at:end])
+        return made
 
-        num_inputs: vectors that `product` will multiply by them; 0 if they are for anything else.
-        """
+    def _rows(self, parameter: torch.Tensor, start: int, stop: int) -> list[torch.Tensor]:
+        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side; until the next call."""
         slot = self._slot_of.get(id(parameter))
         if slot is None or self._shift is None:
             return [parameter[start:stop].to(self._dtype)]
-        num_rows, width = parameter.shape
-        part = parameter.view(-1)
-        if stop - start < num_rows:
-            part = part[start * width : stop * width]
-        first = slot.offset + start * width
-        if self._shift.makes_panels(part, first, self._dtype) and is_fast(num_inputs * len(part), part):
-            panels = self._scratch.take_panels(stop - start, width, len(self.sides))
-            if panels:
-                self._shift.panels(part, first, panels, self.sides, past_caches=num_inputs > _KEPT_INPUTS)
-                return [each.matrix for each in panels]
+        width = parameter.shape[1]
+        part, first = parameter[start:stop].view(-1), slot.offset + start * width
         if len(self.sides) == 1:
             out = self._scratch.take((len(part),), self._dtype, part.device)
             return [self._shift.one(part, first, self.sides[0], dtype=self._dtype, out=out).view(stop - start, width)]
@@ -220,25 +221,12 @@ class Sweep(TorchFunctionMode):
     # ---- functions that deserve better than the general way
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """y = x Wᵀ + b, with the matrix in row chunks if it is large."""
+        """y = x Wᵀ + b."""
         bias = bias if bias is None or id(bias) not in self._slot_of else self.whole(bias)
         if type(weight) is Pair or id(weight) not in self._slot_of:
             return self._each(self._linear, x, weight, bias)
-        num_rows, width = weight.shape
-        num_inputs = side(x, 0).numel() // width
-        longest = _KEPT_ELEMENTS if num_inputs <= _KEPT_INPUTS else _SCRATCH_ELEMENTS
-        step = math.ceil(num_rows / math.ceil(num_rows * width / longest))
-        step += -step % _ROWS_MULTIPLE if step > _ROWS_MULTIPLE else 0
-        if num_rows <= step:
-            made = self.rows(weight, 0, num_rows, num_inputs)
-            return self._join([self._linear(side(x, n), part, side(bias, n)) for n, part in enumerate(made)])
-        outputs = [side(x, n).new_empty(*x.shape[:-1], num_rows, dtype=self._dtype) for n in range(len(self.sides))]
-        for start in range(0, num_rows, step):
-            stop = min(start + step, num_rows)
-            for n, part in enumerate(self.rows(weight, start, stop, num_inputs)):
-                b = None if bias is None else side(bias, n)[start:stop]
-                outputs[n][..., start:stop] = self._linear(side(x, n), part, b)
-        return self._join(outputs)
+        xs, biases = ([side(value, n) for n in range(len(self.sides))] for value in (x, bias))
+        return self._join(self.times_rows(xs, weight, 0, len(weight), biases))
 
     def _linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         if x.dtype != self._dtype:
@@ -254,7 +242,7 @@ class Sweep(TorchFunctionMode):
         if options or id(weight) not in self._slot_of:
             return self._call(torch.addmm, (bias, x, weight), options)
         bias = self._replaced(bias)
-        weight = self._join(self.rows(weight, 0, weight.shape[0]))
+        weight = self._join(self._rows(weight, 0, len(weight)))
         return self._each(lambda x, w, b: self._linear(x, w.t(), b), x, weight, bias)
 
     def embedding(self, index: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -289,23 +277,6 @@ class Sweep(TorchFunctionMode):
             return torch.nn.functional.layer_norm(x.float(), shape, w, b, eps).to(dtype)
 
         return self._each(norm, x, weight, bias)
-
-
-def is_fast(num_products: int, operand: torch.Tensor) -> bool:
-    """Whether oneDNN is to make so many multiply-adds: many, in float32 on the CPU."""
-    return (
-        num_products >= _FAST_PRODUCT
-        and operand.dtype == torch.float32
-        and operand.device.type == "cpu"
-        and _HAS_ONEDNN
-    )
-
-
-def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """x Wᵀ + b; in float32 on the CPU by oneDNN, which is twice as fast as MKL on other CPUs than Intel's."""
-    if weight.is_mkldnn or is_fast(x.numel() * weight.shape[0], x):
-        return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
-    return torch.nn.functional.linear(x, weight, bias)
 
 
 def _check_target(func: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -1,0 +1,98 @@
+"""x Wᵀ + b, for W as it is and for W ± μz.
+
+A compiled kernel makes both for float32 on the CPU (`products_numba`). What it does not take goes to oneDNN, which is
+twice as fast as MKL on other CPUs than Intel's, or to torch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from learner.directions import Shift
+from learner.openmp import runs_on
+
+try:
+    from learner import products_numba as _numba
+except ImportError:  # no numba for this interpreter or platform: other libraries, slower
+    _numba = None  # type: ignore[assignment]
+
+_FAST_PRODUCT = 1 << 20  # multiply-adds from which a call's overhead pays
+_FEWEST_INPUTS = 4  # fewer read the matrix once in any case
+_HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+Bias = torch.Tensor | None
+
+
+def product(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> torch.Tensor:
+    """x Wᵀ + b for x [..., K], W [N, K], b [N] or None, all of one type."""
+    if _takes(x, weight, bias):
+        return _multiplied([x], weight, [bias], first=0, key=(0, 0, 0), amplitude=0.0)[0]
+    if _is_large(x, weight) and _HAS_ONEDNN and (bias is None or bias.is_contiguous()):
+        return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    return torch.nn.functional.linear(x, weight, bias)
+
+
+def perturbed_products(
+    shift: Shift,
+    weight: torch.Tensor,
+    first: int,
+    xs: Sequence[torch.Tensor],
+    biases: Sequence[Bias],
+    sides: Sequence[int],
+) -> list[torch.Tensor] | None:
+    """x (W ± scale · z)ᵀ + b for each of `sides`; None where the kernel does not take these operands.
+
+    first: global index of the first weight. The bits of W ± scale · z are those of `Shift.both`.
+    """
+    if shift.direction.kind != "rademacher" or not all(map(_takes, xs, [weight] * len(xs), biases)):
+        return None
+    if _numba is None or first % _numba.FIELD_BITS:
+        return None
+    amplitude = -shift.scale if tuple(sides) == (1,) else shift.scale
+    return _multiplied(xs, weight, biases, first=first, key=shift.direction.key, amplitude=amplitude)
+
+
+def _is_large(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    is_plain = x.dtype == torch.float32 and x.device.type == "cpu"
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return False  # only torch's own function has a derivative
+    return is_plain and x.numel() * weight.shape[0] >= _FAST_PRODUCT
+
+
+def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
+    """Whether the kernel is for these operands, this processor and this number of threads."""
+    width = weight.shape[1]
+    return (
+        _numba is not None
+        and _is_large(x, weight)
+        and x.numel() >= _FEWEST_INPUTS * width
+        and width % _numba.SQUARE == 0
+        and weight.is_contiguous()
+        and weight.dtype == x.dtype
+        and weight.device.type == "cpu"
+        and (bias is None or (bias.dtype == x.dtype and bias.is_contiguous()))
+        and _numba.host_tile() is not None
+        and runs_on(torch.get_num_threads())
+    )
+
+
+def _multiplied(
+    xs: Sequence[torch.Tensor],
+    weight: torch.Tensor,
+    biases: Sequence[Bias],
+    *,
+    first: int,
+    key: tuple[int, int, int],
+    amplitude: float,
+) -> list[torch.Tensor]:
+    num_rows, width = weight.shape
+    flat = [x.reshape(-1, width).contiguous() for x in xs]
+    made = [x.new_empty(len(x), num_rows) for x in flat]
+    sides = [
+        _numba.Side(x.data_ptr(), y.data_ptr(), 0 if bias is None else bias.data_ptr())
+        for x, y, bias in zip(flat, made, biases, strict=True)
+    ]
+    shape = len(flat[0]), width, num_rows
+    threads = torch.get_num_threads()
+    _numba.multiply(weight.data_ptr(), sides, shape, first=first, key=key, amplitude=amplitude, num_threads=threads)
+    return [y.view(*x.shape[:-1], num_rows) for x, y in zip(xs, made, strict=True)]
