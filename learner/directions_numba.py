@@ -169,11 +169,13 @@ def _spread_onto(typing_context, values, start, bits, plus, minus):
 
 @compiled
 def words_length(num_elements):
+    """Columns of `words` that so many fields of signs need."""
     return num_elements // 128 + 2 + _VECTOR_BLOCKS
 
 
 @compiled
 def fields_length(num_elements):
+    """Length of `fields`, likewise."""
     return 8 * words_length(num_elements)
 
 

@@ -46,7 +46,7 @@ def perturbed_products(
     """
     if shift.direction.kind != "rademacher" or not all(map(_takes, xs, [weight] * len(xs), biases)):
         return None
-    if _numba is None or first % _numba.FIELD_BITS:
+    if _numba is None or first % _numba.SQUARE:
         return None
     amplitude = -shift.scale if tuple(sides) == (1,) else shift.scale
     return _multiplied(xs, weight, biases, first=first, key=shift.direction.key, amplitude=amplitude)

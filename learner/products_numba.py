@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
@@ -179,23 +178,22 @@ def _make_panels(way, weights, stride, depth, rows, fields, field, up, down, col
 
 
 @intrinsic(prefer_literal=True)
-def _multiply_tile(
-    typing_context, lanes, vectors, rows, x, panel, begin, y, x_stride, begin_stride, y_stride, depth, wanted
-):
+def _multiply_tile(typing_context, lanes, vectors, rows, x, panel, begin, y, strides, depth, wanted):
     """y [rows, columns] = begin + x [rows, depth] · panel [depth, columns], all by address; columns: lanes · vectors.
 
-    Row r of x, begin and y lies r strides further. Only `wanted` columns are read from begin and written.
+    Row r of x, begin and y lies r times their stride further. Only `wanted` columns are read from begin and written.
     lanes, vectors, rows: compile-time constants, as many sums as registers hold.
     """
     if not isinstance(lanes, types.IntegerLiteral):
         return None
     tile = Tile(lanes.literal_value, vectors.literal_value, rows.literal_value)
-    signature = types.void(lanes, vectors, rows, *[types.int64] * 9)
+    signature = types.void(lanes, vectors, rows, *[types.int64] * 4, strides, *[types.int64] * 2)
     vector, numbers = ir.VectorType(_FLOAT, tile.lanes), ir.VectorType(_NUMBER, tile.lanes)
     flags, pointer = ir.VectorType(ir.IntType(1), tile.lanes), vector.as_pointer()
 
     def build(context, builder, signature, arguments):
-        x, panel, begin, y, x_stride, begin_stride, y_stride, depth, wanted = arguments[3:]
+        x, panel, begin, y, strides, depth, wanted = arguments[3:]
+        x_stride, begin_stride, y_stride = (builder.extract_value(strides, n) for n in range(3))
         name = f"v{tile.lanes}f32"
         fused = _function(builder, f"llvm.fma.{name}", vector, [vector] * 3)
         load = _function(builder, f"llvm.masked.load.{name}.p0{name}", vector, [pointer, _LANE, flags, vector])
@@ -229,7 +227,9 @@ def _multiply_tile(
             terms = [builder.load(term, align=4) for term in terms]
             for row, place in enumerate(factors):
                 factor = _everywhere(builder, builder.load(builder.gep(place, [at]), align=4), vector)
-                made[row] = [builder.call(fused, [factor, term, total]) for term, total in zip(terms, made[row], strict=True)]
+                made[row] = [
+                    builder.call(fused, [factor, term, total]) for term, total in zip(terms, made[row], strict=True)
+                ]
         following = builder.add(k, _constant(_UNROLLED))
         k.add_incoming(_constant(0), before)
         k.add_incoming(following, loop)
@@ -284,23 +284,20 @@ def _products_task(tile: Tile) -> Any:
                     n = 0
                     while n < num_inputs:
                         at, to = x + 4 * (n * width + start), y + 4 * (n * num_rows + row)
-                        begin, begin_stride = zeros.ctypes.data, 0
+                        of, stride = zeros.ctypes.data, 0
                         if start:
-                            begin, begin_stride = to, num_rows
+                            of, stride = to, num_rows
                         elif bias:
-                            begin = bias + 4 * row
-                        left = num_inputs - n
+                            of = bias + 4 * row
+                        left, strides = num_inputs - n, (width, stride, num_rows)
                         if left >= rows:
-                            _multiply_tile(lanes, vectors, rows, at, panel, begin, to, width, begin_stride, num_rows, depth, wanted)
+                            _multiply_tile(lanes, vectors, rows, at, panel, of, to, strides, depth, wanted)
                             n += rows
-                        elif left >= 4:
-                            _multiply_tile(lanes, vectors, 4, at, panel, begin, to, width, begin_stride, num_rows, depth, wanted)
-                            n += 4
                         elif left >= 2:
-                            _multiply_tile(lanes, vectors, 2, at, panel, begin, to, width, begin_stride, num_rows, depth, wanted)
+                            _multiply_tile(lanes, vectors, 2, at, panel, of, to, strides, depth, wanted)
                             n += 2
                         else:
-                            _multiply_tile(lanes, vectors, 1, at, panel, begin, to, width, begin_stride, num_rows, depth, wanted)
+                            _multiply_tile(lanes, vectors, 1, at, panel, of, to, strides, depth, wanted)
                             n += 1
 
     return compiled_task(run)

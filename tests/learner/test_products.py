@@ -283,9 +283,7 @@ def test_inference_multiplies_by_the_same_kernel(replica: Replica, monkeypatch: 
     on_this_processor()
     plain: list[float] = []
     kernel = products_numba.multiply
-    monkeypatch.setattr(
-        products_numba, "multiply", lambda *a, **k: (plain.append(k["amplitude"]), kernel(*a, **k))
-    )
+    monkeypatch.setattr(products_numba, "multiply", lambda *a, **k: (plain.append(k["amplitude"]), kernel(*a, **k)))
     whole = replica.losses([batch_of(6)])[0]
     assert plain == [0.0] * NUM_MATRICES
     monkeypatch.setattr(products, "_numba", None)
