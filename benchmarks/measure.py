@@ -40,9 +40,8 @@ def live_bytes() -> int:
     for thing in gc.get_objects():
         if not issubclass(type(thing), torch.Tensor) or thing.device.type == "meta":
             continue
-        if not thing.is_mkldnn:  # such a matrix lies in the memory of another tensor
-            storage = thing.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
+        storage = thing.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
 
 

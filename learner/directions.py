@@ -32,6 +32,11 @@ try:
 except ImportError:  # no numba for this interpreter or platform: plain torch, slower
     _numba = None  # type: ignore[assignment]
 
+try:
+    from learner import directions_triton as _triton
+except ImportError:  # no Triton beside this torch: plain torch on CUDA, slower
+    _triton = None  # type: ignore[assignment]
+
 BLOCK_ELEMENTS = 128
 """Elements that one Philox call gives; parameters start at a multiple of it."""
 FLOAT_TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -91,7 +96,7 @@ class Shift:
         if _is_compiled(weights):
             _numba.both(_array(weights), _array(out[0]), _array(out[1]), first, key, table, self.num_threads)
         else:
-            directions_torch.both(weights, out[0], out[1], first, key, table)
+            _on_torch(weights).both(weights, out[0], out[1], first, key, table)
         return out
 
     def one(
@@ -106,11 +111,11 @@ class Shift:
         """[n] of `dtype`: the same bits as `both(…)[side]`, in half the memory."""
         if out is None:
             out = torch.empty(len(weights), dtype=dtype, device=weights.device)
-        key, table = self.direction.key, self.direction.amplitudes(self.scale if side else -self.scale)
-        if _is_compiled(weights):  # the second sum stays where the first was
-            _numba.both(_array(weights), _array(out), _array(out), first, key, table, self.num_threads)
+        key, table = self.direction.key, self.direction.amplitudes(self.scale if side else -self.scale)  # w − that
+        if _is_compiled(weights):
+            _numba.both(_array(weights), None, _array(out), first, key, table, self.num_threads)
         else:
-            directions_torch.both(weights, out, out, first, key, table)
+            _on_torch(weights).both(weights, None, out, first, key, table)
         return out
 
     def both_spans(self, weights: torch.Tensor, spans: "Spans", base: int) -> torch.Tensor:
@@ -122,7 +127,7 @@ class Shift:
         else:
             for first, place, count in zip(*(array.tolist() for array in spans.arrays), strict=True):
                 part, held = weights[first - base : first - base + count], slice(place, place + count)
-                directions_torch.both(part, out[0, held], out[1, held], first, key, table)
+                _on_torch(weights).both(part, out[0, held], out[1, held], first, key, table)
         return out
 
     def both_rows(
@@ -135,7 +140,7 @@ class Shift:
         if _is_compiled(weights):
             _numba.both_rows(_array(weights), flat.numpy(), _array(out), first, key, table)
         else:
-            directions_torch.both_rows(weights, flat, out, first, key, table)
+            _on_torch(weights).both_rows(weights, flat, out, first, key, table)
         return out.view(2, *rows.shape, weights.shape[1])
 
 
@@ -168,11 +173,16 @@ def apply_updates(weights: torch.Tensor, first: int, updates: Sequence[Update], 
     if _is_compiled(weights):
         _numba.sweep(_array(weights), first, np.array(keys, np.uint64), tables, num_threads)
     else:
-        directions_torch.sweep(weights, first, keys, tables)
+        _on_torch(weights).sweep(weights, first, keys, tables)
 
 
 def _is_compiled(weights: torch.Tensor) -> bool:
     return _numba is not None and weights.device.type == "cpu"
+
+
+def _on_torch(weights: torch.Tensor) -> Any:
+    """What works on tensors where they lie."""
+    return _triton if _triton is not None and weights.device.type == "cuda" else directions_torch
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

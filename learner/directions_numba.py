@@ -376,23 +376,31 @@ def _draw_signs(words, first, num, k0, k1, query):
 
 @compiled
 def _both_range(weights, plus, minus, first, k0, k1, query, table):
-    """plus, minus = weights ± amplitude · z, one draw for both; `first` is the global index of weights[0]."""
+    """plus, minus = weights ± amplitude · z, one draw for both; `first` is the global index of weights[0].
+
+    An empty `plus` is left out.
+    """
     words, fields = np.empty((4, _LANES), np.uint32), np.empty(8 * _LANES, np.uint16)
     buffer = np.empty(TILE_ELEMENTS + 256, np.float32)
-    is_float32 = weights.itemsize + plus.itemsize == 8
+    is_float32, has_plus = weights.itemsize + plus.itemsize == 8, len(plus) > 0
     for start in range(0, len(weights), TILE_ELEMENTS):
         num = min(TILE_ELEMENTS, len(weights) - start)
-        source, up, down = weights[start : start + num], plus[start : start + num], minus[start : start + num]
+        source, down = weights[start : start + num], minus[start : start + num]
+        up = plus[start : start + num] if has_plus else down
         if is_float32 and _is_whole(first + start, num, table):
             blocks = _draw_signs(words, first + start, num, k0, k1, query)
             _both_tile(source, up, down, words, blocks, table)
             continue
         skip = _amplitudes(buffer, words, fields, first + start, num, k0, k1, query, table)
         moved = buffer[skip : skip + num]
-        for j in range(num):
-            value = _widen(source[j])
-            _store_nearest(up, j, value + moved[j])
-            _store_nearest(down, j, value - moved[j])
+        if has_plus:
+            for j in range(num):
+                value = _widen(source[j])
+                _store_nearest(up, j, value + moved[j])
+                _store_nearest(down, j, value - moved[j])
+        else:
+            for j in range(num):
+                _store_nearest(down, j, _widen(source[j]) - moved[j])
 
 
 @compiled
@@ -454,9 +462,10 @@ Key = tuple[int, int, int]
 
 
 def both(
-    weights: Array, plus: Array, minus: Array, first: int, key: Key, table: NDArray[np.float32], num_threads: int
+    weights: Array, plus: Array | None, minus: Array, first: int, key: Key, table: NDArray[np.float32], num_threads: int
 ) -> None:
-    """plus, minus [n] = weights [n] ± amplitude · z."""
+    """plus, minus [n] = weights [n] ± amplitude · z; or minus alone."""
+    plus = minus[:0] if plus is None else plus
     if num_threads == 1 or len(weights) < _SERIAL_ELEMENTS:
         _both_range(weights, plus, minus, first, *map(_U, key), table)
     else:
@@ -510,7 +519,8 @@ def _both_task(stored: types.Type, made: types.Type) -> Any:
             if start >= len(weights):
                 break
             stop = min(start + part, len(weights))
-            _both_range(weights[start:stop], plus[start:stop], minus[start:stop], first + start, k0, k1, query, table)
+            up, down = plus[start:stop], minus[start:stop]  # no `plus`, no `up`
+            _both_range(weights[start:stop], up, down, first + start, k0, k1, query, table)
 
     return compiled_task(run)
 

@@ -33,15 +33,21 @@ def philox4x32(key: tuple[int, int], counters: tuple[torch.Tensor, torch.Tensor,
 
 
 def both(
-    weights: torch.Tensor, plus: torch.Tensor, minus: torch.Tensor, first: int, key: Key, table: NDArray[np.float32]
+    weights: torch.Tensor,
+    plus: torch.Tensor | None,
+    minus: torch.Tensor,
+    first: int,
+    key: Key,
+    table: NDArray[np.float32],
 ) -> None:
-    """plus, minus [n] = weights [n] ± amplitude · z; `first` is the global index of weights[0]."""
+    """plus, minus [n] = weights [n] ± amplitude · z; or minus alone. `first` is the global index of weights[0]."""
     amplitudes = torch.from_numpy(table).to(weights.device)
     for lo, hi in _chunks(len(weights)):
         indices = torch.arange(first + lo, first + hi, device=weights.device)
         moved = _amplitudes(indices, key, amplitudes)
         wide = weights[lo:hi].float()
-        plus[lo:hi] = wide + moved  # copies round to nearest even
+        if plus is not None:
+            plus[lo:hi] = wide + moved  # copies round to nearest even
         minus[lo:hi] = wide - moved
 
 

@@ -4,6 +4,7 @@ A compiled kernel makes both for float32 on the CPU (`products_numba`). What it 
 twice as fast as MKL on other CPUs than Intel's, or to torch.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -18,17 +19,18 @@ except ImportError:  # no numba for this interpreter or platform: other librarie
 
 _FAST_PRODUCT = 1 << 20  # multiply-adds from which a call's overhead pays
 _FEWEST_INPUTS = 4  # fewer read the matrix once in any case
-_HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 Bias = torch.Tensor | None
 
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> torch.Tensor:
-    """x Wᵀ + b for x [..., K], W [N, K], b [N] or None, all of one type."""
+    """x Wᵀ + b for x [..., K], W [N, K], b [N] or None, of one type; or a float32 b beside 16-bit x and W."""
     if _takes(x, weight, bias):
         return _multiplied([x], weight, [bias], first=0, key=(0, 0, 0), amplitude=0.0)[0]
-    if _is_large(x, weight) and _HAS_ONEDNN and (bias is None or bias.is_contiguous()):
-        return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    if _is_large(x, weight) and x.dtype in _onednn_types() and (bias is None or bias.is_contiguous()):
+        return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")  # b is added before rounding
+    if bias is not None and bias.dtype != x.dtype:
+        return torch.nn.functional.linear(x, weight).add_(bias)
     return torch.nn.functional.linear(x, weight, bias)
 
 
@@ -53,10 +55,19 @@ def perturbed_products(
 
 
 def _is_large(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    is_plain = x.dtype == torch.float32 and x.device.type == "cpu"
+    """Whether it is worth a call of a library's own, on the CPU."""
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return False  # only torch's own function has a derivative
-    return is_plain and x.numel() * weight.shape[0] >= _FAST_PRODUCT
+    return x.device.type == "cpu" and x.numel() * weight.shape[0] >= _FAST_PRODUCT
+
+
+@functools.cache
+def _onednn_types() -> tuple[torch.dtype, ...]:
+    """What oneDNN multiplies on this processor."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return ()
+    has_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (torch.float32, torch.bfloat16) if has_bfloat16 else (torch.float32,)
 
 
 def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
@@ -64,6 +75,7 @@ def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
     width = weight.shape[1]
     return (
         _numba is not None
+        and x.dtype == torch.float32
         and _is_large(x, weight)
         and x.numel() >= _FEWEST_INPUTS * width
         and width % _numba.SQUARE == 0
