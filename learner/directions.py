@@ -32,11 +32,6 @@ try:
 except ImportError:  # no numba for this interpreter or platform: plain torch, slower
     _numba = None  # type: ignore[assignment]
 
-try:
-    from learner import directions_triton as _triton
-except ImportError:  # no Triton beside this torch: plain torch on CUDA, slower
-    _triton = None  # type: ignore[assignment]
-
 BLOCK_ELEMENTS = 128
 """Elements that one Philox call gives; parameters start at a multiple of it."""
 FLOAT_TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -181,8 +176,14 @@ def _is_compiled(weights: torch.Tensor) -> bool:
 
 
 def _on_torch(weights: torch.Tensor) -> Any:
-    """What works on tensors where they lie."""
-    return _triton if _triton is not None and weights.device.type == "cuda" else directions_torch
+    """What works on tensors where they lie: kernels on CUDA if Triton came with torch, else plain torch."""
+    if weights.device.type != "cuda":
+        return directions_torch
+    try:
+        from learner import directions_triton
+    except ImportError:
+        return directions_torch
+    return directions_triton if directions_triton.works_on(weights.device) else directions_torch
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

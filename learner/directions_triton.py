@@ -1,12 +1,13 @@
 """Directions on CUDA, compiled by Triton: one pass over memory, the same bits as `directions_torch`.
 
-Everything is integer arithmetic and single IEEE additions; amplitudes other than ±one are looked up in a table, so that
-no product can be fused into a sum. Counters and streams are those of `learner.directions`.
+Everything is integer arithmetic, table look-ups and single IEEE additions, and nothing is fused. Counters and streams are those of `learner.directions`.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
 
-from typing import Any
+import functools
+import sys
+import warnings
 
 import numpy as np
 import torch
@@ -15,9 +16,13 @@ import triton.language as tl
 from numpy.typing import NDArray
 from triton.language.random import philox_impl
 
+from learner import directions_torch
+
 _SIGN_BLOCKS = 16  # Philox blocks of 128 elements that one program makes
 _ROUNDING_STREAM, _FIELD_STREAM = tl.constexpr(1), tl.constexpr(2)
-_PER_BLOCK, _PER_FIELD_BLOCK = tl.constexpr(128), tl.constexpr(8)
+_PER_BLOCK = tl.constexpr(128)
+_FLOAT32, _BFLOAT16, _FLOAT16 = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 
 Key = tuple[int, int, int]
 """Seed low, seed high, query."""
@@ -59,18 +64,39 @@ def _amplitudes(start, table, k0, k1, query, is_sign: tl.constexpr, num: tl.cons
 
 
 @triton.jit
-def _widened(half, is_bfloat16: tl.constexpr):
+def _loaded(place, inside, kind: tl.constexpr):
+    """float32 values of stored ones."""
+    held = tl.load(place, mask=inside, other=0)
+    if kind == _FLOAT32:
+        return held
+    return _widened(held.to(tl.uint32) & 0xFFFF, kind)
+
+
+@triton.jit
+def _widened(half, kind: tl.constexpr):
     """uint32 bits of 16-bit values as float32."""
-    if is_bfloat16:
+    if kind == _BFLOAT16:
         return (half << 16).to(tl.float32, bitcast=True)
     return half.to(tl.uint16).to(tl.float16, bitcast=True).to(tl.float32)
 
 
 @triton.jit
-def _rounded(value, random, is_bfloat16: tl.constexpr):
+def _store_nearest(place, value, inside, kind: tl.constexpr):
+    """Store float32 values, rounded to nearest even."""
+    if kind == _FLOAT32:
+        tl.store(place, value, mask=inside)
+    elif kind == _BFLOAT16:
+        bits = value.to(tl.uint32, bitcast=True)
+        tl.store(place, ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).to(tl.int16), mask=inside)
+    else:
+        tl.store(place, value.to(tl.float16).to(tl.int16, bitcast=True), mask=inside)
+
+
+@triton.jit
+def _rounded(value, random, kind: tl.constexpr):
     """uint32 bits of float32 values as 16-bit ones, up or down by 16 random bits; the mean is the value itself."""
     bits = value.to(tl.uint32, bitcast=True)
-    if is_bfloat16:
+    if kind == _BFLOAT16:
         return (bits + random) >> 16
     size, sign = bits & 0x7FFFFFFF, (bits >> 16) & 0x8000
     short = random & 0x1FFF
@@ -95,6 +121,8 @@ def _both_kernel(
     has_rows: tl.constexpr,
     has_plus: tl.constexpr,
     is_sign: tl.constexpr,
+    stored: tl.constexpr,
+    made_as: tl.constexpr,
     num: tl.constexpr,
 ):
     """plus, minus = weights ± amplitude · z: `count` elements, or of each of the given rows of so many."""
@@ -107,11 +135,11 @@ def _both_kernel(
     at = block * _PER_BLOCK - begin + tl.arange(0, num * _PER_BLOCK)
     inside = (at >= 0) & (at < count)
     moved = _amplitudes(block, table, k0.to(tl.int64), k1.to(tl.int64), query.to(tl.int64), is_sign, num)
-    value = tl.load(weights + row * count + at, mask=inside).to(tl.float32)
+    value = _loaded(weights + row * count + at, inside, stored)
     to = made * count + at
     if has_plus:
-        tl.store(plus + to, (value + moved).to(plus.dtype.element_ty), mask=inside)
-    tl.store(minus + to, (value - moved).to(minus.dtype.element_ty), mask=inside)
+        _store_nearest(plus + to, value + moved, inside, made_as)
+    _store_nearest(minus + to, value - moved, inside, made_as)
 
 
 @triton.jit(do_not_specialize=["first", "num_updates"])
@@ -123,32 +151,21 @@ def _sweep_kernel(
     first,
     num_updates,
     entries: tl.constexpr,
-    is_bfloat16: tl.constexpr,
-    is_short: tl.constexpr,
+    stored: tl.constexpr,
     num: tl.constexpr,
 ):
-    """weights [count] += amplitude · z of all updates, in order; 16-bit weights come and go as their bits."""
+    """weights [count] += amplitude · z of all updates, in order."""
     block = first // _PER_BLOCK + tl.program_id(0).to(tl.int64) * num
     at = block * _PER_BLOCK - first + tl.arange(0, num * _PER_BLOCK)
     inside = (at >= 0) & (at < count)
-    held = tl.load(weights + at, mask=inside, other=0)
-    if is_short:
-        value = _widened(held.to(tl.uint32) & 0xFFFF, is_bfloat16)
-    else:
-        value = held
+    value = _loaded(weights + at, inside, stored)
     for update in range(num_updates):
         k0, k1, query = tl.load(keys + 3 * update), tl.load(keys + 3 * update + 1), tl.load(keys + 3 * update + 2)
         value += _amplitudes(block, tables + entries * update, k0, k1, query, entries == 2, num)
-        if is_short:
+        if stored != _FLOAT32:
             random = _fields(block * 16, k0, k1, query, _ROUNDING_STREAM, num * 16)
-            value = _widened(_rounded(value, random, is_bfloat16), is_bfloat16)
-    if is_short:
-        if is_bfloat16:
-            tl.store(weights + at, (value.to(tl.uint32, bitcast=True) >> 16).to(tl.int16), mask=inside)
-        else:
-            tl.store(weights + at, value.to(tl.float16).to(tl.int16, bitcast=True), mask=inside)
-    else:
-        tl.store(weights + at, value, mask=inside)
+            value = _widened(_rounded(value, random, stored), stored)
+    _store_nearest(weights + at, value, inside, stored)  # exact by now
 
 
 def _grid(count: int, others: int = 1) -> tuple[int, int]:
@@ -193,10 +210,10 @@ def _launch(
     if not all(shape):
         return
     _both_kernel[_grid(*shape)](
-        weights,
+        _as_integers(weights),
         weights if rows is None else rows,
-        minus if plus is None else plus,
-        minus,
+        _as_integers(minus if plus is None else plus),
+        _as_integers(minus),
         torch.from_numpy(table).to(weights.device),
         shape[0],
         first,
@@ -204,7 +221,10 @@ def _launch(
         has_rows=rows is not None,
         has_plus=plus is not None,
         is_sign=len(table) == 2,
+        stored=_KINDS[weights.dtype],
+        made_as=_KINDS[minus.dtype],
         num=_SIGN_BLOCKS,
+        enable_fp_fusion=False,
     )
 
 
@@ -212,17 +232,49 @@ def sweep(weights: torch.Tensor, first: int, keys: list[Key], tables: NDArray[np
     """weights [n] += amplitude · z of all updates, in order."""
     if not len(weights):
         return
-    is_short = weights.dtype != torch.float32
-    held: Any = weights.view(torch.int16) if is_short else weights
     _sweep_kernel[_grid(len(weights))](
-        held,
+        _as_integers(weights),
         torch.tensor(keys, dtype=torch.int64, device=weights.device),
         torch.from_numpy(tables).to(weights.device),
         len(weights),
         first,
         len(keys),
         entries=tables.shape[1],
-        is_bfloat16=weights.dtype == torch.bfloat16,
-        is_short=is_short,
+        stored=_KINDS[weights.dtype],
         num=_SIGN_BLOCKS,
+        enable_fp_fusion=False,
     )
+
+
+@functools.cache
+def works_on(device: torch.device) -> bool:
+    """Whether the kernels compile and run there and give the bits of plain torch, on a short vector; else a warning.
+
+    Triton needs a C compiler for its launchers. Other bits would part this host from the others without a word.
+    """
+    weights = torch.linspace(-1, 1, 300, device=device).to(torch.bfloat16)
+    keys, tables = [(1, 2, 3), (4, 5, 6)], np.array([[1e-3, -1e-3], [-2e-3, 2e-3]], np.float32)
+    try:
+        made = []
+        for way in (directions_torch, sys.modules[__name__]):
+            updated, moved = weights.clone(), torch.empty((2, 300), device=device)
+            way.sweep(updated, 77, keys, tables)
+            way.both(updated, moved[0], moved[1], 77, keys[0], tables[0])
+            made.append((updated.view(torch.int16), moved.view(torch.int32)))
+        if all(map(torch.equal, *made)):
+            return True
+        reason = "their bits are not those of plain torch"
+    except Exception as err:  # noqa: BLE001  whatever a compiler, driver or launcher raises
+        reason = f"{type(err).__name__}: {str(err).strip().splitlines()[0] if str(err).strip() else 'no text'}"
+    warnings.warn(
+        f"Triton kernels do not work on {device} ({reason}); directions are made by plain torch, slower; "
+        "install a C compiler, or the Triton that belongs to this torch",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return False
+
+
+def _as_integers(tensor: torch.Tensor) -> torch.Tensor:
+    """16-bit values as their bits."""
+    return tensor if tensor.dtype == torch.float32 else tensor.view(torch.int16)
