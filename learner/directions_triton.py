@@ -1,6 +1,7 @@
 """Directions on CUDA, compiled by Triton: one pass over memory, the same bits as `directions_torch`.
 
-Everything is integer arithmetic, table look-ups and single IEEE additions, and nothing is fused. Counters and streams are those of `learner.directions`.
+Everything is integer arithmetic, table look-ups and single IEEE additions, and nothing is fused. Counters and streams
+are those of `learner.directions`.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
