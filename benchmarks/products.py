@@ -9,11 +9,10 @@ per product, summed over the matrices of a layer. The last line is one JSON obje
 import argparse
 import itertools
 import json
-from collections.abc import Callable
 
 import torch
 
-from benchmarks.measure import interleaved_medians_s
+from benchmarks.measure import Action, interleaved_medians_s
 from learner.directions import Direction, Shift
 from learner.products import perturbed_products, product
 
@@ -23,26 +22,28 @@ NUMS_OF_INPUTS = (32, 128, 512, 1024)
 _COPIES = 12
 
 
+def ways(shift: Shift, num_inputs: int, num_rows: int, width: int) -> dict[str, Action]:
+    """Each way to multiply by the next matrix of many."""
+    xs = [torch.randn(num_inputs, width) for _ in range(2)]
+    matrices = itertools.cycle([torch.randn(num_rows, width) for _ in range(_COPIES)])
+
+    def perturbed() -> None:
+        if perturbed_products(shift, next(matrices), 0, xs, [None, None], (0, 1)) is None:
+            raise SystemExit("the kernel does not run here: no numba, no vectors, or no GNU OpenMP")
+
+    return {
+        "kernel": lambda: product(xs[0], next(matrices), None),
+        "perturbed": perturbed,
+        "onednn": lambda: torch.ops.mkldnn._linear_pointwise.default(xs[0], next(matrices), None, "none", [], ""),
+        "torch": lambda: torch.nn.functional.linear(xs[0], next(matrices)),
+    }
+
+
 def seconds_of_a_layer(num_inputs: int, runs: int) -> dict[str, float]:
     """Median seconds per product for each way, over the matrices of one layer."""
     shift, total = Shift(Direction(1, 0), 1e-3), dict.fromkeys(("kernel", "perturbed", "onednn", "torch"), 0.0)
     for (num_rows, width), count in LAYER.items():
-        xs = [torch.randn(num_inputs, width) for _ in range(2)]
-        matrices = itertools.cycle([torch.randn(num_rows, width) for _ in range(_COPIES)])
-
-        def perturbed(xs: list[torch.Tensor] = xs, matrices: itertools.cycle[torch.Tensor] = matrices) -> None:
-            if perturbed_products(shift, next(matrices), 0, xs, [None, None], (0, 1)) is None:
-                raise SystemExit("the kernel does not run here: no numba, no vectors, or no GNU OpenMP")
-
-        def of(function: Callable[..., object], *rest: object) -> Callable[[], object]:
-            return lambda: function(xs[0], next(matrices), None, *rest)  # noqa: B023  called in this turn only
-
-        actions = {
-            "kernel": of(product),
-            "perturbed": perturbed,
-            "onednn": of(torch.ops.mkldnn._linear_pointwise.default, "none", [], ""),
-            "torch": of(torch.nn.functional.linear),
-        }
+        actions = ways(shift, num_inputs, num_rows, width)
         found = interleaved_medians_s(actions, num_runs=runs)
         for name, value in found.items():
             total[name] += count * value / (2 if name == "perturbed" else 1)

@@ -83,7 +83,7 @@ def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
         and weight.dtype == x.dtype
         and weight.device.type == "cpu"
         and (bias is None or (bias.dtype == x.dtype and bias.is_contiguous()))
-        and _numba.host_tile() is not None
+        and bool(_numba.host_tiles())
         and runs_on(torch.get_num_threads())
     )
 

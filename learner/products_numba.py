@@ -48,20 +48,22 @@ class Tile(NamedTuple):
         return self.lanes * self.vectors
 
 
-_ANY_TILE = Tile(4, 4, 1)
-
-
 @functools.cache
-def host_tile() -> Tile | None:
-    """For this processor; None if it lacks fused multiply-add on vectors."""
+def host_tiles() -> tuple[Tile, ...]:
+    """For this processor, the best one first; none if it lacks fused multiply-add on vectors."""
     features = binding.get_host_cpu_features()
     if features.get("avx512f"):
-        return Tile(16, 4, 6)
+        return Tile(16, 4, 6), Tile(16, 3, 8)
     if features.get("avx2") and features.get("fma"):
-        return Tile(8, 2, 6)
+        return (Tile(8, 2, 6),)
     if binding.get_process_triple().startswith(("aarch64", "arm64")):
-        return Tile(4, 4, 6)
-    return None
+        return (Tile(4, 4, 6),)
+    return ()
+
+
+def least_padded(tiles: Sequence[Tile], num_rows: int) -> Tile:
+    """The one whose panels make fewest columns that nobody wants."""
+    return min(tiles, key=lambda tile: -num_rows % tile.columns)
 
 
 # ---- vectors
@@ -320,12 +322,12 @@ def multiply(
     key: Key,
     amplitude: float,
     num_threads: int,
-    tile: Tile | None = None,
+    tiles: Sequence[Tile] | None = None,
 ) -> None:
     """y = x (W + amplitude · z)ᵀ + b for the first side, and − for the second; float32, z: signs.
 
     weights: address of W [num_rows, width]; shape: num_inputs, width, num_rows; amplitude 0: W itself.
-    width: a multiple of 16, `first`, too.
+    width: a multiple of 16, `first`, too. tiles: to choose from, `host_tiles` by default.
     """
     num_inputs, width, num_rows = shape
     way = _PLAIN if amplitude == 0 else len(sides)
@@ -334,5 +336,5 @@ def multiply(
     num_pieces = math.ceil(width / _DEPTH)
     longest = math.ceil(width / (num_pieces * SQUARE)) * SQUARE
     numbers = (way, weights, a.x, b.x, a.y, b.y, a.bias, b.bias, num_inputs, width, num_rows, first, longest)
-    task = _products_task(tile or host_tile() or _ANY_TILE)
+    task = _products_task(least_padded(tiles or host_tiles(), num_rows))
     run_on_torch_threads(task.address, num_threads, (), *numbers, *key, bits)

@@ -21,7 +21,7 @@ from learner.batches import Batch
 from learner.directions import Direction, Shift
 from learner.openmp import runs_on
 from learner.products import perturbed_products, product
-from learner.products_numba import Side, Tile, host_tile, multiply
+from learner.products_numba import Side, Tile, host_tiles, least_padded, multiply
 from learner.replica import Replica
 
 TILES = [Tile(16, 4, 6), Tile(8, 2, 6), Tile(4, 4, 6), Tile(16, 3, 8)]
@@ -105,7 +105,7 @@ def test_every_bit_is_that_of_one_fused_sum_in_order(
             key=shift.direction.key,
             amplitude=amplitude,
             num_threads=num_threads,
-            tile=tile,
+            tiles=[tile],
         )
     begin = bias.numpy() if has_bias else np.zeros(num_rows, np.float32)
     for n, (x, y) in enumerate(zip(xs, guarded, strict=True)):
@@ -115,8 +115,14 @@ def test_every_bit_is_that_of_one_fused_sum_in_order(
     assert torch.equal(weights, before)
 
 
+def test_panels_are_chosen_that_leave_least_over() -> None:
+    wide, narrow = TILES[0], TILES[3]
+    rows = (768, 3072, 64, 48, 96, 100, 10)
+    assert [least_padded((wide, narrow), n) for n in rows] == [wide, wide, wide, narrow, narrow, wide, narrow]
+
+
 def on_this_processor() -> None:
-    if host_tile() is None:
+    if not host_tiles():
         pytest.skip("this processor has no fused multiply-add on vectors")
 
 
@@ -271,7 +277,7 @@ def test_a_step_reads_every_matrix_once_for_both_signs_and_stores_no_perturbed_o
     found = replica.scalars([batch_of(num_examples)], **SETTINGS)
     assert calls == ([2] * NUM_MATRICES if num_examples == 2 else [1] * 2 * NUM_MATRICES)
     assert not replica._scratch._held
-    monkeypatch.setattr(products_numba, "host_tile", lambda: None)
+    monkeypatch.setattr(products_numba, "host_tiles", lambda: ())
     as_rows = replica.scalars([batch_of(num_examples)], **SETTINGS)
     assert len(calls) == (NUM_MATRICES if num_examples == 2 else 2 * NUM_MATRICES)
     assert replica._scratch._held
