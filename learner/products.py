@@ -72,9 +72,10 @@ def _onednn_types() -> tuple[torch.dtype, ...]:
 
 def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
     """Whether the kernel is for these operands, this processor and this number of threads."""
-    width = weight.shape[1]
+    num_rows, width = weight.shape
     return (
         _numba is not None
+        and x.shape[-1] == width
         and x.dtype == torch.float32
         and _is_large(x, weight)
         and x.numel() >= _FEWEST_INPUTS * width
@@ -82,7 +83,7 @@ def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
         and weight.is_contiguous()
         and weight.dtype == x.dtype
         and weight.device.type == "cpu"
-        and (bias is None or (bias.dtype == x.dtype and bias.is_contiguous()))
+        and (bias is None or (bias.shape == (num_rows,) and bias.dtype == x.dtype and bias.is_contiguous()))
         and bool(_numba.host_tiles())
         and runs_on(torch.get_num_threads())
     )

@@ -104,9 +104,12 @@ class Sweep(TorchFunctionMode):
         """x Rᵀ + b of every side, R: rows start … stop−1 of a matrix."""
         biases = biases or [None] * len(xs)
         num_rows, width = stop - start, parameter.shape[1]
-        slot = self._slot_of.get(id(parameter))
+        part, slot = parameter[start:stop], self._slot_of.get(id(parameter))
+        is_plain = slot is None or self._shift is None
+        if is_plain and parameter.dtype == self._dtype:
+            return [self._linear(x, part, b) for x, b in zip(xs, biases, strict=True)]
         if slot is not None and self._shift is not None and self._dtype == torch.float32:
-            part, first = parameter[start:stop], slot.offset + start * width
+            first = slot.offset + start * width
             made = perturbed_products(self._shift, part, first, xs, biases, self.sides)
             if made is not None:
                 return made

@@ -224,6 +224,15 @@ def test_what_the_kernel_does_not_take_goes_to_torch(operands: Any, monkeypatch:
         assert torch.allclose(weight.grad, x.sum(dim=(0, 1)).expand_as(weight), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "operands", [lambda x, w, b: (x.view(4, 25, 128), w, b), lambda x, w, b: (x, w, b[:48])], ids=["width", "bias"]
+)
+def test_operands_that_do_not_fit_are_refused_as_torch_refuses_them(operands: Any) -> None:
+    x, weight, bias = operands(*large())
+    with pytest.raises(RuntimeError, match="shape|size|multiplied|incompatible"):
+        product(x, weight, bias)
+
+
 def test_products_of_any_shape_are_taken_where_the_kernel_runs() -> None:
     on_this_processor()
     x, weight, bias = large()
