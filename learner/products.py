@@ -27,7 +27,7 @@ def product(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> torch.Tensor:
     """x Wᵀ + b for x [..., K], W [N, K], b [N] or None, of one type; or a float32 b beside 16-bit x and W."""
     if _takes(x, weight, bias):
         return _multiplied([x], weight, [bias], first=0, key=(0, 0, 0), amplitude=0.0)[0]
-    if _is_large(x, weight) and x.dtype in _onednn_types() and (bias is None or bias.is_contiguous()):
+    if _is_plain_and_large(x, weight, bias) and x.dtype in _onednn_types():
         return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")  # b is added before rounding
     if bias is not None and bias.dtype != x.dtype:
         return torch.nn.functional.linear(x, weight).add_(bias)
@@ -54,11 +54,17 @@ def perturbed_products(
     return _multiplied(xs, weight, biases, first=first, key=shift.direction.key, amplitude=amplitude)
 
 
-def _is_large(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether it is worth a call of a library's own, on the CPU."""
+def _is_plain_and_large(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
+    """Whether these operands fit, lie on the CPU as libraries expect, and are worth a call; torch tells what is wrong."""
+    num_rows, width = weight.shape
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return False  # only torch's own function has a derivative
-    return x.device.type == "cpu" and x.numel() * weight.shape[0] >= _FAST_PRODUCT
+    return (
+        x.device.type == "cpu"
+        and x.numel() * num_rows >= _FAST_PRODUCT
+        and x.shape[-1] == width
+        and (bias is None or (bias.shape == (num_rows,) and bias.is_contiguous()))
+    )
 
 
 @functools.cache
@@ -72,18 +78,16 @@ def _onednn_types() -> tuple[torch.dtype, ...]:
 
 def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
     """Whether the kernel is for these operands, this processor and this number of threads."""
-    num_rows, width = weight.shape
+    width = weight.shape[1]
     return (
         _numba is not None
-        and x.shape[-1] == width
-        and x.dtype == torch.float32
-        and _is_large(x, weight)
+        and _is_plain_and_large(x, weight, bias)
         and x.numel() >= _FEWEST_INPUTS * width
         and width % _numba.SQUARE == 0
+        and x.dtype == weight.dtype == torch.float32
+        and (bias is None or bias.dtype == torch.float32)
         and weight.is_contiguous()
-        and weight.dtype == x.dtype
         and weight.device.type == "cpu"
-        and (bias is None or (bias.shape == (num_rows,) and bias.dtype == x.dtype and bias.is_contiguous()))
         and bool(_numba.host_tiles())
         and runs_on(torch.get_num_threads())
     )

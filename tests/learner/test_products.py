@@ -229,7 +229,7 @@ def test_what_the_kernel_does_not_take_goes_to_torch(operands: Any, monkeypatch:
 )
 def test_operands_that_do_not_fit_are_refused_as_torch_refuses_them(operands: Any) -> None:
     x, weight, bias = operands(*large())
-    with pytest.raises(RuntimeError, match="shape|size|multiplied|incompatible"):
+    with pytest.raises(RuntimeError, match=r"shape|size|multiplied"):
         product(x, weight, bias)
 
 
