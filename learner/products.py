@@ -55,7 +55,7 @@ def perturbed_products(
 
 
 def _is_plain_and_large(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
-    """Whether these operands fit, lie on the CPU as libraries expect, and are worth a call; torch tells what is wrong."""
+    """Whether these operands lie on the CPU, fit, and are worth a call; if they do not fit, torch says so."""
     num_rows, width = weight.shape
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return False  # only torch's own function has a derivative
