@@ -38,10 +38,9 @@ def live_bytes() -> int:
     gc.collect()
     storages = {}
     for thing in gc.get_objects():
-        if not issubclass(type(thing), torch.Tensor) or thing.device.type == "meta":
-            continue
-        storage = thing.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
+        if issubclass(type(thing), torch.Tensor) and thing.device.type != "meta":
+            storage = thing.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
 
 

@@ -101,7 +101,7 @@ def _draw(words, block, num, k0, k1, query, stream):
         w0[lane], w1[lane], w2[lane], w3[lane] = c0, c1, c2, c3
 
 
-def _repeated(builder, value, vector):
+def everywhere(builder, value, vector):
     """One value in all lanes."""
     anything = ir.Constant(vector, ir.Undefined)
     zeros = ir.Constant(ir.VectorType(_INDEX, vector.count), [0] * vector.count)
@@ -111,7 +111,7 @@ def _repeated(builder, value, vector):
 def _choose(builder, word, plus, minus):
     """32 floats: minus where a bit of the word is set, else plus; a masked move, which no loop becomes by itself."""
     mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), 32))
-    return builder.select(mask, _repeated(builder, minus, _VECTOR), _repeated(builder, plus, _VECTOR))
+    return builder.select(mask, everywhere(builder, minus, _VECTOR), everywhere(builder, plus, _VECTOR))
 
 
 def _place(context, builder, kind, array, index):

@@ -72,7 +72,10 @@ def _onednn_types() -> tuple[torch.dtype, ...]:
     """What oneDNN multiplies on this processor."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return ()
-    has_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    try:
+        has_bfloat16 = torch.ops.mkldnn._linear_pointwise and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except AttributeError:  # neither name is public
+        return ()
     return (torch.float32, torch.bfloat16) if has_bfloat16 else (torch.float32,)
 
 

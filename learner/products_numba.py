@@ -19,7 +19,16 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from learner.directions_numba import FIELD_BITS, SIGNS, Key, compiled, draw_fields, fields_length, words_length
+from learner.directions_numba import (
+    FIELD_BITS,
+    SIGNS,
+    Key,
+    compiled,
+    draw_fields,
+    everywhere,
+    fields_length,
+    words_length,
+)
 from learner.openmp import compiled_task, number_of, run_on_torch_threads, take_part, unpack
 
 SQUARE = 16
@@ -71,12 +80,6 @@ def least_padded(tiles: Sequence[Tile], num_rows: int) -> Tile:
 
 def _constant(value):
     return ir.Constant(_NUMBER, value)
-
-
-def _everywhere(builder, value, vector):
-    """One value in all lanes."""
-    anything, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_LANE, vector.count), None)
-    return builder.shuffle_vector(builder.insert_element(anything, value, ir.Constant(_LANE, 0)), anything, zeros)
 
 
 def _function(builder, name, result, arguments):
@@ -137,7 +140,7 @@ def _square(way):
                 if way != _PLAIN:
                     word = builder.load(builder.gep(signs, [builder.add(field, builder.mul(wanted, step))]))
                     words = builder.insert_element(words, builder.zext(word, _LANE), ir.Constant(_LANE, number))
-            plus, minus = (_everywhere(builder, value, _ROW) for value in (plus, minus))
+            plus, minus = (everywhere(builder, value, _ROW) for value in (plus, minus))
             for number, value in enumerate(_transposed(builder, rows)):
                 made = [value]
                 if way != _PLAIN:
@@ -203,7 +206,7 @@ def _multiply_tile(typing_context, lanes, vectors, rows, x, panel, begin, y, str
         align, zeros = ir.Constant(_LANE, 4), ir.Constant(vector, None)
         offsets = [n * tile.lanes for n in range(tile.vectors)]
         lane_numbers = [ir.Constant(numbers, [offset + lane for lane in range(tile.lanes)]) for offset in offsets]
-        wanted = _everywhere(builder, wanted, numbers)
+        wanted = everywhere(builder, wanted, numbers)
         masks = [builder.icmp_signed("<", lane_number, wanted) for lane_number in lane_numbers]
 
         def rows_of(address, stride):
@@ -228,7 +231,7 @@ def _multiply_tile(typing_context, lanes, vectors, rows, x, panel, begin, y, str
             terms = vectors_at(_float_at(builder, panel, builder.mul(at, _constant(tile.columns))))
             terms = [builder.load(term, align=4) for term in terms]
             for row, place in enumerate(factors):
-                factor = _everywhere(builder, builder.load(builder.gep(place, [at]), align=4), vector)
+                factor = everywhere(builder, builder.load(builder.gep(place, [at]), align=4), vector)
                 made[row] = [
                     builder.call(fused, [factor, term, total]) for term, total in zip(terms, made[row], strict=True)
                 ]

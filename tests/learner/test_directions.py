@@ -205,6 +205,10 @@ def test_any_number_of_threads_gives_the_same_bits(num_threads: int, dtype: torc
     direction = Direction(11, 0)
     one, many = Shift(direction, 1e-3).both(weights, 7), Shift(direction, 1e-3, num_threads).both(weights, 7)
     np.testing.assert_array_equal(bits(one), bits(many))
+    for side, made_as in ((side, made_as) for side in (0, 1) for made_as in DTYPES):
+        single = Shift(direction, 1e-3, num_threads).one(weights, 7, side, dtype=made_as)
+        both = Shift(direction, 1e-3).both(weights, 7, dtype=made_as)
+        np.testing.assert_array_equal(bits(single), bits(both[side]))
     alone, together = weights.clone(), weights.clone()
     apply_updates(alone, 7, [(direction, 1e-3)], num_threads=1)
     apply_updates(together, 7, [(direction, 1e-3)], num_threads=num_threads)

@@ -294,6 +294,14 @@ def test_a_step_reads_every_matrix_once_for_both_signs_and_stores_no_perturbed_o
     np.testing.assert_allclose(found.loss, as_rows.loss, rtol=1e-6)
 
 
+def test_a_torch_without_those_names_of_onednn_multiplies_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    monkeypatch.setattr(products, "_onednn_types", products._onednn_types.__wrapped__)  # without its memory
+    monkeypatch.setattr(products, "_numba", None)
+    x, weight, bias = large()
+    assert torch.allclose(product(x, weight, bias), torch.nn.functional.linear(x, weight, bias))
+
+
 def test_inference_multiplies_by_the_same_kernel(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     on_this_processor()
     plain: list[float] = []
