@@ -18,8 +18,8 @@ import time
 
 import numpy as np
 
-from radio.air import Air
-from radio.air_config import AirConfig, TransmitterConfig
+from radio.air.air import Air
+from radio.air.config import AirConfig, TransmitterConfig
 
 CAPTURE_SAMPLES = 1 << 20
 FRAME_SAMPLES = 10_000

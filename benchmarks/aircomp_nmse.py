@@ -18,11 +18,13 @@ import matplotlib
 import msgspec
 import numpy as np
 
-from radio.config import AirConfig, FrameConfig, RadioConfig
+from radio.air.config import AirConfig
+from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioError
-from radio.precoding import AlignmentRule, Csi
-from radio.schemes import SCHEME_NAMES
-from radio.simulated_rig import FREE_RUNNING, SimulatedRig
+from radio.link.simulated_rig import FREE_RUNNING, SimulatedRig
+from radio.records import Csi
+from radio.schemes.precoding import AlignmentRule
+from radio.schemes.registry import SCHEME_NAMES
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from testbed.privacy import accountant
-from testbed.schedule import Online, Problem, caps_at_full_power, leaks, log_weights
-from testbed.vocabulary import ScheduleName
+from testbed.config.words import ScheduleName
+from testbed.privacy.accountants import accountant
+from testbed.schedule.causal import Online
+from testbed.schedule.names import leaks
+from testbed.schedule.problem import Problem, caps_at_full_power, log_weights
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import OPTConfig, OPTForCausalLM
 
-from learner.batches import Batch, TextBatch
+from learner.tasks.batches import Batch, TextBatch
 
 VOCABULARY_SIZE = 50272
 CLASS_TOKENS = torch.tensor([6587, 372])

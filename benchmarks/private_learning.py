@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from learner.evaluation import evaluate
-from testbed.access_point import round_seed
-from testbed.config import RunConfig
-from testbed.config_files import load
-from testbed.device_randomness import SeededRandomness, artificial_noise
-from testbed.local_work import load_model_and_task
-from testbed.preview import at_symbol_snr, plan_of
-from testbed.privacy import accountant
-from testbed.rig import resolve
-from testbed.run import run_in_one_process
-from testbed.updates import coefficients_of
+from learner.zo.evaluation import evaluate
+from testbed.bench.rig import resolve
+from testbed.config.files import load
+from testbed.config.schema import RunConfig
+from testbed.plan.preview import at_symbol_snr, plan_of
+from testbed.privacy.accountants import accountant
+from testbed.rounds.access_point import round_seed
+from testbed.rounds.local_work import load_model_and_task
+from testbed.rounds.processes import run_in_one_process
+from testbed.rounds.randomness import SeededRandomness, artificial_noise
+from testbed.rounds.updates import coefficients_of
 
 DELTA = 1e-5
 OFFSETS_DB = (0, 20)

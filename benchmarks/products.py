@@ -13,8 +13,8 @@ import json
 import torch
 
 from benchmarks.measure import Action, interleaved_medians_s
-from learner.directions import Direction, Shift
-from learner.products import perturbed_products, product
+from learner.zo.directions import Direction, Shift
+from learner.zo.products import perturbed_products, product
 
 LAYER = {(768, 768): 4, (3072, 768): 1, (768, 3072): 1}
 """W [N, K] and how many a layer has."""

@@ -22,9 +22,10 @@ from matplotlib.figure import Figure
 
 from benchmarks import instances
 from benchmarks.private_learning import learning
-from testbed.privacy import accountant
-from testbed.schedule import Problem, caps_at_full_power, leaks, log_weights, snr_threshold
-from testbed.vocabulary import ScheduleName
+from testbed.config.words import ScheduleName
+from testbed.privacy.accountants import accountant
+from testbed.schedule.names import leaks
+from testbed.schedule.problem import Problem, caps_at_full_power, log_weights, snr_threshold
 
 SCHEDULES: tuple[ScheduleName, ...] = ("solution", "online", "static", "reversed", "paper", "full")
 EPSILON, DELTA, CLIP, CONTRACTION, ROUNDS = 5.0, 1e-2, 100.0, 0.998, 1000

@@ -30,9 +30,10 @@ from typing import Any
 import adi
 import numpy as np
 
-from radio.backend import IQ
+from radio.backends.pluto.config import PlutoConfig
+from radio.backends.pluto.radio import PlutoRadio
 from radio.config import RadioConfig
-from radio.pluto import PlutoConfig, PlutoRadio
+from radio.samples import IQ
 
 BUFFER_SAMPLES = 1 << 16
 CAPTURE_SAMPLES = 1 << 14

@@ -19,10 +19,10 @@ import torch
 
 from benchmarks.measure import interleaved_medians_s, live_bytes, peak_bytes
 from benchmarks.opt_125m import MezoReference, adamw_step, as_text, make_batch, make_model
-from learner.batches import AnyBatch
 from learner.config import ModelConfig
-from learner.models import load_model
-from learner.replica import Replica
+from learner.tasks.batches import AnyBatch
+from learner.zo.models import load_model
+from learner.zo.replica import Replica
 
 SHAPES = {"8x128": (8, 128), "16x64": (16, 64), "16x32": (16, 32), "1x32": (1, 32)}
 SCALE = 1e-3

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import torch
 
-from learner.batches import AnyBatch, Batch
 from learner.errors import LearnerError
-from learner.tasks import Task
+from learner.tasks.batches import AnyBatch, Batch
+from learner.tasks.task import Task
 
 Optimizer = Literal["sgd", "adamw"]
 

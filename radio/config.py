@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from radio.air_config import AirConfig, Level
 from radio.errors import RadioConfigError
-from radio.records import Checked
+from radio.settings import Checked
 
-__all__ = ["AirConfig", "Capabilities", "FrameConfig", "Level", "RadioConfig", "check_compatible"]
+Level = Literal["sample", "symbol"]
 
 MAX_FREQUENCY_HZ = 6e9
 MAX_LENGTH_SAMPLES = 1 << 20
@@ -144,36 +143,3 @@ class Capabilities:
     """Transmitters keep a gapless sample count."""
     shared_clock: bool
     """All radios run from one reference oscillator."""
-
-
-FILTER_HALF_LENGTH_SAMPLES = 12
-"""How far the delay filter of the simulated air rings to either side."""
-
-
-def check_compatible(air: AirConfig, frame: FrameConfig) -> None:
-    """Raise RadioConfigError for a frame of another level than the air, delays beyond half its prefix, or late starts
-    that it does not reckon with."""
-    if (air.level == "symbol") != frame.is_symbol_level:
-        raise RadioConfigError(
-            f"frame.samples_per_symbol: got {frame.samples_per_symbol} with air.level = {air.level!r}; "
-            "allowed: 1 on the symbol level, a multiple of 4 on the sample level; use FrameConfig.for_level"
-        )
-    if frame.is_symbol_level:
-        return
-    if air.start_jitter_samples > frame.start_uncertainty_samples and (
-        frame.start_uncertainty_samples > 0 or air.delay_max_samples + air.start_jitter_samples > _half_prefix(frame)
-    ):
-        raise RadioConfigError(
-            f"air.start_jitter_samples: got {air.start_jitter_samples}; allowed: at most "
-            f"frame.start_uncertainty_samples = {frame.start_uncertainty_samples}, or within half of "
-            f"frame.cyclic_prefix_samples = {frame.cyclic_prefix_samples}; raise frame.start_uncertainty_samples"
-        )
-    if air.delay_max_samples > _half_prefix(frame):
-        raise RadioConfigError(
-            f"air.delay_max_samples: got {air.delay_max_samples:g}; allowed: at most half of "
-            f"frame.cyclic_prefix_samples = {frame.cyclic_prefix_samples}; lengthen the prefix"
-        )
-
-
-def _half_prefix(frame: FrameConfig) -> float:
-    return frame.cyclic_prefix_samples / 2

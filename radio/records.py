@@ -1,49 +1,110 @@
-"""The base of all settings of the radio layer: strict, frozen, with ranges checked also when built in Python."""
+"""What travels through a round: the plan, what a device knows of its channel, what was received, the estimate."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from radio.errors import RadioConfigError
+from radio.errors import SignalError
+
+NOISE_CLIP_STDS = 4.0  # METHOD §1: p + n is clipped at ±(clip + 4σ) before precoding
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Applies the ranges of the annotations to records built in Python too, where msgspec does not."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Csi:
+    """What a device is told of its own channel: the gain at the first payload symbol, and how it turns."""
+
+    gain: complex
+    cfo_hz: float = 0.0
+    resource_powers: tuple[float, float] | None = None
+    """|h|² on the two resources of a noncoherent scheme."""
+
+
+def value_bound(clip: float, noise_std: float) -> float:
+    """The public bound on |p + n| beyond which devices clip."""
+    return clip + NOISE_CLIP_STDS * noise_std
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransmitPlan:
+    """What the access point announces for one round; public. Raises SignalError for what cannot be sent."""
+
+    gain: float
+    """c: as what a value of 1 arrives, in amplitude or, of tones, in power; 0 is a silent round. Digital ignores it."""
+    artificial_noise_std: float
+    """σ that every active device adds to each value."""
+    clip: float
+    """γ: values are clipped to ±γ before the noise."""
+    num_queries: int
+    """Q, values per device."""
+    active: tuple[int, ...]
+    """Devices that transmit, ascending."""
+    ridge: float = 0.0
+    """λ of regularised inversion; 0 inverts channels fully."""
+    round_index: int = 0
+    """Pilots move on by one code a round, so that who sends in the wrong round is noticed."""
 
     def __post_init__(self) -> None:
-        for name, allowed, meta in _rules(type(self)):
-            value = getattr(self, name)
-            if allowed and value not in allowed:
-                raise RadioConfigError(f"{name}: got {value!r}; allowed: {', '.join(allowed)}")
-            if meta is not None and not _within(value, meta):
-                raise RadioConfigError(f"{name}: got {value!r}; allowed: {_range_text(meta)}")
+        for name, allowed, fine in (
+            ("gain", "finite and >= 0", 0 <= self.gain < math.inf),
+            ("artificial_noise_std", "finite and >= 0", 0 <= self.artificial_noise_std < math.inf),
+            ("clip", "finite and > 0", 0 < self.clip < math.inf),
+            ("num_queries", "at least 1", self.num_queries >= 1),
+            ("ridge", "finite and >= 0", 0 <= self.ridge < math.inf),
+            ("round_index", "at least 0", self.round_index >= 0),
+            ("active", "distinct, ascending", list(self.active) == sorted(set(self.active))),
+        ):
+            if not fine:
+                raise SignalError(f"plan.{name}: got {getattr(self, name)!r}; allowed: {allowed}")
+
+    @property
+    def value_bound(self) -> float:
+        """The public bound on a value with its noise."""
+        return value_bound(self.clip, self.artificial_noise_std)
 
 
-@cache
-def _rules(record: type[Checked]) -> list[tuple[str, tuple[str, ...], msgspec.Meta | None]]:
-    rules = []
-    for name, hint in get_type_hints(record, include_extras=True).items():
-        allowed = get_args(hint) if get_origin(hint) is Literal else ()
-        metas = [extra for extra in get_args(hint)[1:] if isinstance(extra, msgspec.Meta)]
-        rules.append((name, allowed, metas[0] if metas and not allowed else None))
-    return rules
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Received:
+    """One received payload: of all devices at once, or of one device's slot."""
+
+    symbols: NDArray[np.complex128]
+    """Shape [S], after the matched filter; those of slots are divided by the channel. Empty for tones."""
+    noise_variance: float
+    """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
+    symbol_snr_db: float
+    """P·mean|ĥ|²/N0' of the devices that were heard."""
+    saturated: bool = False
+    """Whether the receiver hit full scale."""
+    device: int | None = None
+    """Whose slot it is; None when superposed."""
+    energies: NDArray[np.float64] | None = None
+    """Of tones, mean power on each resource, shape [Q, 2]."""
+    energy_variances: NDArray[np.float64] | None = None
+    """Their variances, shape [Q, 2]."""
+    misalignment: float = 0.0
+    """Σ_k E(g_k − 1)² over the active devices, g_k being what of device k's value arrives, over c."""
+    value_power: float = 0.0
+    """E p_k² as known to the access point; misalignment costs in proportion to it."""
+    problem: str | None = None
+    """What makes the payload useless whatever the scheme."""
+    quality: Mapping[str, float] = field(default_factory=dict)
+    """What pilots and noise showed, by name with unit."""
 
 
-def _within(value: Any, meta: msgspec.Meta) -> bool:
-    return (
-        isinstance(value, (int, float))
-        and not math.isnan(value)
-        and (meta.gt is None or value > meta.gt)
-        and (meta.ge is None or value >= meta.ge)
-        and (meta.le is None or value <= meta.le)
-        and (meta.multiple_of is None or value % meta.multiple_of == 0)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimate:
+    """The access point's estimate of the mean over the active devices; of votes, of their majority."""
 
-
-def _range_text(meta: msgspec.Meta) -> str:
-    limits = ((">", meta.gt), (">=", meta.ge), ("<=", meta.le), ("a multiple of", meta.multiple_of))
-    return "a number " + " and ".join(f"{sign} {limit:g}" for sign, limit in limits if limit is not None)
+    values: NDArray[np.float64]
+    """Shape [Q]; NaN when rejected."""
+    error_variance: NDArray[np.float64]
+    """Shape [Q]: receiver and artificial noise, misalignment (and quantisation); infinite when rejected."""
+    symbol_snr_db: float
+    rejected: str | None = None
+    """Why the round must not be used."""
+    quality: Mapping[str, float] = field(default_factory=dict)
+    """The scheme's own report of how well the round went, by name with unit."""

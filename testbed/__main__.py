@@ -1,5 +1,5 @@
 """``python -m testbed`` is the ``testbed`` command."""
 
-from testbed.cli import main
+from testbed.commands.cli import main
 
 main()

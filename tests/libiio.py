@@ -2,10 +2,12 @@
 
 import pytest
 
-from radio.config import AirConfig, RadioConfig
+from radio.air.config import AirConfig
+from radio.backends.pluto.driver import load_adi
+from radio.config import RadioConfig
 from radio.errors import DriverError
-from radio.pluto.driver import load_adi
-from radio.virtual_pluto import Fault, VirtualConfig, VirtualPlutos
+from radio.virtual_pluto.config import Fault, VirtualConfig
+from radio.virtual_pluto.server import VirtualPlutos
 
 
 def require_libiio() -> None:

@@ -3,133 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.config import AirConfig, FrameConfig, RadioConfig
+from radio.air.config import AirConfig
 from radio.errors import SignalError
-from radio.precoding import Csi, value_bound
-from radio.tones import PILOT_SHARE, max_tone_power
-from radio.waveform import max_symbol_amplitude
-
-__all__ = [
-    "Analog",
-    "Csi",
-    "Estimate",
-    "Received",
-    "Scheme",
-    "SymbolFormat",
-    "TransmitPlan",
-    "only_payload",
-    "reason_to_reject",
-    "rejected_estimate",
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransmitPlan:
-    """What the access point announces for one round; public. Raises SignalError for what cannot be sent."""
-
-    gain: float
-    """c: as what a value of 1 arrives, in amplitude or, of tones, in power; 0 is a silent round. Digital ignores it."""
-    artificial_noise_std: float
-    """σ that every active device adds to each value."""
-    clip: float
-    """γ: values are clipped to ±γ before the noise."""
-    num_queries: int
-    """Q, values per device."""
-    active: tuple[int, ...]
-    """Devices that transmit, ascending."""
-    ridge: float = 0.0
-    """λ of regularised inversion; 0 inverts channels fully."""
-    round_index: int = 0
-    """Pilots move on by one code a round, so that who sends in the wrong round is noticed."""
-
-    def __post_init__(self) -> None:
-        for name, allowed, fine in (
-            ("gain", "finite and >= 0", 0 <= self.gain < math.inf),
-            ("artificial_noise_std", "finite and >= 0", 0 <= self.artificial_noise_std < math.inf),
-            ("clip", "finite and > 0", 0 < self.clip < math.inf),
-            ("num_queries", "at least 1", self.num_queries >= 1),
-            ("ridge", "finite and >= 0", 0 <= self.ridge < math.inf),
-            ("round_index", "at least 0", self.round_index >= 0),
-            ("active", "distinct, ascending", list(self.active) == sorted(set(self.active))),
-        ):
-            if not fine:
-                raise SignalError(f"plan.{name}: got {getattr(self, name)!r}; allowed: {allowed}")
-
-    @property
-    def value_bound(self) -> float:
-        """The public bound on a value with its noise."""
-        return value_bound(self.clip, self.artificial_noise_std)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SymbolFormat:
-    """What a symbol may be."""
-
-    max_amplitude: float
-    """√P, or less where the peak would pass full scale."""
-    period_s: float
-    """From one symbol to the next."""
-    tone_power: float = 0.0
-    """P of random-phase tones, less the pilots' share."""
-
-    @classmethod
-    def of(cls, frame: FrameConfig, radio_config: RadioConfig) -> SymbolFormat:
-        """Under this frame and tuning."""
-        return cls(
-            max_amplitude=max_symbol_amplitude(frame, radio_config),
-            period_s=frame.symbol_samples / radio_config.sample_rate_hz,
-            tone_power=max_tone_power(radio_config.max_power) * (1 - PILOT_SHARE),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Received:
-    """One received payload: of all devices at once, or of one device's slot."""
-
-    symbols: NDArray[np.complex128]
-    """Shape [S], after the matched filter; those of slots are divided by the channel. Empty for tones."""
-    noise_variance: float
-    """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
-    symbol_snr_db: float
-    """P·mean|ĥ|²/N0' of the devices that were heard."""
-    saturated: bool = False
-    """Whether the receiver hit full scale."""
-    device: int | None = None
-    """Whose slot it is; None when superposed."""
-    energies: NDArray[np.float64] | None = None
-    """Of tones, mean power on each resource, shape [Q, 2]."""
-    energy_variances: NDArray[np.float64] | None = None
-    """Their variances, shape [Q, 2]."""
-    misalignment: float = 0.0
-    """Σ_k E(g_k − 1)² over the active devices, g_k being what of device k's value arrives, over c."""
-    value_power: float = 0.0
-    """E p_k² as known to the access point; misalignment costs in proportion to it."""
-    problem: str | None = None
-    """What makes the payload useless whatever the scheme."""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """What pilots and noise showed, by name with unit."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Estimate:
-    """The access point's estimate of the mean over the active devices; of votes, of their majority."""
-
-    values: NDArray[np.float64]
-    """Shape [Q]; NaN when rejected."""
-    error_variance: NDArray[np.float64]
-    """Shape [Q]: receiver and artificial noise, misalignment (and quantisation); infinite when rejected."""
-    symbol_snr_db: float
-    rejected: str | None = None
-    """Why the round must not be used."""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """The scheme's own report of how well the round went, by name with unit."""
+from radio.records import Csi, Estimate, Received, TransmitPlan
+from radio.waveform.format import SymbolFormat
 
 
 def rejected_estimate(reason: str, plan: TransmitPlan, symbol_snr_db: float = math.nan) -> Estimate:

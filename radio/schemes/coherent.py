@@ -8,17 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.precoding import Csi, precode
-from radio.schemes.base import (
-    Analog,
-    Estimate,
-    Received,
-    SymbolFormat,
-    TransmitPlan,
-    only_payload,
-    reason_to_reject,
-    rejected_estimate,
-)
+from radio.records import Csi, Estimate, Received, TransmitPlan
+from radio.schemes.base import Analog, only_payload, reason_to_reject, rejected_estimate
+from radio.schemes.precoding import precode
+from radio.waveform.format import SymbolFormat
 
 
 class Coherent(Analog):

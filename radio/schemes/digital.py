@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.schemes.base import Analog, Csi, Estimate, Received, SymbolFormat, TransmitPlan, rejected_estimate
+from radio.records import Csi, Estimate, Received, TransmitPlan
+from radio.schemes.base import Analog, rejected_estimate
+from radio.waveform.format import SymbolFormat
 
 BITS_PER_VALUE = 16
 LARGEST_CODE = (1 << BITS_PER_VALUE) - 1

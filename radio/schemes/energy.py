@@ -12,17 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.precoding import Csi
-from radio.schemes.base import (
-    Analog,
-    Estimate,
-    Received,
-    SymbolFormat,
-    TransmitPlan,
-    only_payload,
-    reason_to_reject,
-    rejected_estimate,
-)
+from radio.records import Csi, Estimate, Received, TransmitPlan
+from radio.schemes.base import Analog, only_payload, reason_to_reject, rejected_estimate
+from radio.waveform.format import SymbolFormat
 
 POWER_TOLERANCE = 1e-9
 

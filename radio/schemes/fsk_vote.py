@@ -11,18 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.precoding import Csi
-from radio.schemes.base import (
-    Analog,
-    Estimate,
-    Received,
-    SymbolFormat,
-    TransmitPlan,
-    only_payload,
-    reason_to_reject,
-    rejected_estimate,
-)
+from radio.records import Csi, Estimate, Received, TransmitPlan
+from radio.schemes.base import Analog, only_payload, reason_to_reject, rejected_estimate
 from radio.schemes.votes import decide_shares
+from radio.waveform.format import SymbolFormat
 
 HEARD_STDS = 5.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from radio.config import AirConfig
+from radio.air.config import AirConfig
 from radio.schemes.coherent import Coherent
 
 

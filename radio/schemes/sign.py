@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.schemes.base import Estimate, Received, TransmitPlan
+from radio.records import Estimate, Received, TransmitPlan
 from radio.schemes.coherent import Coherent
 from radio.schemes.votes import decide_sums
 

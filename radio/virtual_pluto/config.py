@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from radio.errors import RadioConfigError
-from radio.records import Checked
+from radio.settings import Checked
 
 FaultKind = Literal["busy", "timeout", "silence", "drop", "restart"]
 FaultCommand = Literal["OPEN", "CLOSE", "READBUF", "WRITEBUF", "READ", "WRITE", "PRINT", "VERSION", "TIMEOUT", "SET"]

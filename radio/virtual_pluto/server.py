@@ -8,16 +8,16 @@ import time
 from types import TracebackType
 from typing import Self
 
-from radio.air_config import AirConfig
-from radio.channel import Truth
+from radio.air.channel import Truth
+from radio.air.config import AirConfig
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError, RadioError
+from radio.virtual_pluto.bench.links import Links
+from radio.virtual_pluto.bench.shared_air import SharedAir, warm_up
 from radio.virtual_pluto.config import DEFAULT_PORT, VirtualConfig
 from radio.virtual_pluto.faults import Faults
-from radio.virtual_pluto.iiod import Connection
-from radio.virtual_pluto.links import Links
-from radio.virtual_pluto.pluto import Pluto
-from radio.virtual_pluto.shared_air import SharedAir, warm_up
+from radio.virtual_pluto.iio.iiod import Connection
+from radio.virtual_pluto.iio.pluto import Pluto
 
 BACKLOG = 64
 MAX_CONNECTIONS = 256

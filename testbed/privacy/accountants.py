@@ -22,8 +22,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from testbed.config.words import AccountantName
 from testbed.privacy import gaussian, sampled
-from testbed.vocabulary import AccountantName
 
 Floats = NDArray[np.float64]
 

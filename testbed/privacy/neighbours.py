@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from testbed.vocabulary import Adjacency, Level
+from testbed.config.words import Adjacency, Level
 
 VOTE_SENSITIVITY = 2.0
 """One example, or one client, can turn a vote of −1 into +1."""

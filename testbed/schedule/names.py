@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from testbed.config.words import ScheduleName
 from testbed.schedule.filling import Inverse, fill
 from testbed.schedule.problem import Problem
 from testbed.schedule.votes import Votes
-from testbed.vocabulary import ScheduleName
 
 Floats = NDArray[np.float64]
 

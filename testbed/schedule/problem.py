@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.privacy import Accountant
+from testbed.privacy.accountants import Accountant
 
 Floats = NDArray[np.float64]
 

@@ -13,12 +13,15 @@ from functools import partial
 import numpy as np
 import pytest
 
-from radio.air import Air
-from radio.backend import IQ, Radio
-from radio.config import AirConfig, RadioConfig
+from radio.air.air import Air
+from radio.air.config import AirConfig
+from radio.backends.base import Radio
+from radio.backends.loopback import LoopbackRadio
+from radio.backends.pluto.config import PlutoConfig
+from radio.backends.pluto.radio import PlutoRadio
+from radio.config import RadioConfig
 from radio.errors import RadioConfigError, RadioError, SignalError, TooLateError
-from radio.loopback import LoopbackRadio
-from radio.pluto import PlutoConfig, PlutoRadio
+from radio.samples import IQ
 from tests.libiio import require_libiio, virtual_plutos
 
 TUNING = RadioConfig()

@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from learner.config import ModelConfig, TaskConfig
-from learner.replica import Replica
-from learner.tasks import Task
+from learner.tasks.task import Task
+from learner.zo.replica import Replica
 
 GOOD = ["good", "superb", "lovely", "bright", "warm"]
 BAD = ["bad", "dull", "awful", "grim", "cold"]

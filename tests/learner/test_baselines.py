@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from learner.baselines import batch_loss, fedavg, fedsgd
-from learner.batches import TextBatch
 from learner.config import ModelConfig
 from learner.errors import LearnerError
-from learner.models import load_model
-from learner.replica import Replica
-from learner.tasks import Task
+from learner.tasks.batches import TextBatch
+from learner.tasks.task import Task
+from learner.zo.models import load_model
+from learner.zo.replica import Replica
 
 MakeTask = Callable[..., Task]
 

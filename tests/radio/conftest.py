@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from radio.simulated_rig import SimulatedRig
+from radio.link.simulated_rig import SimulatedRig
 
 
 @pytest.fixture(scope="session")

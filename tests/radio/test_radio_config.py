@@ -5,7 +5,8 @@ import math
 import msgspec
 import pytest
 
-from radio.config import AirConfig, FrameConfig, RadioConfig, check_compatible
+from radio.air.config import AirConfig, check_compatible
+from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError
 
 BAD = [

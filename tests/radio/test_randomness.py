@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from radio.channel import draw_delays, draw_noise, draw_oscillators
-from radio.config import AirConfig
-from radio.fading import BlockFading, profile_of
+from radio.air.channel import draw_delays, draw_noise, draw_oscillators
+from radio.air.config import AirConfig
+from radio.air.fading import BlockFading, profile_of
 from radio.randomness import generator
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from testbed.cli import main
+from testbed.commands.cli import main
 
 SHORT = ["--set", "rounds.num=12", "--set", "rounds.eval_every=6", "--set", "task.num_test=64"]
 FILES = ["config.toml", "run.json", "rounds.jsonl", "journal.bin", "summary.json", "report.html"]

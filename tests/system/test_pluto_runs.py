@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed import journal as j
+from testbed.results import journal as j
 from tests.libiio import require_libiio
-from tests.radio.pluto.test_pluto_radio import tx_gain_db
+from tests.radio.backends.pluto.test_pluto_radio import tx_gain_db
 from tests.system.conftest import TIMEOUT_S, Bench, free_port
 
 SHORT = ["--set", "rounds.num=12", "--set", "rounds.eval_every=12", "--set", "task.num_test=64"]

@@ -7,14 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from testbed import journal as j
-from testbed.audit import audit_run
-from testbed.config_files import load
+from testbed.audit.audit import audit_run
+from testbed.bench.rig import resolve
+from testbed.config.files import load
 from testbed.errors import JournalError, RunDirectoryError
-from testbed.rig import resolve
-from testbed.run import run_in_one_process
-from testbed.session import resume
-from testbed.terms import terms_of
+from testbed.plan.terms import terms_of
+from testbed.results import journal as j
+from testbed.rounds.processes import run_in_one_process
+from testbed.rounds.session import resume
 
 SHORT = ["--set", "task.num_test=64", "--set", "rounds.eval_every=1000", "--set", "ground_truth=false"]
 UNTRUSTED = [
@@ -123,7 +123,7 @@ def test_an_audit_catches_devices_that_add_no_noise(tmp_path, monkeypatch):
     run_in_one_process(revealing, out=tmp_path / "revealing")
     with pytest.raises(RunDirectoryError, match="nothing to audit"):
         audit_run(tmp_path / "revealing")
-    monkeypatch.setattr("testbed.learner_host.artificial_noise", lambda source, t, num: np.zeros(num))
+    monkeypatch.setattr("testbed.rounds.device_host.artificial_noise", lambda source, t, num: np.zeros(num))
     run_in_one_process(config, out=tmp_path / "broken")
     found = audit_run(tmp_path / "broken")
     assert found.finding.epsilon > found.claimed_epsilon

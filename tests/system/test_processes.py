@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from testbed import journal as j
+from testbed.results import journal as j
 from tests.system.conftest import TIMEOUT_S, Bench, free_port
 
 SHORT = ["--set", "rounds.num=20", "--set", "rounds.eval_every=10", "--set", "task.num_test=64"]

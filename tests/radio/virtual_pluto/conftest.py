@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from radio.air_config import AirConfig
+from radio.air.config import AirConfig
 from radio.config import RadioConfig
-from radio.virtual_pluto import VirtualConfig, VirtualPlutos
-from radio.virtual_pluto.chip import FirFilter
-from radio.virtual_pluto.links import Links
-from radio.virtual_pluto.shared_air import SharedAir
-from radio.virtual_pluto.station import Station
+from radio.virtual_pluto.bench.chip import FirFilter
+from radio.virtual_pluto.bench.links import Links
+from radio.virtual_pluto.bench.shared_air import SharedAir
+from radio.virtual_pluto.bench.station import Station
+from radio.virtual_pluto.config import VirtualConfig
+from radio.virtual_pluto.server import VirtualPlutos
 from tests.libiio import require_libiio
 
 ROOT = Path(__file__).parent.parent.parent.parent

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from radio.air import Air
-from radio.air_config import AirConfig, ReceiverConfig, TransmitterConfig
+from radio.air.air import Air
+from radio.air.config import AirConfig, ReceiverConfig, TransmitterConfig
 from radio.errors import RadioConfigError
-from radio.virtual_pluto import VirtualConfig
-from radio.virtual_pluto.station import PS_PER_S, sample_at, time_of
+from radio.virtual_pluto.bench.station import PS_PER_S, sample_at, time_of
+from radio.virtual_pluto.config import VirtualConfig
 
 from .conftest import FREQUENCY_HZ, QUIET, RATE_HZ, STEADY, Bench, iq_of, random_frame, words_of
 

@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from radio.air_config import AirConfig
+from radio.air.config import AirConfig
 from radio.errors import RadioConfigError
-from radio.virtual_pluto import VirtualConfig, VirtualPlutos
+from radio.virtual_pluto.config import VirtualConfig
+from radio.virtual_pluto.server import VirtualPlutos
 
 from .conftest import FREQUENCY_HZ, QUIET, RATE_HZ, STEADY, WHY_NO_TOOLS
 

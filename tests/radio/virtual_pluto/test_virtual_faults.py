@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from radio.virtual_pluto import Fault, VirtualConfig, VirtualPlutos
+from radio.virtual_pluto.config import Fault, VirtualConfig
 from radio.virtual_pluto.faults import Faults
+from radio.virtual_pluto.server import VirtualPlutos
 
 from .conftest import STEADY
 

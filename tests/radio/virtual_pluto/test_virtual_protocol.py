@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radio.virtual_pluto import Fault, VirtualPlutos
-from radio.virtual_pluto.context import DEVICES, PHY, RX, TX
+from radio.virtual_pluto.config import Fault
+from radio.virtual_pluto.iio.context import DEVICES, PHY, RX, TX
+from radio.virtual_pluto.server import VirtualPlutos
 
 from .conftest import ROOT
 

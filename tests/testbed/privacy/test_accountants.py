@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.privacy import accountant, gaussian, sampled
+from testbed.privacy import gaussian, sampled
+from testbed.privacy.accountants import accountant
 
 T = 500
 MADE = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.privacy import Neighbours
+from testbed.privacy.neighbours import Neighbours
 
 SOME = Neighbours(level="client", adjacency="replace", clip=100.0, example_clip=200.0, batch_size=64)
 

@@ -9,7 +9,8 @@ from dp_accounting.rdp import RdpAccountant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.privacy import accountant, sampled
+from testbed.privacy import sampled
+from testbed.privacy.accountants import accountant
 
 rates = st.floats(1e-4, 1.0)
 orders = st.sampled_from([2, 3, 5, 16, 64])

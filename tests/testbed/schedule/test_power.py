@@ -8,20 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from testbed.privacy import accountant
-from testbed.schedule import (
+from testbed.privacy.accountants import accountant
+from testbed.schedule import artificial, inversion
+from testbed.schedule.power import (
+    CLIP_STDS,
     Crediting,
     Power,
-    Problem,
     RoundLimits,
-    artificial,
     credited_noise,
-    inversion,
     least_noise,
     power_for,
     total_noise,
 )
-from testbed.schedule.power import CLIP_STDS
+from testbed.schedule.problem import Problem
 
 limits = st.builds(
     RoundLimits,

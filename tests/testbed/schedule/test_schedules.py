@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import instances
-from testbed.privacy import accountant
+from testbed.privacy.accountants import accountant
 from testbed.privacy.gaussian import budget_paper
-from testbed.schedule import OFFLINE_NAMES, Problem, caps_at_full_power, leaks, log_weights, snr_threshold
+from testbed.schedule.names import OFFLINE_NAMES, leaks
+from testbed.schedule.problem import Problem, caps_at_full_power, log_weights, snr_threshold
 
 
 def free_problem(num_rounds: int, contraction: float, judge_name: str = "exact", sensitivity: float = 200.0) -> Problem:

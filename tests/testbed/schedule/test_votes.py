@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from testbed.privacy import accountant
-from testbed.schedule import Problem, Votes, leaks, log_weights
+from testbed.privacy.accountants import accountant
+from testbed.schedule.names import leaks
+from testbed.schedule.problem import Problem, log_weights
+from testbed.schedule.votes import Votes
 
 PAPER = Votes(num_devices=5, error_probability=0.4960)
 

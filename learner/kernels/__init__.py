@@ -1,0 +1,1 @@
+"""Bits and speed: compiled loops that nothing above knows to be compiled."""

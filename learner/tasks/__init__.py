@@ -1,0 +1,1 @@
+"""Data, prompts, batches: what is learnt."""

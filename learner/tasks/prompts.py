@@ -1,0 +1,167 @@
+"""Turn examples into prompts, answers and tokens, and verbalizer words into the tokens that are scored."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.config import TaskConfig
+from learner.errors import TaskError
+from learner.tasks.batches import PAD_MULTIPLE, Encoded
+from learner.tasks.readers import Example
+from learner.tasks.templates import template_of
+
+_SLOT = "{text}"
+
+
+class PromptEncoder:
+    """Encodes examples of one task with one tokenizer."""
+
+    def __init__(self, config: TaskConfig, tokenizer: Any) -> None:
+        """Check prompt and verbalizer; TaskError says which does not do."""
+        template = template_of(config)
+        if template.prompt.count(_SLOT) != 1:
+            raise TaskError(
+                f"task.prompt {template.prompt!r} has {template.prompt.count(_SLOT)} times "
+                f"{_SLOT}; allowed once; "
+                f'write it like "{_SLOT} It was"'
+            )
+        if template.kind == "classification" and len(template.verbalizer) < 2:
+            raise TaskError(
+                f"task.verbalizer has {len(template.verbalizer)} labels; at least 2 are needed; add the missing labels"
+            )
+        self._template = template
+        self._limit = config.max_tokens
+        self._tokenizer = tokenizer
+        self._unknown: int | None = tokenizer.unk_token_id
+        self._closing = set(tokenizer.all_special_ids) - {self._unknown}
+        self._classes = {label: index for index, label in enumerate(template.verbalizer)}
+        pad: int | None = tokenizer.pad_token_id
+        self._pad = pad if pad is not None and pad < tokenizer.vocab_size else 0
+
+    def class_tokens(self, example: Example) -> list[int]:
+        """First token of each verbalizer word as it follows an example's prompt: [C], all different."""
+        prompt = self._prompt(example, example.text)
+        stem = self._tokens([prompt])[0]
+        tokens: list[int] = []
+        for label, word in self._template.verbalizer.items():
+            where = f"task.verbalizer[{label!r}] = {word!r}"
+            whole = self._tokens([prompt + word])[0]
+            if whole[: len(stem)] != stem or len(whole) == len(stem):
+                raise TaskError(
+                    f"{where} does not become tokens of its own after the prompt {self._template.prompt!r}; "
+                    "begin the word with a space, and do not end the prompt with one"
+                )
+            token = whole[len(stem)]
+            if token == self._unknown:
+                raise TaskError(f"{where} is unknown to the model's tokenizer; choose a word of its vocabulary")
+            if token in tokens:
+                other = list(self._template.verbalizer.values())[tokens.index(token)]
+                raise TaskError(
+                    f"{where} and {other!r} begin with the same token {token}; each word "
+                    "must begin differently; "
+                    "choose other words"
+                )
+            tokens.append(token)
+        return tokens
+
+    def encode(self, examples: Sequence[Example]) -> Encoded:
+        """Tokens, lengths and class indices of all examples; TaskError for a label outside the verbalizer."""
+        if self._template.kind == "text":
+            return self._windows(examples)
+        is_completion = self._template.kind == "completion"
+        labels = np.array([0 if is_completion else self._class_index(example) for example in examples], np.int64)
+        endings = [self._ending(example) if is_completion else [] for example in examples]
+        rows = self.prompts(examples, [len(ending) for ending in endings])
+        starts = np.array([len(row) for row in rows], np.int64)
+        if not starts.all():
+            raise TaskError(
+                f"{examples[int(np.argmin(starts))].place}: the prompt has no tokens; "
+                f"write words around {_SLOT} in task.prompt"
+            )
+        return self._padded(
+            [row + ending for row, ending in zip(rows, endings, strict=True)],
+            labels,
+            starts if is_completion else None,
+        )
+
+    def prompts(self, examples: Sequence[Example], reserved: Sequence[int]) -> list[list[int]]:
+        """Tokens of each prompt, shortened so that `reserved` more tokens fit."""
+        rows = self._tokens([self._prompt(example, example.text) for example in examples])
+        return [
+            row if len(row) + kept <= self._limit else self._shorten(example, self._limit - kept)
+            for row, example, kept in zip(rows, examples, reserved, strict=True)
+        ]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text that tokens stand for."""
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
+
+    def _ending(self, example: Example) -> list[int]:
+        """The answer's tokens and the end token, without the tokenizer's opening; at most half of max_tokens."""
+        answer: list[int] = self._tokenizer(" " + example.label, add_special_tokens=False, verbose=False)["input_ids"]
+        end = self._tokenizer.eos_token_id
+        return (answer if end is None else [*answer, end])[: max(1, self._limit // 2)]
+
+    def _windows(self, examples: Sequence[Example]) -> Encoded:
+        """All texts, one after the other, cut into windows of max_tokens; each token is predicted but the first."""
+        stream = [token for row in self._tokens([example.text + "\n" for example in examples]) for token in row]
+        rows = [stream[start : start + self._limit] for start in range(0, len(stream), self._limit)]
+        rows = [row for row in rows if len(row) > 1]
+        if not rows:
+            raise TaskError(f"{examples[0].place}: the text has fewer than 2 tokens; give more text")
+        return self._padded(rows, np.zeros(len(rows), np.int64), np.ones(len(rows), np.int64))
+
+    def _padded(self, rows: list[list[int]], labels: NDArray[np.int64], starts: NDArray[np.int64] | None) -> Encoded:
+        lengths = np.array([len(row) for row in rows], np.int64)
+        width = min(-(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE, self._limit)
+        tokens = np.full((len(rows), width), self._pad, np.int32)
+        for n, row in enumerate(rows):
+            tokens[n, : len(row)] = row
+        return Encoded(tokens, lengths, labels, starts)
+
+    def _class_index(self, example: Example) -> int:
+        if example.label not in self._classes:
+            raise TaskError(
+                f"{example.place}: label {example.label!r} is outside the verbalizer; "
+                f"allowed {list(self._classes)}; "
+                "add it to task.verbalizer, or remove the row (a TSV file has no header)"
+            )
+        return self._classes[example.label]
+
+    def _prompt(self, example: Example, text: str) -> str:
+        values = {"text": text, **dict(example.columns)}
+        return re.sub(r"\{(\w+)\}", lambda slot: values.get(slot[1], slot[0]), self._template.prompt)
+
+    def _tokens(self, prompts: list[str]) -> list[list[int]]:
+        """Encode, with the tokenizer's opening special tokens but none at the end, where the word goes."""
+        rows: list[list[int]] = self._tokenizer(prompts, return_attention_mask=False, verbose=False)["input_ids"]
+        for row in rows:
+            while len(row) > 1 and row[-1] in self._closing:
+                row.pop()
+        return rows
+
+    def _shorten(self, example: Example, limit: int) -> list[int]:
+        """Drop as few words from the text's beginning as make it fit; of one long word, characters."""
+
+        def tokens_from(start: int) -> list[int]:
+            return self._tokens([self._prompt(example, example.text[start:])])[0]
+
+        starts = [match.start() for match in re.finditer(r"\S+", example.text)]
+        if len(tokens_from(starts[-1])) > limit:
+            starts = list(range(starts[-1], len(example.text) + 1))
+        low, high = 0, len(starts) - 1  # the last start is taken to fit; find the first that does
+        while low < high:
+            middle = (low + high) // 2
+            fits = len(tokens_from(starts[middle])) <= limit
+            low, high = (low, middle) if fits else (middle + 1, high)
+        row = tokens_from(starts[low])
+        if len(row) > limit:
+            raise TaskError(
+                f"task.prompt {self._template.prompt!r} takes {len(row)} tokens without a sentence; "
+                f"allowed task.max_tokens = {limit}; shorten the prompt or raise max_tokens"
+            )
+        return row

@@ -1,0 +1,164 @@
+"""A task: its examples, who holds which, and the batch of every device and round."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learner.config import TaskConfig
+from learner.errors import TaskError
+from learner.tasks.batches import AnyBatch, Encoded, collate
+from learner.tasks.prompts import PromptEncoder
+from learner.tasks.readers import Example, read_examples
+from learner.tasks.sampling import (
+    Stream,
+    partition_dirichlet,
+    partition_iid,
+    random_order,
+    random_subset,
+)
+from learner.tasks.templates import template_of
+
+
+class Task:
+    """Examples to learn from, dealt out to K devices, and others to be judged by."""
+
+    def __init__(
+        self,
+        config: TaskConfig,
+        tokenizer: Any,
+        *,
+        num_devices: int,
+        seed: int,
+        max_model_tokens: int | None = None,
+    ) -> None:
+        """Read, subsample, encode and partition the data; TaskError says what does not do.
+
+        The seed draws subset, partition and batches. `max_model_tokens` (Replica.max_tokens) bounds
+        task.max_tokens.
+        """
+        if max_model_tokens is not None and config.max_tokens > max_model_tokens:
+            raise TaskError(
+                f"task.max_tokens is {config.max_tokens}, the model has {max_model_tokens} positions; "
+                f"set it to {max_model_tokens} or less"
+            )
+        self.config = config
+        self.seed = seed
+        examples = read_examples(config, seed=seed)
+        self.train_source, self.test_source = examples.train_source, examples.test_source
+        self._encoder = PromptEncoder(config, tokenizer)
+        train = _subset(examples.train, config.num_train, seed, Stream.TRAIN_SUBSET, self.train_source)
+        self._test_examples = _subset(examples.test, config.num_test, seed, Stream.TEST_SUBSET, self.test_source)
+        self.template = template_of(config)
+        is_classification = self.template.kind == "classification"
+        self.class_tokens = torch.tensor(self._encoder.class_tokens(train[0]) if is_classification else [])
+        self._train = self._encoder.encode(train)
+        if is_classification:
+            _check_classes(self._train, list(self.template.verbalizer), self.train_source)
+        if config.partition == "iid":
+            self._shards = partition_iid(seed, len(self._train), num_devices)
+        elif is_classification:
+            alpha = config.dirichlet_alpha
+            self._shards = partition_dirichlet(seed, self._train.labels, num_devices, alpha=alpha)
+        else:
+            raise TaskError(
+                f'task.partition is "dirichlet", the template {config.template!r} has no classes; allowed "iid"; '
+                "leave task.partition out"
+            )
+
+    @property
+    def num_devices(self) -> int:
+        """K"""
+        return len(self._shards)
+
+    @property
+    def num_train(self) -> int:
+        """Training examples of all devices together."""
+        return len(self._train)
+
+    @property
+    def num_test(self) -> int:
+        """Evaluation examples; of plain text, windows."""
+        return len(self._test) if self.template.kind == "text" else len(self._test_examples)
+
+    def shard(self, device: int) -> NDArray[np.int64]:
+        """Indices of the training examples that a device holds."""
+        if not 0 <= device < self.num_devices:
+            raise TaskError(f"device is {device}; allowed 0 to {self.num_devices - 1}; number devices from 0")
+        return self._shards[device]
+
+    def batch(self, device: int, round_index: int, batch_size: int) -> AnyBatch:
+        """Draw a device's batch of a round without replacement; a device with fewer examples uses them all.
+
+        Depends on (seed, device, round) only, so that resumed runs repeat it.
+        """
+        shard = self.shard(device)
+        if batch_size < 1 or round_index < 0:
+            raise TaskError(
+                f"batch of size {batch_size} for round {round_index}; "
+                "allowed size 1 or more and round 0 or more; correct learner.batch_size"
+            )
+        order = random_order(self.seed, len(shard), Stream.BATCH, device=device, round_index=round_index)
+        return collate(self._train, shard[order[:batch_size]], self.class_tokens)
+
+    def poisson_batch(self, device: int, drawn: NDArray[np.bool_]) -> AnyBatch:
+        """The examples of a device's shard that its own secret coins `drawn` chose, possibly none.
+
+        The coins come from the caller: a batch that anybody could draw again would protect nobody.
+        """
+        shard = self.shard(device)
+        if drawn.shape != shard.shape:
+            raise TaskError(
+                f"device {device}: {drawn.size} coins for {len(shard)} examples; allowed one each; draw as many"
+            )
+        return collate(self._train, shard[drawn], self.class_tokens)
+
+    def test_batches(self, batch_size: int) -> list[AnyBatch]:
+        """All evaluation examples, in order of length, so that little is padded."""
+        if batch_size < 1:
+            raise TaskError(f"evaluation batch size is {batch_size}; allowed 1 or more; use for example 64")
+        order = np.argsort(self._test.lengths, kind="stable")
+        chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        return [collate(self._test, rows, self.class_tokens) for rows in chunks]
+
+    def test_prompts(self) -> list[tuple[list[int], tuple[str, ...]]]:
+        """Prompt tokens and accepted answers of every evaluation example of a completion task."""
+        examples = self._test_examples
+        rows = self._encoder.prompts(examples, [self.config.max_tokens // 2] * len(examples))
+        return [(row, e.answers or (e.label,)) for row, e in zip(rows, examples, strict=True)]
+
+    def decode(self, tokens: list[int]) -> str:
+        """The text that tokens stand for."""
+        return self._encoder.decode(tokens)
+
+    @cached_property
+    def _test(self) -> Encoded:
+        return self._encoder.encode(self._test_examples)
+
+
+def _subset(
+    examples: tuple[Example, ...], num_kept: int | None, seed: int, stream: Stream, source: str
+) -> tuple[Example, ...]:
+    if num_kept is None:
+        return examples
+    if not 1 <= num_kept <= len(examples):
+        setting = "num_train" if stream is Stream.TRAIN_SUBSET else "num_test"
+        raise TaskError(
+            f"task.{setting} is {num_kept}, {source} has {len(examples)} examples; allowed "
+            f"1 to {len(examples)}; "
+            "lower it, or leave it out to use all"
+        )
+    return tuple(examples[i] for i in random_subset(seed, len(examples), num_kept, stream))
+
+
+def _check_classes(encoded: Encoded, labels: list[str], source: str) -> None:
+    present = np.unique(encoded.labels)
+    if len(present) < 2:
+        label = labels[int(present[0])]
+        raise TaskError(
+            f"all {len(encoded)} training examples of {source} have the label {label!r}; at "
+            "least 2 classes are needed; "
+            "add examples of another class or raise task.num_train"
+        )

@@ -1,0 +1,1 @@
+"""Zeroth-order arithmetic on one replica of a model."""

@@ -1,0 +1,201 @@
+"""Load a causal language model and its tokenizer: embedded, local, or from the Hugging Face hub."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from learner.config import EMBEDDED, ModelConfig
+from learner.errors import ModelError
+from learner.zo.adapters import add_adapters
+
+EMBEDDED_DIR = Path(__file__).parents[1] / "embedded"
+_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+)
+
+
+def load_model(config: ModelConfig) -> tuple[Any, Any]:
+    """Load (model, tokenizer): on the CPU unless device is "auto", eval mode, never with code from the checkpoint.
+
+    Every weight of the model must be in the checkpoint; ModelError says what is missing or unreadable.
+    """
+    device_of(config)
+    name, is_local = _locate(config.path)
+    with _quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=is_local, trust_remote_code=False)
+        except _LOADING_ERRORS as err:
+            raise _loading_error("tokenizer", name, is_local, err) from err
+        try:
+            model, info = AutoModelForCausalLM.from_pretrained(
+                name,
+                local_files_only=is_local,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **{_dtype_argument(): getattr(torch, config.dtype)},
+                **({"device_map": "auto"} if config.device == "auto" else {}),
+            )
+        except _LOADING_ERRORS as err:
+            raise _loading_error("model", name, is_local, err) from err
+    _check_complete(name, info)
+    model.eval()
+    _check_vocabulary(name, model, tokenizer)
+    if config.lora is not None:
+        add_adapters(model, config.lora)
+    return model, tokenizer
+
+
+def compute_dtype_of(config: ModelConfig) -> torch.dtype:
+    """The element type of the arithmetic."""
+    if config.lora is not None and config.compute_dtype not in (None, config.dtype):
+        raise ModelError(
+            f"model.compute_dtype is {config.compute_dtype!r} beside model.lora; allowed the dtype of the weights, "
+            f"{config.dtype!r}; leave compute_dtype out"
+        )
+    dtype: torch.dtype = getattr(torch, config.compute_dtype or config.dtype)
+    return dtype
+
+
+def device_of(config: ModelConfig) -> torch.device:
+    """The torch device of a configuration; ModelError if torch has none of that name."""
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(config.device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as err:
+        raise ModelError(
+            f"model.device is {config.device!r}, which torch {torch.__version__} cannot use "
+            f"({_first_line(err)}); "
+            'allowed "cpu", or "cuda" with a CUDA build and a GPU; set model.device = "cpu"'
+        ) from err
+    return device
+
+
+def _locate(path: str) -> tuple[str, bool]:
+    """Turn `model.path` into (what transformers loads, whether that is a local directory)."""
+    if path == EMBEDDED:
+        _check_directory(EMBEDDED_DIR)
+        return str(EMBEDDED_DIR), True
+    directory = Path(path).expanduser()
+    if directory.exists():
+        _check_directory(directory)
+        return str(directory), True
+    if not _HUB_NAME.fullmatch(path):
+        raise ModelError(
+            f'model.path {path!r} does not exist; allowed "embedded", a Hugging Face '
+            "directory, or a hub name such as "
+            '"facebook/opt-125m"; correct the path'
+        )
+    return path, False
+
+
+def _check_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        raise ModelError(
+            f"model.path {directory} is a file; allowed a directory in Hugging Face format; name its folder"
+        )
+    config = directory / "config.json"
+    if not config.is_file():
+        raise ModelError(f"model directory {directory} has no config.json; save the model there with save_pretrained")
+    try:
+        json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as err:
+        raise ModelError(f"{config} is not valid JSON: {err}; save the model again with save_pretrained") from err
+    if not any(next(directory.glob(pattern), None) for pattern in _WEIGHT_PATTERNS):
+        raise ModelError(
+            f"model directory {directory} has no weights; expected model.safetensors; "
+            "save the model there with save_pretrained"
+        )
+    if not any((directory / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelError(
+            f"model directory {directory} has no tokenizer; expected tokenizer.json; "
+            "save the tokenizer there with save_pretrained"
+        )
+
+
+def _loading_error(part: str, name: str, is_local: bool, err: BaseException) -> ModelError:
+    if is_local:
+        return ModelError(
+            f"cannot load the {part} from {name}: {_first_line(err)}; save it again with "
+            "save_pretrained, or fetch it anew"
+        )
+    return ModelError(
+        f"model.path {name!r} is no local directory, and the {part} could not be fetched "
+        "from the Hugging Face hub: "
+        f"{_first_line(err)}; check the name and the network, or run `hf download {name} "
+        "--local-dir DIR` where there "
+        "is a network and set model.path to that DIR"
+    )
+
+
+def _check_complete(name: str, info: dict[str, Any]) -> None:
+    """Refuse weights that transformers would silently draw at random."""
+    missing = sorted(info.get("missing_keys", ()))
+    mismatched = sorted(str(key) for key in info.get("mismatched_keys", ()))
+    if missing or mismatched:
+        example = (missing + mismatched)[0]
+        raise ModelError(
+            f"weights of {name} are incomplete: {len(missing)} tensors missing, "
+            f"{len(mismatched)} of another shape, "
+            f"first {example}; all must be there; save the whole causal language model with save_pretrained"
+        )
+
+
+def _check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
+    num_rows = model.get_input_embeddings().weight.shape[0]
+    if tokenizer.vocab_size > num_rows:
+        raise ModelError(
+            f"tokenizer of {name} has {tokenizer.vocab_size} tokens, its model only {num_rows} embeddings; "
+            "use the tokenizer that the model was trained with"
+        )
+
+
+def _dtype_argument() -> str:
+    """transformers 4.56 renamed `torch_dtype` to `dtype`."""
+    major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
+    return "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).strip() or type(err).__name__).splitlines()[0].rstrip(".;: ")
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers' warnings and progress bars off stderr while loading; our errors say what matters."""
+    settings = transformers.utils.logging
+    verbosity, had_bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
+    settings.set_verbosity(settings.CRITICAL)
+    settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        settings.set_verbosity(verbosity)
+        if had_bars:
+            settings.enable_progress_bar()

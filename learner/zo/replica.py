@@ -1,0 +1,327 @@
+"""One copy of the weights serves every device of a learner host: zeroth-order scalars, updates, replay."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learner.config import DirectionKind, ModelConfig
+from learner.errors import LearnerError, ModelError
+from learner.tasks.batches import AnyBatch, Batch, merge
+from learner.zo.directions import Direction, Shift, Update
+from learner.zo.flat_weights import FlatWeights
+from learner.zo.memory import keep_freed_memory
+from learner.zo.models import compute_dtype_of, device_of, load_model
+from learner.zo.perturbed_forward import BOTH, Scratch, Sides, Sweep, UnpairableError
+from learner.zo.residents import Residents
+from learner.zo.scoring import Scorer
+from learner.zo.small_models import AsTheyAre, Copies, is_small
+
+_SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
+_LONG_BATCH_TOKENS = 640  # from here on one sign after the other: two activations weigh more than a second draw
+_REPLAY_UPDATES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """What K devices computed in one round with Q queries."""
+
+    projected_gradients: NDArray[np.float64]
+    """[K, Q], p_k before clipping"""
+    loss: NDArray[np.float64]
+    """[K], mean over queries and both signs: the loss at w, up to O(μ²)"""
+    example_projections: tuple[NDArray[np.float64], ...]
+    """K arrays [B_k, Q]: the same of every example by itself; their mean over B_k is p_k, up to rounding"""
+
+    @property
+    def votes(self) -> NDArray[np.int8]:
+        """[K, Q], the sign of p_k; +1 where it is 0"""
+        return np.where(self.projected_gradients >= 0, 1, -1).astype(np.int8)
+
+
+class Replica:
+    """A model whose weights only `update` and `load_weights` write; probes read them and perturb layer by layer.
+
+    Not for concurrent use from several threads.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        device: str | torch.device = "cpu",
+        compute_dtype: torch.dtype | None = None,
+        direction: DirectionKind = "rademacher",
+        num_threads: int = 1,
+        batch_devices: bool = False,
+    ) -> None:
+        """Take over `model` (its parameters are moved); prefer `Replica.load`.
+
+        Parameters that require no gradient stay as they are. A model that accelerate spread over devices stays there.
+        """
+        keep_freed_memory()
+        self.tokenizer = tokenizer
+        self.model = model
+        self.batch_devices = batch_devices
+        self._kind: DirectionKind = direction
+        self.set_num_threads(num_threads)
+        if not getattr(model, "hf_device_map", None):
+            model.to(torch.device(device))
+        self._device = model.get_input_embeddings().weight.device
+        self._dtype = compute_dtype or model.get_input_embeddings().weight.dtype
+        self._scorer = Scorer(model)
+        self._weights = FlatWeights(model)
+        self._residents = Residents(self._weights)
+        self._scratch = Scratch()
+        self._copies = Copies(model, self._weights) if is_small(self._weights, self._dtype) else None
+        self._is_pairable = True
+
+    @classmethod
+    def load(
+        cls,
+        config: ModelConfig,
+        *,
+        direction: DirectionKind = "rademacher",
+        num_threads: int = 1,
+        batch_devices: bool = False,
+    ) -> "Replica":
+        """Load model and tokenizer; ModelError says what is wrong with them."""
+        model, tokenizer = load_model(config)
+        return cls(
+            model,
+            tokenizer,
+            device=device_of(config),
+            compute_dtype=compute_dtype_of(config),
+            direction=direction,
+            num_threads=num_threads,
+            batch_devices=batch_devices,
+        )
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained weights, tied ones once."""
+        return self._weights.num_parameters
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Longest sequence that the model takes, if it has a limit."""
+        return self._scorer.max_tokens
+
+    def set_num_threads(self, num_threads: int) -> None:
+        """Set the CPU threads of this process (torch has one such number for all replicas)."""
+        if num_threads < 1:
+            raise LearnerError(f"num_threads is {num_threads}; allowed 1 or more; use 1 for a small model")
+        self._num_threads = num_threads
+        torch.set_num_threads(num_threads)
+
+    @torch.inference_mode()
+    def scalars(
+        self,
+        batches: Sequence[AnyBatch],
+        *,
+        seed: int,
+        num_queries: int,
+        perturbation_scale: float,
+        example_clip: float | None = None,
+        normaliser: int | None = None,
+    ) -> Scalars:
+        """p_k = [F_k(w + μz) − F_k(w − μz)] / (2μ) for one batch per device (arXiv 2604.12401 eq 7).
+
+        F is the mean over examples of the cross-entropy, over the verbalizer's words or over the example's tokens.
+        With `example_clip` C, p_k = Σ_i clip(p_i, ±C)/`normaliser`, a fixed number however many examples there are
+        (arXiv 2310.09639). An empty batch has p_k = 0 and loss NaN.
+        ModelError if a loss is not finite.
+        """
+        if (example_clip is None) != (normaliser is None):
+            raise LearnerError(
+                f"example_clip={example_clip}, normaliser={normaliser}; a sum of clipped examples needs both; pass "
+                "both or neither"
+            )
+        if not batches or num_queries < 1 or not perturbation_scale > 0:
+            raise LearnerError(
+                f"scalars of {len(batches)} batches, num_queries={num_queries}, "
+                f"perturbation_scale={perturbation_scale}; each must be positive; pass at "
+                "least one batch and query"
+            )
+        placed = [batch.to(self._device) for batch in batches]
+        scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
+        directions = [Direction(seed, query, self._kind) for query in range(num_queries)]
+        per_example = self._example_losses(placed, directions, scale)
+        for device, losses in enumerate(per_example):
+            if not np.isfinite(losses).all():
+                raise ModelError(
+                    f"loss of hosted device {device} is not finite (seed {seed}); the weights have diverged; "
+                    "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
+                )
+        projections = tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / (2 * scale) for x in per_example)
+        if example_clip is None or normaliser is None:
+            means = [x.mean(axis=2) if x.size else np.zeros((num_queries, 2)) for x in per_example]  # K times [Q, 2]
+            table = np.stack(means)
+            projected = (table[:, :, 0] - table[:, :, 1]) / (2 * scale)
+        else:
+            projected = np.stack([np.clip(p, -example_clip, example_clip).sum(axis=0) for p in projections])
+            projected = projected / normaliser
+        loss = np.array([x.mean(axis=2).mean() if x.size else math.nan for x in per_example])
+        return Scalars(projected, loss, projections)
+
+    def update(self, seed: int, coefficients: Sequence[float]) -> None:
+        """w ← w − coefficient_q · z(seed, q) in query order; zero leaves every bit.
+
+        coefficients: float32 values as they travelled, with learning rate, sign, shrinkage; else ModelError.
+        """
+        self._weights.update(self._updates(seed, coefficients), num_threads=self._num_threads)
+
+    def replay(self, results: Iterable[tuple[int, Sequence[float]]]) -> None:
+        """Apply recorded (seed, coefficients) in order, many in one pass over the weights; bits as by `update`."""
+        updates = (update for seed, coefficients in results for update in self._updates(seed, coefficients))
+        while chunk := list(islice(updates, _REPLAY_UPDATES)):
+            self._weights.update(chunk, num_threads=self._num_threads)
+
+    @torch.inference_mode()
+    def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
+        """Class logits [B, C] of each batch at the weights themselves."""
+        plain = self._plain()
+        return [self._scorer.class_logits(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+
+    @torch.inference_mode()
+    def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
+        """The loss of every example [B] of each batch at the weights themselves."""
+        plain = self._plain()
+        return [self._scorer.losses(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """Continue each prompt greedily at the weights themselves, up to the model's end token; new tokens only."""
+        made = []
+        for prompt in prompts:
+            ids = torch.tensor([list(prompt)], device=self._device)
+            with self._plain():
+                whole = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=max_new_tokens,
+                    do_sample=False,
+                    pad_token_id=0,
+                )
+            made.append(whole[0, len(prompt) :].tolist())
+        return made
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over names, shapes and bytes of all weights."""
+        return self._weights.fingerprint()
+
+    def save_weights(self, path: Path) -> None:
+        """Write the trained weights as safetensors; the file appears whole or not at all."""
+        self._weights.save(Path(path))
+
+    def load_weights(self, path: Path) -> None:
+        """Read weights that `save_weights` wrote; on a ModelError the present ones stay."""
+        self._weights.load(Path(path))
+
+    def save_model(self, directory: Path) -> None:
+        """Write model (safetensors) and tokenizer as a Hugging Face directory, which `model.path` takes again.
+
+        Of a model with LoRA adapters, the adapters, as `peft` writes them.
+        """
+        directory = Path(directory)
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise ModelError(f"cannot save a model to {directory}: it is not an empty directory; choose another")
+        try:
+            self.model.save_pretrained(directory)
+            if self.tokenizer is not None:
+                self.tokenizer.save_pretrained(directory)
+        except OSError as err:
+            raise ModelError(f"cannot save a model to {directory}: {err}; choose a writable folder with space") from err
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Copies of all trained parameters by Hugging Face name; bfloat16, which numpy lacks, as float32."""
+        copies = {name: parameter.detach().cpu() for name, parameter in self._weights.parameters.items()}
+        return {n: (c.float() if c.dtype == torch.bfloat16 else c).numpy().copy() for n, c in copies.items()}
+
+    def _plain(self) -> Sweep | AsTheyAre:
+        return AsTheyAre() if self._copies else Sweep(self._weights, None, self._dtype)
+
+    def _example_losses(
+        self, batches: Sequence[AnyBatch], directions: Sequence[Direction], scale: float
+    ) -> list[NDArray[np.float64]]:
+        """Losses of every example, [Q, 2, B_k] for each device; devices without examples cost nothing."""
+        filled = [batch for batch in batches if batch.num_examples]
+        queries = [self._query_losses(filled, direction, scale) for direction in directions] if filled else []
+        found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
+        return [next(found) if batch.num_examples else np.zeros((len(directions), 2, 0)) for batch in batches]
+
+    def _query_losses(self, batches: Sequence[AnyBatch], direction: Direction, scale: float) -> list[torch.Tensor]:
+        """Losses of every example on either side of w, float64 [2, B_k] for each device."""
+        shift = Shift(direction, scale, self._num_threads)
+        if self._copies:
+            return self._small_losses(batches, self._copies, shift)
+        residents = self._residents.shifted(shift)
+        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
+        return [losses for group in self._groups(batches) for losses in self._group_losses(group, sweeps)]
+
+    def _small_losses(self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift) -> list[torch.Tensor]:
+        """The same for a small model, one sign after the other for all devices."""
+        groups = list(self._groups(batches))
+        merged = [merge(group) if len(group) > 1 else group[0] for group in groups]
+        as_they_are = AsTheyAre()
+        with copies.each(shift) as signs:
+            found = [[self._scorer.losses(as_they_are, batch)[0] for batch in merged] for _ in signs]
+        sizes = [[member.num_examples for member in group] for group in groups]
+        both = [torch.stack(losses) for losses in zip(*found, strict=True)]
+        return [part for losses, size in zip(both, sizes, strict=True) for part in torch.split(losses, size, dim=1)]
+
+    def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
+        return Sweep(self._weights, shift, self._dtype, residents=residents, scratch=self._scratch, sides=sides)
+
+    def _group_losses(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep]) -> list[torch.Tensor]:
+        """The same for devices that share one forward."""
+        batch = merge(group) if len(group) > 1 else group[0]
+        sizes = [member.num_examples for member in group]
+        if self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
+            try:
+                losses = torch.stack(self._scorer.losses(sweeps[BOTH], batch))  # [2, B]
+                return list(torch.split(losses, sizes, dim=1))
+            except UnpairableError:
+                self._is_pairable = False
+        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
+        return list(torch.split(losses, sizes, dim=1))
+
+    def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
+        """Devices that share a forward: each by itself, unless they are batched."""
+        return _neighbours(batches) if self.batch_devices else ([batch] for batch in batches)
+
+    def _updates(self, seed: int, coefficients: Sequence[float]) -> list[Update]:
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+            rounded = [np.float32(value) for value in coefficients]
+        for query, (value, exact) in enumerate(zip(rounded, coefficients, strict=True)):
+            if not np.isfinite(value) or float(value) != float(exact):
+                raise ModelError(
+                    f"coefficient {query} of seed {seed} is {exact!r}; allowed finite float32 values; "
+                    "round it once, where it is made, with numpy.float32"
+                )
+        return [(Direction(seed, query, self._kind), float(value)) for query, value in enumerate(rounded)]
+
+
+def _neighbours(batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
+    """Neighbours that share one forward of at most `_SWEEP_TOKENS` padded tokens."""
+    group: list[AnyBatch] = []
+    for batch in batches:
+        rows = sum(b.num_examples for b in group) + batch.num_examples
+        width = max(b.input_ids.shape[1] for b in [*group, batch])
+        if group and rows * width > _SWEEP_TOKENS:
+            yield group
+            group = []
+        group.append(batch)
+    yield group
+
+
+def replay(replica: Replica, results: Iterable[tuple[int, Sequence[float]]]) -> None:
+    """Apply recorded (seed, coefficients) in order: initial weights + journal = final weights."""
+    replica.replay(results)

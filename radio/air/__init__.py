@@ -1,0 +1,1 @@
+"""The simulated medium: channels are generated, then applied to samples."""

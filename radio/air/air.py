@@ -1,0 +1,310 @@
+"""The shared simulated medium: superposes every station on one continuous time axis.
+
+Time is a sample counter that only the access point's captures advance. Contributions are summed in device
+order and noise comes from counters, so neither arrival order nor the number of processes can change one bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.air.channel import (
+    Truth,
+    draw_amplitudes,
+    draw_delays,
+    draw_gain_error,
+    draw_noise,
+    draw_oscillators,
+    draw_start_jitter,
+)
+from radio.air.config import AirConfig
+from radio.air.fading import BlockFading, MovingFading, profile_of
+from radio.air.hardware import digitise, draw_angles, radiate
+from radio.air.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
+from radio.errors import RadioConfigError, TooLateError
+from radio.samples import IQ
+
+BLOCK_SAMPLES = 1 << 14
+"""Long captures are computed in blocks of absolute time that fit a cache, by as many threads as there are."""
+
+
+class Air:
+    """K devices and an access point on a simulated channel; thread-safe.
+
+    Uplink and downlink of a device are reciprocal: one delay, the same taps, mirrored clocks. Devices do not hear
+    each other. Frames are taken as they are: the radio in front of the air checks them.
+    """
+
+    def __init__(
+        self,
+        config: AirConfig,
+        *,
+        num_devices: int,
+        seed: int,
+        sample_rate_hz: float,
+        tx_power: float,
+        center_freq_hz: float = 915e6,
+        num_threads: int = 1,
+    ) -> None:
+        """`tx_power` is P, linear, from which `snr_db` sets N0; threads change no bit. Raises RadioConfigError."""
+        if num_devices < 1:
+            raise RadioConfigError(f"num_devices: got {num_devices}; allowed: at least 1")
+        if not tx_power > 0:
+            raise RadioConfigError(f"tx_power: got {tx_power}; allowed: a linear power > 0")
+        self.config = config
+        self.num_devices = num_devices
+        self._seed = seed
+        self._sample_rate_hz = sample_rate_hz
+        self._noise_power = config.noise_power(tx_power, sample_rate_hz)
+        self._oscillators = draw_oscillators(config, num_devices=num_devices, seed=seed, center_freq_hz=center_freq_hz)
+        self._delays = draw_delays(config, num_devices=num_devices, seed=seed)
+        self._amplitudes = draw_amplitudes(config, num_devices=num_devices, seed=seed)
+        self._angles = draw_angles(num_devices + 1, seed=seed)
+        self._profile = profile_of(config, sample_rate_hz)
+        self._fading = BlockFading(self._profile, num_devices, seed, config.block_correlation)
+        doppler = config.doppler_hz / sample_rate_hz
+        self._moving = (
+            MovingFading.draw(self._profile, num_devices=num_devices, seed=seed, doppler_per_sample=doppler)
+            if doppler > 0 and config.fading != "none"
+            else None
+        )
+        self._uplinks = [self._make_path(device, back=False) for device in range(num_devices)]
+        self._downlinks = [self._make_path(device, back=True) for device in range(num_devices)]
+        self._longest_samples = max(path.length_samples for path in self._uplinks)
+        self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self._lock = Lock()
+        self._clock = 0
+        self._start_block(0, 0)
+
+    @property
+    def access_point(self) -> int:
+        """Station K; devices are stations 0..K-1."""
+        return self.num_devices
+
+    @property
+    def sample_rate_hz(self) -> float:
+        """The one sample rate of everybody on this air."""
+        return self._sample_rate_hz
+
+    @property
+    def clock_samples(self) -> int:
+        """Index of the sample at which the next capture starts."""
+        with self._lock:
+            return self._clock
+
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
+        """Send from now on so many times, or cyclically (None); replaces what the station was sending."""
+        self._check_station(station)
+        if num_repeats is not None and num_repeats < 1:
+            raise RadioConfigError(f"num_repeats: got {num_repeats}; allowed: at least 1, or None for cyclic")
+        with self._lock:
+            samples, start = self._send(station, frame)
+            stop = FOREVER_SAMPLES if num_repeats is None else start + frame.size * num_repeats
+            self._on_air[station] = [Transmission(samples, start, stop)]
+
+    def stream(self, station: int, frame: IQ) -> None:
+        """Append right behind what the station is still sending; starts now when it is silent.
+
+        Raises RadioConfigError behind a cyclic transmission, which has no end to append to.
+        """
+        self.transmit_at(station, frame, None)
+
+    def transmit_at(self, station: int, frame: IQ, start_sample: int | None) -> int:
+        """Send once from a sample of the station's own clock on, without jitter; None streams. Returns the sample.
+
+        Raises TooLateError for a sample that has passed, or that is before the end of what the station sends.
+        """
+        self._check_station(station)
+        with self._lock:
+            queue = self._on_air.setdefault(station, [])
+            if queue and queue[-1].stop == FOREVER_SAMPLES:
+                raise RadioConfigError(f"station {station}: got a stream behind a cyclic transmission; stop that first")
+            now = self._clock if station == self.access_point else self._uplinks[station].sample_at(self._clock)
+            soonest = max(now, queue[-1].stop) if queue else now
+            if start_sample is not None:
+                if start_sample < soonest:
+                    raise TooLateError(
+                        f"station {station}: got a start at sample {start_sample}; allowed: from {soonest} on; raise "
+                        "frame.start_uncertainty_samples"
+                    )
+                samples, start = self._distorted(station, frame, self._num_actions[station]), start_sample
+                self._num_actions[station] += 1
+            elif queue and queue[-1].stop >= now:
+                start, samples = queue[-1].stop, self._distorted(station, frame, self._num_actions[station])
+            else:
+                samples, start = self._send(station, frame)
+            queue.append(Transmission(samples, start, start + frame.size))
+            return start
+
+    def silence(self, station: int) -> None:
+        """Take the station off the air."""
+        with self._lock:
+            self._on_air.pop(station, None)
+
+    def capture(self, station: int, num_samples: int) -> IQ:
+        """What a station receives next, shape [num_samples]; saturates at ±1 per I and Q on the sample level.
+
+        The access point hears the devices and moves the clock on; a device hears the access point and does not.
+        """
+        self._check_station(station)
+        _check_length(num_samples)
+        with self._lock:
+            noise = self._noise_of(station, num_samples)
+            received = self._superpose(station, self._clock, self._clock + num_samples)
+            received += noise()
+            self._num_captures[station] += 1
+            if station == self.access_point:
+                self._advance(num_samples)
+            else:
+                self._num_actions[station] += 1  # hearing a pilot is a sounding too: see draw_gain_error
+        if self.config.level == "symbol":
+            return received.astype(np.complex64)
+        return digitise(received, self.config.receiver, self._angles[station])
+
+    def elapse(self, num_samples: int) -> None:
+        """Let time pass unheard."""
+        if num_samples == 0:
+            return
+        _check_length(num_samples)
+        with self._lock:
+            self._advance(num_samples)
+
+    def begin_block(self, round_index: int, attempt: int) -> None:
+        """Draw a new fading block; silences everyone."""
+        with self._lock:
+            self._start_block(round_index, attempt)
+
+    def truth(self) -> Truth:
+        """The current block's ground truth; of moving gains, as they are now."""
+        with self._lock:
+            taps = np.array([self._gains_of(device, np.array([self._clock]))[0] for device in range(self.num_devices)])
+            return Truth(
+                gains=taps.sum(axis=1),
+                cfo_hz=np.array([oscillator.cfo_hz for oscillator in self._oscillators]),
+                delays_samples=np.array(self._delays),
+                noise_power=self._noise_power,
+                sro=np.array([oscillator.sro for oscillator in self._oscillators]),
+                tap_gains=taps,
+                tap_delays_samples=self._profile.delays_samples.copy(),
+            )
+
+    def _start_block(self, round_index: int, attempt: int) -> None:
+        if self._moving is None:
+            self._block_gains = self._amplitudes[:, None] * self._fading.gains(round_index, attempt)
+        self._round_index, self._attempt = round_index, attempt
+        self._num_captures = dict.fromkeys(range(self.num_devices + 1), 0)
+        self._num_actions = dict.fromkeys(range(self.num_devices + 1), 0)
+        self._on_air: dict[int, list[Transmission]] = {}
+
+    def _gains_of(self, device: int, times: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """Tap gains, shape [times, L]."""
+        if self._moving is not None:
+            return self._amplitudes[device] * self._moving.gains(device, times.astype(np.float64))
+        return np.broadcast_to(self._block_gains[device], (times.size, self._block_gains.shape[1]))
+
+    def _superpose(self, station: int, start: int, stop: int) -> Samples:
+        if station == self.access_point:
+            links = [(device, device) for device in sorted(self._on_air) if device != station]
+        else:
+            links = [(self.access_point, station)] if self.access_point in self._on_air else []
+
+        def heard(block: tuple[int, int]) -> Samples:
+            begin, end = block
+            total = np.zeros(end - begin, dtype=np.complex128)
+            for sender, device in links:
+                gains = self._gains_of(device, chunk_edges(begin, end)) if self._moving else self._block_gains[device]
+                path = self._uplinks[device] if sender == device else self._downlinks[device]
+                total += propagate(self._on_air[sender], path, gains, begin, end)
+            return total
+
+        edges = [start, *range((start // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES, stop, BLOCK_SAMPLES), stop]
+        blocks = list(pairwise(edges))
+        if len(blocks) == 1:
+            return heard(blocks[0])
+        return np.concatenate(list((self._threads.map if self._threads else map)(heard, blocks)))
+
+    def _noise_of(self, station: int, num_samples: int) -> Callable[[], NDArray[np.complex128] | float]:
+        """Begins to draw a capture's noise, beside the rest where there are threads for it."""
+        if self._noise_power == 0:
+            return lambda: 0.0
+        draw = partial(
+            draw_noise,
+            num_samples,
+            noise_power=self._noise_power,
+            seed=self._seed,
+            round_index=self._round_index,
+            attempt=self._attempt,
+            capture=self._num_captures[station],
+            station=station,
+        )
+        return self._threads.submit(draw).result if self._threads else draw
+
+    def _make_path(self, device: int, *, back: bool) -> Path:
+        oscillator = self._oscillators[device]
+        return Path(
+            delay_samples=self._delays[device],
+            tap_delays_samples=self._profile.delays_samples,
+            oscillator=oscillator.mirrored() if back else oscillator,
+            cycles_per_sample=(-1 if back else 1) * oscillator.cfo_hz / self._sample_rate_hz,
+        )
+
+    def _send(self, station: int, frame: IQ) -> tuple[Samples, int]:
+        """The frame as radiated, and its first sample on the transmitter's own clock."""
+        action = self._num_actions[station]
+        self._num_actions[station] += 1
+        if station == self.access_point:
+            return frame.astype(np.complex128), self._clock
+        jitter = draw_start_jitter(
+            self.config,
+            seed=self._seed,
+            round_index=self._round_index,
+            attempt=self._attempt,
+            device=station,
+            transmission=action,
+        )
+        return self._distorted(station, frame, action), self._uplinks[station].sample_at(self._clock + jitter)
+
+    def _distorted(self, station: int, frame: IQ, action: int) -> Samples:
+        samples = frame.astype(np.complex128)
+        if station == self.access_point or self.config.level == "symbol":
+            return samples
+        error = draw_gain_error(
+            self.config,
+            seed=self._seed,
+            round_index=self._round_index,
+            attempt=self._attempt,
+            device=station,
+            transmission=action,
+        )
+        return error * radiate(samples, self.config.transmitter, self._angles[station])
+
+    def _advance(self, num_samples: int) -> None:
+        self._clock += num_samples
+        for station, queue in list(self._on_air.items()):
+            if station == self.access_point:
+                heard_until = self._clock - self._longest_samples
+            else:
+                path = self._uplinks[station]
+                heard_until = path.sample_at(self._clock) - path.length_samples
+            self._on_air[station] = [transmission for transmission in queue if transmission.stop >= heard_until]
+            if not self._on_air[station]:
+                del self._on_air[station]
+
+    def _check_station(self, station: int) -> None:
+        if not 0 <= station <= self.num_devices:
+            raise RadioConfigError(
+                f"station: got {station}; allowed: devices 0..{self.num_devices - 1} "
+                f"and the access point, {self.num_devices}"
+            )
+
+
+def _check_length(num_samples: int) -> None:
+    if num_samples < 1:
+        raise RadioConfigError(f"num_samples: got {num_samples}; allowed: at least 1")

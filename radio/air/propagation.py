@@ -1,0 +1,139 @@
+"""Applies channels to samples: what is on the air, clocks that run apart, delay, taps, carrier; nothing random.
+
+Every function is local in absolute sample time, so capturing in pieces equals capturing at once, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.air.channel import Oscillator
+from radio.air.config import FILTER_HALF_LENGTH_SAMPLES as HALF
+from radio.air.kernels import (
+    CHUNK_SAMPLES,
+    SEGMENT_SAMPLES,
+    filter_chunks,
+    interpolator_taps,
+    read_cyclic,
+    rotate,
+)
+
+Samples = NDArray[np.complex128]
+
+FOREVER_SAMPLES = 1 << 62
+KAISER_BETA = 12.0  # 24 taps: below 1e-5 of full scale up to 0.3 of the sample rate
+NUM_PHASES = 512
+
+
+class Radiated(Protocol):
+    """Something on the air."""
+
+    def add_to(self, real: NDArray[np.float32], imag: NDArray[np.float32], start: int) -> None:
+        """Add what the antenna radiates from its sample `start` on, to as many samples as there are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transmission:
+    """A frame on the air: `samples` repeated from the transmitter's sample `start` until its sample `stop`."""
+
+    samples: Samples
+    start: int
+    stop: int
+
+    def add_to(self, real: NDArray[np.float32], imag: NDArray[np.float32], start: int) -> None:
+        """Add what the antenna radiates from its sample `start` on; nothing outside the transmission."""
+        first, last = max(start, self.start), min(start + real.size, self.stop)
+        if first < last:
+            read_cyclic(self.samples, first - self.start, first - start, last - start, real, imag)
+
+
+@cache
+def _interpolator() -> NDArray[np.float64]:
+    """A Kaiser-windowed sinc at NUM_PHASES + 1 phases, shape [phases, 2·HALF]; exactly one and zeros at phase 0."""
+    phases = np.arange(NUM_PHASES + 1) / NUM_PHASES
+    offsets = phases[:, None] + np.arange(2 * HALF) - HALF  # [phases, 2·HALF]
+    window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (offsets / HALF) ** 2, 0, None))) / np.i0(KAISER_BETA)
+    table: NDArray[np.float64] = np.where(offsets == np.rint(offsets), offsets == 0, np.sinc(offsets) * window)
+    return table
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Path:
+    """How one transmitter is heard by one receiver."""
+
+    delay_samples: float
+    tap_delays_samples: NDArray[np.float64]
+    """Shape [L]."""
+    oscillator: Oscillator
+    cycles_per_sample: float
+    """Carrier offset over the sample rate."""
+
+    @cached_property
+    def length_samples(self) -> int:
+        """How long a sample is heard after it was sent."""
+        return int(np.ceil(self.delay_samples + self.tap_delays_samples.max())) + HALF + 1
+
+    def sample_at(self, time_samples: int) -> int:
+        """The transmitter's first sample that is not before a time of the receiver."""
+        return time_samples + int(np.ceil(time_samples * self.oscillator.sro))
+
+
+def chunk_edges(start: int, stop: int) -> NDArray[np.int64]:
+    """Edges of the chunks of absolute time that cover [start, stop)."""
+    first, last = start // CHUNK_SAMPLES, -(-stop // CHUNK_SAMPLES)
+    return np.arange(first, last + 1) * CHUNK_SAMPLES
+
+
+def propagate(
+    transmissions: Sequence[Radiated], path: Path, gains: NDArray[np.complex128], start: int, stop: int
+) -> Samples:
+    """What arrives in [start, stop), shape [stop − start]; `gains` [L], or [edges, L] at every chunk edge."""
+    edges = chunk_edges(start, stop)
+    shifts = edges * path.oscillator.sro - path.delay_samples  # the transmitter's time, less the receiver's
+    wholes = np.floor(shifts[:-1])
+    moving = path.oscillator.sro != 0 or gains.ndim == 2
+    if moving:
+        at_edges = gains if gains.ndim == 2 else np.repeat(gains[None], edges.size, axis=0)
+        at_every_edge = _taps(shifts - np.floor(shifts), path, at_edges)
+        starts = at_every_edge[:-1]
+        changes = _rebased(at_every_edge[1:], np.floor(shifts[1:]) - wholes) - starts
+    else:
+        starts = _taps(shifts[:1] - wholes[:1], path, gains[None]).repeat(edges.size - 1, axis=0)
+        changes = starts[:0]
+    bases = edges[:-1] + wholes.astype(np.int64)
+    num_taps = starts.shape[1]
+    lowest = int(bases[0]) + HALF + 1 - (num_taps - 1)
+    highest = int(bases[-1]) + HALF + 1 + CHUNK_SAMPLES
+    real, imag = np.zeros((2, highest - lowest), dtype=np.float32)
+    for transmission in transmissions:
+        transmission.add_to(real, imag, lowest)
+    arriving = np.empty(edges.size * CHUNK_SAMPLES - CHUNK_SAMPLES, dtype=np.complex128)
+    offsets = bases + HALF + 1 - lowest
+    filter_chunks(real, imag, offsets, starts, changes, moving, arriving)
+    oscillator = path.oscillator
+    if path.cycles_per_sample != 0 or oscillator.phase_noise_rad > 0:
+        first_segment = int(edges[0]) // SEGMENT_SAMPLES
+        rotate(arriving, first_segment, path.cycles_per_sample, oscillator.key, oscillator.phase_noise_rad)
+    return arriving[start - int(edges[0]) : stop - int(edges[0])]
+
+
+def _taps(fractions: NDArray[np.float64], path: Path, gains: NDArray[np.complex128]) -> NDArray[np.complex64]:
+    taps: NDArray[np.complex64] = interpolator_taps(
+        _interpolator(), fractions, path.tap_delays_samples, np.ascontiguousarray(gains)
+    )
+    return taps
+
+
+def _rebased(taps: NDArray[np.complex64], moves: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Taps [B, J] as counted from a sample `moves` [B] (−1, 0, 1) before theirs; they have a zero to spare."""
+    rebased = taps.copy()
+    rebased[moves == 1, :-1], rebased[moves == 1, -1] = taps[moves == 1, 1:], 0
+    rebased[moves == -1, 1:], rebased[moves == -1, 0] = taps[moves == -1, :-1], 0
+    return rebased

@@ -1,0 +1,1 @@
+"""The hardware seam: radios, simulated or real."""

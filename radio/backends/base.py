@@ -1,0 +1,83 @@
+"""The seam between everything above and any radio: one small protocol, and the check of every frame."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+from radio.config import Capabilities, RadioConfig
+from radio.samples import IQ
+
+
+@runtime_checkable
+class Radio(Protocol):
+    """One half-duplex baseband radio; full scale is |x| = 1. A context manager: it falls silent on exit."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this radio can do."""
+        ...
+
+    @property
+    def clock_samples(self) -> int:
+        """Receive-clock index of the sample at which the next capture starts."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """How often the receive clock's count was broken; indices of two epochs cannot be compared."""
+        ...
+
+    def configure(self, config: RadioConfig) -> None:
+        """Tune; raises RadioConfigError when the radio does not follow."""
+        ...
+
+    def transmit(self, frame: IQ, *, num_repeats: int) -> None:
+        """Send a frame so many times back to back, then fall silent; replaces what was on the air."""
+        ...
+
+    def start_cyclic(self, frame: IQ) -> None:
+        """Repeat a frame until `stop`; replaces what was on the air."""
+        ...
+
+    def stream(self, frame: IQ) -> None:
+        """Append a frame right behind what is still being sent; starts now when nothing is."""
+        ...
+
+    def transmit_at(self, frame: IQ, start_sample: int | None) -> int:
+        """Send a frame once from a sample of the radio's own transmit count on; returns that sample.
+
+        None is as soon as can be. Raises TooLateError for a sample that has passed, or that belongs to a count that was
+        broken since. Needs the capability `streaming`.
+        """
+        ...
+
+    def shift_carrier(self, shift_hz: float) -> None:
+        """Move the transmitter's carrier by so much more."""
+        ...
+
+    def stop(self) -> None:
+        """Fall silent; safe to call twice. A stream first ends what was already handed over, and keeps its count."""
+        ...
+
+    def capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        """Receive fresh samples, shape [num_samples], right behind `skip_samples` that are forgotten."""
+        ...
+
+    def elapse(self, num_samples: int) -> None:
+        """Let air time pass without keeping samples."""
+        ...
+
+    def begin_block(self, round_index: int, attempt: int) -> None:
+        """Tell a simulated medium that a new fading block starts; a real radio forgets what it has received."""
+        ...
+
+    def close(self) -> None:
+        """Fall silent and let go of the hardware; safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""PlutoSDRs through pyadi-iio and libiio; only `driver` imports them."""

@@ -1,0 +1,137 @@
+"""A whole rig in one process, with values given: an air, device links and an access point link; no learner, no wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.air.air import Air
+from radio.air.config import AirConfig, check_compatible
+from radio.backends.loopback import ALL_CAPABILITIES, LoopbackRadio
+from radio.config import Capabilities, FrameConfig, RadioConfig
+from radio.link.access_point import AccessPointLink
+from radio.link.device import DeviceLink
+from radio.randomness import generator
+from radio.records import Csi, Estimate, TransmitPlan
+from radio.schemes.precoding import AlignmentRule
+from radio.schemes.registry import scheme
+
+FREE_RUNNING = Capabilities(trigger=False, streaming=False, shared_clock=False)
+
+
+class SimulatedRig:
+    """Plays rounds of one scheme; everything random follows from the seed."""
+
+    def __init__(
+        self,
+        air_config: AirConfig,
+        scheme_name: str = "coherent",
+        *,
+        num_devices: int = 5,
+        seed: int = 1,
+        frame: FrameConfig | None = None,
+        tuning: RadioConfig | None = None,
+        rule: AlignmentRule | None = None,
+        capabilities: Capabilities = ALL_CAPABILITIES,
+    ) -> None:
+        self.scheme = scheme(scheme_name)
+        self.seed = seed
+        self.tuning = tuning or RadioConfig()
+        air_config = self.scheme.air_override or air_config
+        self.frame = (frame or FrameConfig()).for_level(air_config.level)
+        check_compatible(air_config, self.frame)
+        self.air = Air(
+            air_config,
+            num_devices=num_devices,
+            seed=seed,
+            sample_rate_hz=self.tuning.sample_rate_hz,
+            tx_power=self.tuning.max_power,
+            center_freq_hz=self.tuning.center_freq_hz,
+        )
+        self.devices = [
+            DeviceLink(
+                LoopbackRadio(self.air, device, capabilities),
+                self.tuning,
+                self.frame,
+                self.scheme,
+                device,
+                num_devices=num_devices,
+            )
+            for device in range(num_devices)
+        ]
+        self.access_point = AccessPointLink(
+            LoopbackRadio(self.air, self.air.access_point, capabilities),
+            self.tuning,
+            self.frame,
+            self.scheme,
+            num_devices,
+            rule=rule,
+            genie=self.air.truth if air_config.csi == "genie" else None,
+        )
+        self.plan: TransmitPlan | None = None
+
+    def sound(self, round_index: int = 0, attempt: int = 1) -> None:
+        """Start a block and let every device send its pilot, where the scheme needs that."""
+        self.access_point.begin_block(round_index, attempt)
+        for index in self.access_point.starts.unaligned():
+            start_sample = self.devices[index].send_pilot()
+            assert start_sample is not None, "only devices that count are ever unaligned"
+            assert self.access_point.capture_alignment(index, start_sample), "its frame was not heard"
+        if self.access_point.needs_sounding:
+            for index, device in enumerate(self.devices):
+                device.send_pilot(self.access_point.starts.choose([index]).get(index))
+                self.access_point.capture_pilot(index)
+
+    def make_plan(self, csi: Mapping[int, Csi], *, clip: float, num_queries: int, round_index: int) -> TransmitPlan:
+        """Full power under the rig's rule, without artificial noise."""
+        alignment = self.access_point.align(csi, clip=clip, noise_std=0.0, num_queries=num_queries)
+        self.plan = TransmitPlan(
+            gain=alignment.gain,
+            artificial_noise_std=0.0,
+            clip=clip,
+            num_queries=num_queries,
+            active=alignment.active,
+            ridge=alignment.ridge,
+            round_index=round_index,
+        )
+        return self.plan
+
+    def round(
+        self,
+        values: NDArray[np.float64],
+        *,
+        clip: float = 1.0,
+        round_index: int = 0,
+        backwards: bool = False,
+        genie: Mapping[int, Csi] | None = None,
+    ) -> Estimate:
+        """One whole round with values [K, Q] within ±clip; `genie` replaces sounding by channels that are told."""
+        if genie is None:
+            self.sound(round_index)
+            csi: Mapping[int, Csi] = self.access_point.predict_csi()
+        else:
+            self.access_point.begin_block(round_index, 1)
+            self.access_point.measure_noise()
+            csi = genie
+        plan = self.make_plan(
+            csi, clip=self.scheme.mapped_clip(clip), num_queries=values.shape[1], round_index=round_index
+        )
+        mapped = self.scheme.mapped(values)
+        starts = self.access_point.starts.choose(plan.active) if self.scheme.superposed else {}
+        for index in list(plan.active)[:: -1 if backwards else 1]:
+            secret = None
+            if self.scheme.waveform == "tones":
+                secret = generator(self.seed, index, round_index, purpose="secret phases")
+            self.devices[index].send_values(mapped[index], plan, csi.get(index), secret, start_sample=starts.get(index))
+            if not self.scheme.superposed:
+                self.access_point.receive_slot(index, plan)
+        if self.scheme.superposed:
+            return self.access_point.receive_superposed(plan)
+        return self.access_point.combine(plan)
+
+    def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the latest round should have estimated: over the devices that its plan kept active, shape [Q]."""
+        assert self.plan is not None, "no round was played"
+        return self.scheme.reference(values[list(self.plan.active)])

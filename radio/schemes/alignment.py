@@ -1,0 +1,104 @@
+"""Chooses, from public channel states, who takes part in a round and with which gain (METHOD §5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.records import Csi
+from radio.schemes.base import Scheme
+from radio.schemes.precoding import Alignment, AlignmentRule
+from radio.waveform.format import SymbolFormat
+
+NUM_GAINS_TRIED = 64
+
+
+def alignment_gain(gains: NDArray[np.complex128], *, bound: float, max_amplitude: float) -> float:
+    """c = min_k √P|h_k|/bound, the largest gain at which no device can exceed its power; `gains` [K], K > 0.
+
+    `max_amplitude` is √P, or less where a peak would pass full scale. Zero when a device has no channel.
+    """
+    return max_amplitude * float(np.abs(gains).min()) / bound
+
+
+def strong_enough(powers: NDArray[np.float64], rule: AlignmentRule, mean_power: float) -> NDArray[np.bool_]:
+    """Which devices a rule keeps, from their |h|² [K]; `mean_power` is that over devices and rounds so far."""
+    if rule.name != "truncated":
+        return np.ones(powers.shape, dtype=np.bool_)
+    return (powers >= mean_power * 10 ** (rule.truncate_below_db / 10)) & (powers > 0)
+
+
+def regularised_gain(
+    gains: NDArray[np.complex128],
+    *,
+    bound: float,
+    max_amplitude: float,
+    noise_variance: float,
+    value_power: float,
+) -> tuple[float, float]:
+    """c and λ that minimise Σ_k (g_k − 1)²·E[p²] + N0'/c², g_k = min(|h|²/(|h|² + λ), √P|h|/(c·bound)).
+
+    λ = N0'·bound²/P, the noise against a device's full power; c is the best of 64 between the weakest and the
+    strongest device's (arXiv 1905.05462 without the average-power constraint).
+    """
+    magnitudes = np.abs(gains)
+    if magnitudes.size == 0 or not magnitudes.max() > 0:
+        return 0.0, 0.0
+    ridge = noise_variance * (bound / max_amplitude) ** 2
+    limits = max_amplitude * magnitudes / bound  # [K], the gain at which a device is at full power
+    lowest = max(float(limits.min()), 1e-3 * float(limits.max()))
+    tried = np.geomspace(lowest, float(limits.max()), NUM_GAINS_TRIED)
+    aligned = np.minimum(magnitudes**2 / (magnitudes**2 + ridge), limits / tried[:, None])  # [tried, K]
+    errors = ((aligned - 1) ** 2).sum(axis=1) * value_power + noise_variance / tried**2
+    return float(tried[np.argmin(errors)]), ridge
+
+
+def choose_alignment(
+    csi: Mapping[int, Csi],
+    rule: AlignmentRule,
+    *,
+    bound: float,
+    num_queries: int,
+    scheme: Scheme,
+    symbol_format: SymbolFormat,
+    heard: Collection[int],
+    mean_power: float,
+    noise_variance: float,
+    value_power: float,
+) -> Alignment:
+    """Who transmits, and with which gain at most; gain 0 when nobody can.
+
+    `bound` is the largest value; `mean_power` is |h|² over devices and rounds so far, NaN when none was measured.
+    """
+    if not csi:
+        return Alignment(gain=0.0, active=())
+    devices = np.array(sorted(csi), dtype=np.int64)
+    uses_tones = scheme.waveform == "tones"
+    if not scheme.needs_sounding:
+        limit = symbol_format.tone_power / num_queries if uses_tones else symbol_format.max_amplitude
+        return Alignment(gain=limit / bound, active=tuple(devices.tolist()))
+    gains = np.array([csi[device].gain for device in devices.tolist()], dtype=np.complex128)
+    powers = np.abs(gains) ** 2
+    kept = strong_enough(powers, rule, mean_power if math.isfinite(mean_power) else float(powers.mean()))
+    if rule.name == "truncated":
+        kept &= np.isin(devices, list(heard))
+    active = tuple(devices[kept].tolist())
+    if not active:
+        return Alignment(gain=0.0, active=())
+    if uses_tones:
+        weakest = min(min(csi[device].resource_powers or (0.0, 0.0)) for device in active)
+        return Alignment(gain=max(weakest, 0.0) * symbol_format.tone_power / num_queries / bound, active=active)
+    if rule.name == "regularised":
+        gain, ridge = regularised_gain(
+            gains,
+            bound=bound,
+            max_amplitude=symbol_format.max_amplitude,
+            noise_variance=noise_variance,
+            value_power=value_power,
+        )
+        return Alignment(gain=gain, active=active, ridge=ridge)
+    gain = alignment_gain(gains[kept], bound=bound, max_amplitude=symbol_format.max_amplitude)
+    return Alignment(gain=gain, active=active)

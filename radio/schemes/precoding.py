@@ -1,0 +1,75 @@
+"""Channel inversion: who takes part, how much gain everybody can afford, and what a device sends to arrive with it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.errors import SignalError
+from radio.records import Csi
+from radio.settings import Checked
+
+
+class AlignmentRule(Checked, frozen=True, kw_only=True):
+    """How channels of different strength are made to arrive alike (METHOD §5)."""
+
+    name: Literal["min_k", "truncated", "regularised"] = "min_k"
+    """``min_k``: everybody inverts, the weakest sets the gain. ``truncated``: too weak devices keep silent.
+    ``regularised``: c|h|/(|h|² + λ), at most full power; the gain weighs misalignment against noise."""
+    truncate_below_db: Annotated[float, msgspec.Meta(ge=-100, le=20)] = -10.0
+    """Of ``truncated``: devices whose |h|² lies so far below the mean over devices and rounds keep silent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """What a rule came to in one round; public."""
+
+    gain: float
+    """c: as what a value of 1 arrives, in amplitude or, of noncoherent schemes, in power; 0 is a silent round."""
+    active: tuple[int, ...]
+    """Devices that transmit, ascending."""
+    ridge: float = 0.0
+    """λ of ``regularised``, else 0."""
+
+
+def expected_alignment(
+    gains: NDArray[np.complex128], *, gain: float, ridge: float, bound: float, max_amplitude: float
+) -> NDArray[np.float64]:
+    """g_k, what arrives of a value as a multiple of c, shape [K]; ones but under regularised inversion."""
+    if ridge == 0 or gain == 0:
+        return np.ones(gains.shape)
+    power = np.abs(gains) ** 2
+    limits = max_amplitude * np.abs(gains) / (bound * gain)
+    return np.minimum(power / (power + ridge), limits)
+
+
+def precode(
+    values: NDArray[np.complex128],
+    *,
+    gain: float,
+    csi: Csi,
+    symbol_period_s: float,
+    ridge: float = 0.0,
+    max_factor: float = math.inf,
+    first_symbol: int = 0,
+) -> NDArray[np.complex128]:
+    """x = (c/ĥ)·value for one symbol each, shape [S]; ĥ turns by the carrier offset from symbol to symbol.
+
+    With a ridge λ, x = c·ĥ*/(|ĥ|² + λ)·value, of magnitude `max_factor` per value at most. A silent round (c = 0)
+    sends zeros whatever the channel. Raises SignalError for a device without channel.
+    """
+    if gain == 0:
+        return np.zeros(values.size, dtype=np.complex128)
+    magnitude = abs(csi.gain)
+    if magnitude == 0 or not np.isfinite(csi.gain):
+        raise SignalError(f"csi.gain: got {csi.gain}; allowed: finite and not zero; leave this device out of the plan")
+    factor = gain / magnitude if ridge == 0 else min(gain * magnitude / (magnitude**2 + ridge), max_factor)
+    times_s = (first_symbol + np.arange(values.size)) * symbol_period_s
+    turn = np.exp(-2j * np.pi * csi.cfo_hz * times_s) * (np.conj(csi.gain) / magnitude)
+    symbols: NDArray[np.complex128] = factor * values * turn
+    return symbols

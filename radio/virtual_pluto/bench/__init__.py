@@ -1,0 +1,1 @@
+"""What the virtual radios of one bench do to each other."""

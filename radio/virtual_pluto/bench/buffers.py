@@ -1,0 +1,200 @@
+"""The kernel's sample buffers of one radio, as its DMA fills and drains them. All under the air's lock."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radio.air.propagation import FOREVER_SAMPLES
+from radio.virtual_pluto.bench.chip import IioError
+from radio.virtual_pluto.bench.station import Playout, Station, Words, sample_at, time_of
+
+if TYPE_CHECKING:
+    from radio.virtual_pluto.bench.shared_air import SharedAir
+
+Cancelled = Callable[[], bool]
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """One kernel buffer: the receiver's samples from `start` on, of which `num_filled` are known."""
+
+    start: int
+    words: Words
+    num_filled: int = 0
+
+    @property
+    def stop(self) -> int:
+        """The sample behind the last one."""
+        return self.start + self.words.size // 2
+
+
+@dataclass(slots=True, eq=False)
+class RxBuffer:
+    """A queue of `count` blocks. While the client holds one, the rest are filled in turn; when all are full the
+    converter's samples are lost, the overflow flag is set, and what comes next starts after a gap."""
+
+    air: SharedAir
+    station: Station
+    num_samples: int
+    count: int
+    last_read_s: float = field(default_factory=time.monotonic)
+    is_reading: bool = False
+    is_closed: bool = False
+    _full: deque[Block] = field(default_factory=deque)
+    _filling: Block | None = None
+    _is_held: bool = False
+    _stalled: int = 0
+
+    def start(self) -> None:
+        """Begin to fill."""
+        self._filling = self._new_block(self._now())
+
+    def read(self, cancelled: Cancelled) -> Words:
+        """The oldest block, [2N]; waits for it. The client holds it until it reads again. Raises IioError."""
+        with self.air.condition:
+            self.is_reading = True
+            try:
+                return self._read(cancelled)
+            finally:
+                self.is_reading = False
+                self.last_read_s = time.monotonic()
+
+    def run_until_now(self) -> None:
+        """Let the DMA have done what it did until now."""
+        now = self._now()
+        while self._filling is not None and now >= self._filling.stop:
+            done = self._filling
+            self._full.append(done)
+            has_room = len(self._full) + self._is_held < self.count
+            self._filling = self._new_block(done.stop) if has_room else None
+            self._stalled = done.stop
+        if self._filling is None and now > self._stalled:
+            self.station.overflowed = True
+
+    def settle(self) -> None:
+        """Compute all samples that were received until now, with everything as it was set until now."""
+        self.run_until_now()
+        now = self._now()
+        for block in self._blocks():
+            self._compute(block, min(block.stop, now))
+
+    def first_unknown_ps(self) -> int:
+        """Time of the oldest sample that is still to be computed."""
+        self.run_until_now()
+        rate = self.station.chip.rx_rate_uhz
+        unknown = (time_of(b.start + b.num_filled, rate) for b in self._blocks() if b.start + b.num_filled < b.stop)
+        return min(unknown, default=self.air.now_ps)
+
+    def shift(self, num_samples: int) -> None:
+        """Renumber."""
+        self._stalled += num_samples
+        for block in self._blocks():
+            block.start += num_samples
+
+    def _read(self, cancelled: Cancelled) -> Words:
+        self.run_until_now()
+        self._is_held = False
+        if self._filling is None and len(self._full) < self.count:
+            self._filling = self._new_block(self._now())
+        while not self._full:
+            assert self._filling is not None
+            self.air.reach(time_of(self._filling.stop, self.station.chip.rx_rate_uhz), self, cancelled)
+            if self.is_closed:
+                raise IioError(errno.EBADF)
+            self.run_until_now()
+        block = self._full.popleft()
+        self._is_held = True
+        if self._filling is None and len(self._full) + 1 < self.count:
+            self._filling = self._new_block(self._now())
+        self._compute(block, block.stop)
+        return block.words
+
+    def _compute(self, block: Block, stop: int) -> None:
+        first = block.start + block.num_filled
+        if first < stop:
+            self.air.reception.receive(
+                self.station, first, block.words[2 * block.num_filled : 2 * (stop - block.start)]
+            )
+            block.num_filled = stop - block.start
+
+    def _blocks(self) -> list[Block]:
+        return [*self._full, self._filling] if self._filling is not None else list(self._full)
+
+    def _new_block(self, start: int) -> Block:
+        return Block(start, np.empty(2 * self.num_samples, dtype=np.int16))
+
+    def _now(self) -> int:
+        return sample_at(self.air.now_ps, self.station.chip.rx_rate_uhz)
+
+
+@dataclass(slots=True, eq=False)
+class TxBuffer:
+    """A queue of at most `count` buffers; a buffer pushed before the last one ended follows it without a gap."""
+
+    air: SharedAir
+    station: Station
+    num_samples: int
+    count: int
+    cyclic: bool
+    is_streaming: bool = False
+    """A buffer followed another one; as fast as possible, air time waits a while for the next."""
+    dry_since_s: float | None = None
+    is_closed: bool = False
+    _queue: deque[Playout] = field(default_factory=deque)
+
+    @property
+    def end_ps(self) -> int:
+        """When the queue will have run dry."""
+        return time_of(self._queue[-1].stop, self.station.chip.tx_rate_uhz) if self._queue else 0
+
+    def push(self, words: Words, cancelled: Cancelled) -> None:
+        """Queue words [2N]; waits while the queue is full. Raises IioError: a cyclic buffer takes one push."""
+        with self.air.condition:
+            if self.cyclic and self._queue:
+                raise IioError(errno.EBUSY)
+            self.run_until_now()
+            while len(self._queue) >= self.count:
+                self.air.reach(time_of(self._queue[0].stop, self.station.chip.tx_rate_uhz), self, cancelled)
+                if self.is_closed:
+                    raise IioError(errno.EBADF)
+                self.run_until_now()
+            last = self._queue[-1] if self._queue else None
+            if last is not None:
+                self.is_streaming = True
+                start, amplitude = last.stop, last.amplitude
+            else:
+                self.is_streaming = False
+                start, amplitude = self.air.draw_start(self.station)
+            stop = FOREVER_SAMPLES if self.cyclic else start + words.size // 2
+            playout = self.air.radiate(self.station, Playout(words, start, stop, amplitude))
+            self._queue.append(playout)
+            self.station.playouts.append(playout)
+            self.dry_since_s = None
+            self.air.prune(self.station)
+            self.air.condition.notify_all()
+
+    def run_until_now(self) -> None:
+        """Let the DMA have done what it did until now: a queue that has run dry is flagged."""
+        now = self._now()
+        while self._queue and self._queue[0].stop <= now and (len(self._queue) > 1 or self._queue[0].stop < now):
+            self._queue.popleft()  # the last one stays as long as a continuation could follow it
+            if not self._queue:
+                self.station.underflowed = True
+
+    def cut(self) -> None:
+        """Fall silent now."""
+        now = self._now()
+        for playout in self._queue:
+            playout.stop = max(playout.start, min(playout.stop, now))
+        self._queue.clear()
+        self.is_streaming = False
+
+    def _now(self) -> int:
+        return sample_at(self.air.now_ps, self.station.chip.tx_rate_uhz)

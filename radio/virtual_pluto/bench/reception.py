@@ -1,0 +1,162 @@
+"""What a station receives: everybody who is on its frequency and rate, through the links, and its own noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.air.channel import Oscillator, Truth
+from radio.air.hardware import leak, mirror
+from radio.air.propagation import FOREVER_SAMPLES, Path, chunk_edges, propagate
+from radio.config import RadioConfig
+from radio.virtual_pluto.bench.kernels import digitise_noise, digitise_signal, loop_words, normal_quantiles
+from radio.virtual_pluto.bench.links import Links
+from radio.virtual_pluto.bench.station import PS_PER_S, PS_UHZ, RX_FULL_SCALE, Station, Words, sample_at
+
+PIECE_SAMPLES = 1 << 16
+AGC_PIECE_SAMPLES = 1 << 12
+AGC_TARGET_DBFS = -12.0
+MARGIN_SAMPLES = 1 << 14
+
+
+class Reception:
+    """Computes received samples from how the stations are set now; the caller holds the air's lock."""
+
+    def __init__(self, links: Links, reference: RadioConfig, stations: list[Station], *, block_ms: float) -> None:
+        """`reference` holds the gains and the power to which path loss and SNR refer."""
+        self._links = links
+        self._reference = reference
+        self._stations = stations
+        self._block_ps = int(block_ms * PS_PER_S / 1000)
+        self._quantiles = normal_quantiles()
+
+    def receive(self, station: Station, first: int, out: Words) -> None:
+        """What a station receives from its sample `first` on, into words [2N]; moves its automatic gain."""
+        done, num_samples = 0, out.size // 2
+        while done < num_samples:
+            piece = PIECE_SAMPLES if station.chip.gain_mode == "manual" else AGC_PIECE_SAMPLES
+            last = min(num_samples, done + piece, self._end_of_block(station, first + done) - first)
+            self._receive_piece(station, first + done, out[2 * done : 2 * last])
+            done = last
+
+    def truth(self, now_ps: int) -> Truth:
+        """What the access point would hear of each device now, hardware gains included; full scale is 1."""
+        *devices, receiver = self._stations
+        first = sample_at(now_ps, receiver.chip.rx_rate_uhz)
+        self._end_of_block(receiver, first)
+        paths = [self._path(device, receiver) for device in devices]
+        gain = self._rx_gain(receiver)
+        taps = np.stack([np.atleast_2d(self._gains(device, receiver, first, 1))[0] for device in devices])
+        taps *= gain
+        rate_hz = receiver.chip.rx_rate_uhz / 1e6
+        return Truth(
+            gains=taps.sum(axis=1),
+            cfo_hz=np.array([path.oscillator.cfo_hz for path in paths]),
+            delays_samples=np.array([path.delay_samples for path in paths]),
+            noise_power=gain**2 * self._links.air.noise_power(self._reference.max_power, rate_hz),
+            sro=np.array([path.oscillator.sro for path in paths]),
+            tap_gains=taps,
+            tap_delays_samples=paths[0].tap_delays_samples,
+        )
+
+    def _end_of_block(self, station: Station, first: int) -> int:
+        """Enter the fading block of a sample, and say where it ends."""
+        if self._block_ps == 0:
+            return FOREVER_SAMPLES
+        rate, block_ps = station.chip.rx_rate_uhz, self._block_ps
+        block = first * PS_UHZ // rate // block_ps
+        self._links.begin_block(block, 1)
+        return max(sample_at((block + 1) * block_ps, rate), first + 1)
+
+    def _receive_piece(self, station: Station, first: int, out: Words) -> None:
+        chip, num_samples = station.chip, out.size // 2
+        if chip.loopback == 1:
+            out[:] = 0
+            for playout in station.sent():
+                begin, end = max(first, playout.start), min(first + num_samples, playout.stop)
+                if begin < end:
+                    loop_words(playout.words, begin - playout.start, begin - first, end - first, out)
+            return
+        rate_hz = chip.rx_rate_uhz / 1e6
+        gain = self._rx_gain(station)
+        power = self._links.air.noise_power(self._reference.max_power, rate_hz)
+        std = RX_FULL_SCALE * gain * np.sqrt(power / 2)
+        heard = self._superpose(station, first, num_samples)
+        receiver = self._links.air.receiver
+        impaired = receiver.iq_image_dbc > -np.inf or receiver.dc_dbc > -np.inf
+        if heard is None and not impaired:
+            digitise_noise(station.noise_key, first, std, self._quantiles, out)
+            mean_square = 2 * std**2 + 1 / 6
+        else:
+            if heard is None:
+                heard = np.zeros(num_samples, dtype=np.complex128)
+            if impaired:
+                angles = self._links.angles[station.index]
+                heard = mirror(heard, receiver.iq_image_dbc, angles.image_rad)
+                if receiver.dc_dbc > -np.inf:
+                    heard = heard + leak(receiver.dc_dbc, angles.dc_rad) / gain
+            mean_square = digitise_signal(
+                heard, RX_FULL_SCALE * gain, station.noise_key, first, std, self._quantiles, out
+            )
+        station.rx_power_dbfs = float(10 * np.log10(max(mean_square, 1e-3) / RX_FULL_SCALE**2))
+        if chip.gain_mode != "manual":
+            step = np.clip(np.floor(AGC_TARGET_DBFS - station.rx_power_dbfs), -20, 10)
+            chip.rx_gain_db = float(np.clip(chip.rx_gain_db + step, -3, 71))
+
+    def _superpose(self, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128] | None:
+        """The sum of everybody at the reference's receive gain, [num_samples]; None where nobody is heard."""
+        total: NDArray[np.complex128] | None = None
+        for sender in self._stations:
+            loud = [playout for playout in sender.sent() if not playout.is_silent]
+            if not loud or not _can_hear(sender, receiver):
+                continue
+            path = self._path(sender, receiver)
+            begin = first + int(np.floor(first * path.oscillator.sro)) - path.length_samples
+            end = begin + num_samples + path.length_samples + 2 * MARGIN_SAMPLES
+            sent = [playout for playout in loud if playout.start < end and playout.stop > begin - MARGIN_SAMPLES]
+            if not sent:
+                continue
+            gains = self._gains(sender, receiver, first, num_samples)
+            arriving = propagate(sent, path, gains, first, first + num_samples)
+            total = arriving if total is None else total + arriving
+        return total
+
+    def _path(self, sender: Station, receiver: Station) -> Path:
+        tx_uhz, rx_uhz = sender.chip.tx_rate_uhz, receiver.chip.rx_rate_uhz
+        rx_hz = rx_uhz / 1e6
+        cfo_hz = sender.chip.tx_carrier_hz - receiver.chip.rx_carrier_hz
+        noise_rad = self._links.phase_noise_rad if sender is not receiver else 0.0
+        return Path(
+            delay_samples=self._links.delay_s(sender.index, receiver.index) * rx_hz,
+            tap_delays_samples=self._links.tap_delays_s(sender.index, receiver.index) * rx_hz,
+            oscillator=Oscillator(
+                cfo_hz=cfo_hz,
+                sro=(tx_uhz - rx_uhz) / rx_uhz,
+                phase_noise_rad=noise_rad,
+                key=self._links.phase_noise_keys[sender.index],
+            ),
+            cycles_per_sample=cfo_hz / rx_hz,
+        )
+
+    def _gains(self, sender: Station, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128]:
+        times_s = chunk_edges(first, first + num_samples) / (receiver.chip.rx_rate_uhz / 1e6)
+        if receiver.chip.loopback == 2:
+            gains = np.array([1.0 + 0j])
+        else:
+            gains = self._links.gains(sender.index, receiver.index, times_s)
+        level = 10 ** ((sender.chip.tx_gain_db - self._reference.tx_gain_db) / 20)
+        turned: NDArray[np.complex128] = gains * level * np.exp(1j * (sender.tx_phase_rad - receiver.rx_phase_rad))
+        return turned
+
+    def _rx_gain(self, station: Station) -> float:
+        """Amplitude, against the reference's receive gain."""
+        return float(10 ** ((station.chip.rx_gain_db - self._reference.rx_gain_db) / 20))
+
+
+def _can_hear(sender: Station, receiver: Station) -> bool:
+    """Whether two radios run at one rate, on frequencies within half of that."""
+    tx, rx = sender.chip, receiver.chip
+    if not tx.tx_lo_on or not rx.rx_lo_on or (rx.loopback == 2 and sender is not receiver):
+        return False
+    same_rate = tx.sample_rate_hz // (8 if tx.tx_by_8 else 1) == rx.sample_rate_hz // (8 if rx.rx_by_8 else 1)
+    return same_rate and abs(tx.tx_carrier_hz - rx.rx_carrier_hz) < rx.rx_rate_uhz / 2e6

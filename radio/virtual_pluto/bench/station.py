@@ -1,0 +1,129 @@
+"""One radio as the shared air sees it: its chip, its two oscillators' phases, what it sends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.air.hardware import Samples
+from radio.air.kernels import read_cyclic
+from radio.air.propagation import FOREVER_SAMPLES
+from radio.virtual_pluto.bench.chip import Chip, Tone
+from radio.virtual_pluto.bench.kernels import read_words
+
+if TYPE_CHECKING:
+    from radio.virtual_pluto.bench.buffers import RxBuffer, TxBuffer
+
+Words = NDArray[np.int16]
+"""Interleaved I and Q, shape [2N]."""
+
+TX_FULL_SCALE = 1 << 14
+RX_FULL_SCALE = 1 << 11
+PS_PER_S = 10**12
+PS_UHZ = 10**18
+"""Picoseconds times µHz in one cycle."""
+DDS_PERIOD_SAMPLES = 1 << 16
+
+
+def sample_at(time_ps: int, rate_uhz: int) -> int:
+    """The first sample that is not before a time."""
+    return -(-time_ps * rate_uhz // PS_UHZ)
+
+
+def time_of(sample: int, rate_uhz: int) -> int:
+    """When a sample is, rounded up to whole picoseconds."""
+    return -(-sample * PS_UHZ // rate_uhz)
+
+
+@dataclass(slots=True, eq=False)
+class Playout:
+    """A buffer on its way out: `words` repeated from the transmitter's sample `start` until its sample `stop`."""
+
+    words: Words
+    start: int
+    stop: int
+    amplitude: float = 1.0
+    distorted: Samples | None = None
+    """The buffer as radiated by hardware that is not ideal; full scale is 1."""
+    _is_silent: bool | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is radiated; gapless streams mostly are."""
+        if self._is_silent is None:
+            self._is_silent = self.distorted is None and not self.words.any()
+        return self._is_silent
+
+    def add_to(self, real: NDArray[np.float32], imag: NDArray[np.float32], start: int) -> None:
+        """Add what the antenna radiates from its sample `start` on; full scale is 1."""
+        first, last = max(start, self.start), min(start + real.size, self.stop)
+        if first >= last:
+            return
+        if self.distorted is not None:
+            read_cyclic(self.distorted, first - self.start, first - start, last - start, real, imag)
+        else:
+            gain = np.float32(self.amplitude / TX_FULL_SCALE)
+            read_words(self.words, first - self.start, first - start, last - start, gain, real, imag)
+
+
+@dataclass(slots=True, eq=False)
+class Station:
+    """One radio on the air; guarded by the air's lock."""
+
+    index: int
+    chip: Chip
+    noise_key: int
+    rx_phase_rad: float = 0.0
+    tx_phase_rad: float = 0.0
+    num_relocks: int = 0
+    num_starts: int = 0
+    playouts: list[Playout] = field(default_factory=list)
+    rx: RxBuffer | None = None
+    tx: TxBuffer | None = None
+    overflowed: bool = False
+    """Received samples were lost since the flag was cleared."""
+    underflowed: bool = False
+    """An open transmit buffer had nothing left to send since the flag was cleared."""
+    rx_power_dbfs: float = -100.0
+    _dds: tuple[object, Playout | None] = ((), None)
+
+    def sent(self) -> list[Playout]:
+        """What is on the air: buffers, or the tones of the synthesiser while no buffer is open."""
+        if self.tx is not None:
+            return self.playouts
+        tones = self._tones()
+        return [*self.playouts, tones] if tones is not None else self.playouts
+
+    def shift(self, rx_samples: int, tx_samples: int) -> None:
+        """Renumber everything after the clocks were changed."""
+        for playout in self.playouts:
+            playout.start += tx_samples
+            if playout.stop < FOREVER_SAMPLES:
+                playout.stop += tx_samples
+        if self.rx is not None:
+            self.rx.shift(rx_samples)
+
+    def _tones(self) -> Playout | None:
+        tones, rate = self.chip.tones, self.chip.sample_rate_hz // (8 if self.chip.tx_by_8 else 1)
+        state = (rate, *((t.frequency_hz, t.phase_mdeg, t.scale, t.enabled) for t in tones))
+        if state != self._dds[0]:
+            audible = any(tone.enabled and tone.scale > 0 for tone in tones)
+            playout = Playout(synthesise(tones, rate), 0, FOREVER_SAMPLES) if audible else None
+            self._dds = (state, playout)
+        return self._dds[1]
+
+
+def synthesise(tones: list[Tone], rate_hz: int) -> Words:
+    """One period of I (two tones) and Q (two tones); frequencies are rounded to the accumulator's 16 bits."""
+    n = np.arange(DDS_PERIOD_SAMPLES)
+    parts = np.zeros((DDS_PERIOD_SAMPLES, 2))
+    for k, tone in enumerate(tones):
+        if tone.enabled and tone.scale > 0:
+            step = round(tone.frequency_hz / rate_hz * DDS_PERIOD_SAMPLES)
+            turns = (n * step % DDS_PERIOD_SAMPLES) / DDS_PERIOD_SAMPLES + tone.phase_mdeg / 360_000
+            parts[:, k // 2] += tone.scale * 32767 * np.sin(2 * math.pi * turns)
+    return np.clip(np.rint(parts), -32768, 32767).astype(np.int16).reshape(-1)

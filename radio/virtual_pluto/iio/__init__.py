@@ -1,0 +1,1 @@
+"""What a libiio client can ask of a virtual Pluto."""

@@ -1,0 +1,1 @@
+"""Symbols to samples and back, pure: blocks and tones, pilots, synchronisation, estimates."""

@@ -1,0 +1,158 @@
+"""From pilots to channels: gain, carrier offset and their variances.
+
+A slot is a pilot, then data with a pilot after every 16 symbols and at the end; a sounding is a slot without
+data whose two pilots are `pilot_spacing_symbols` apart. Times are receive-clock samples of a symbol's start.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radio.errors import RadioConfigError
+from radio.waveform.trackers import CfoTracker
+
+Complexes = NDArray[np.complex128]
+Indices = NDArray[np.int64]
+
+HEARD_POWER_RATIO = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelEstimate:
+    """One device's channel, as its pilots show it."""
+
+    gain: complex
+    """ĥ at `time_samples`."""
+    cfo_hz: float
+    gain_variance: float
+    """E|ĥ − h|², given the carrier offset."""
+    cfo_variance_hz2: float
+    noise_power: float
+    """N0, total per complex sample."""
+    time_samples: float
+    sample_rate_hz: float
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether there was a pilot at all: |ĥ|² exceeds ten times its variance (noise alone: 1 in 22 000)."""
+        return abs(self.gain) ** 2 > HEARD_POWER_RATIO * self.gain_variance
+
+    def at(self, time_samples: float) -> complex:
+        """The gain extrapolated to another time by the carrier offset."""
+        cycles = self.cfo_hz * (time_samples - self.time_samples) / self.sample_rate_hz
+        return self.gain * np.exp(2j * np.pi * cycles)
+
+    def phase_variance_rad2_at(self, time_samples: float) -> float:
+        """Variance of the extrapolated phase: that of ĥ, plus what the offset's uncertainty adds."""
+        if self.gain == 0:
+            return math.inf
+        distance_s = (time_samples - self.time_samples) / self.sample_rate_hz
+        from_gain = self.gain_variance / (2 * abs(self.gain) ** 2)
+        return from_gain + (2 * math.pi * distance_s) ** 2 * self.cfo_variance_hz2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerEstimate:
+    """One device's |h|² on the two resources of a noncoherent scheme, as its tones show it."""
+
+    resource_powers: tuple[float, float]
+    resource_variances: tuple[float, float]
+    noise_power: float
+    """N0, total per complex sample."""
+    cfo_hz: float = 0.0
+    """Not measured: tones need no carrier lock."""
+
+    @property
+    def power(self) -> float:
+        """Mean |h|², never negative."""
+        return max(sum(self.resource_powers) / 2, 0.0)
+
+    @property
+    def gain(self) -> complex:
+        """√ of the mean power; its phase is unknown."""
+        return complex(math.sqrt(self.power))
+
+    @property
+    def gain_variance(self) -> float:
+        """Of |ĥ|: Var(|h|²)/(4|h|²)."""
+        return sum(self.resource_variances) / 4 / (4 * self.power) if self.power > 0 else math.inf
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether both resources stand out: a power above five standard deviations."""
+        pairs = zip(self.resource_powers, self.resource_variances, strict=True)
+        return all(power > 5 * math.sqrt(variance) and power > 0 for power, variance in pairs)
+
+    @property
+    def relative_power_variance(self) -> float:
+        """Of what arrives on a resource when |h|² is inverted."""
+        pairs = zip(self.resource_powers, self.resource_variances, strict=True)
+        return sum(variance / power**2 for power, variance in pairs) / 2 if self.is_heard else math.inf
+
+
+def check_unambiguous(cfo_max_hz: float, spacing_s: float) -> None:
+    """Raise RadioConfigError when an offset may turn more than half a cycle between two pilots."""
+    limit_hz = 1 / (2 * spacing_s)
+    if cfo_max_hz >= limit_hz:
+        raise RadioConfigError(
+            f"residual_cfo_max_hz: got {cfo_max_hz:g}; allowed: below {limit_hz:.4g} with pilots "
+            f"{spacing_s * 1e3:.4g} ms apart; shorten the symbols or pilot_spacing_symbols, or correct the clocks"
+        )
+
+
+def measure_cfo(pilots: Complexes, spacing_s: float, pilot_variance: float) -> tuple[float, float]:
+    """Carrier offset from the turn between two pilots [2], and its variance in Hz².
+
+    `pilot_variance` is E|noise|² on one pilot's gain. Var(phase) of a pilot is that over 2|h|², so
+    Var(f) = (σ²/|h|²)/(2π·spacing)², and never more than a uniformly random turn has, 1/(12·spacing²).
+    """
+    power = float(np.mean(np.abs(pilots) ** 2))
+    if not power > 0:
+        return 0.0, math.inf
+    turn_rad = float(np.angle(pilots[1] * np.conj(pilots[0])))
+    turn_variance = min(pilot_variance / power, math.pi**2 / 3)
+    return turn_rad / (2 * math.pi * spacing_s), turn_variance / (2 * math.pi * spacing_s) ** 2
+
+
+def combine_pilots(pilots: Complexes, cfo_hz: float, spacing_s: float) -> complex:
+    """The mean of two pilots, each turned by `cfo_hz` to the moment halfway between them."""
+    half_turn = np.exp(1j * np.pi * cfo_hz * spacing_s)
+    return complex(pilots[0] * half_turn + pilots[1] / half_turn) / 2
+
+
+def estimate_channel(
+    pilots: Complexes,
+    *,
+    amplitude: float,
+    symbol_variance: float,
+    noise_power: float,
+    first_time_samples: float,
+    spacing_samples: int,
+    sample_rate_hz: float,
+    tracker: CfoTracker | None = None,
+) -> ChannelEstimate:
+    """The channel from a sounding's two received pilots [2], sent with `amplitude`.
+
+    `symbol_variance` is E|z|² on a received symbol (N0/N). With a tracker, its updated offset is used instead
+    of this sounding's own.
+    """
+    gains = pilots / amplitude
+    pilot_variance = symbol_variance / amplitude**2
+    spacing_s = spacing_samples / sample_rate_hz
+    cfo_hz, cfo_variance_hz2 = measure_cfo(gains, spacing_s, pilot_variance)
+    if tracker is not None:
+        tracker.update(cfo_hz, cfo_variance_hz2)
+        cfo_hz, cfo_variance_hz2 = tracker.cfo_hz, tracker.variance_hz2
+    return ChannelEstimate(
+        gain=combine_pilots(gains, cfo_hz, spacing_s),
+        cfo_hz=cfo_hz,
+        gain_variance=pilot_variance / 2,
+        cfo_variance_hz2=cfo_variance_hz2,
+        noise_power=noise_power,
+        time_samples=first_time_samples + spacing_samples / 2,
+        sample_rate_hz=sample_rate_hz,
+    )

@@ -1,0 +1,1 @@
+"""An attack on a run's observations, set beside its claim."""

@@ -1,0 +1,1 @@
+"""From a rig file to radios; what the bench can do."""

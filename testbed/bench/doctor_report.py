@@ -1,0 +1,107 @@
+"""Runs doctor's examinations and shows what they found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from radio.backends.pluto.driver import visible_contexts
+from testbed.bench.doctor import (
+    Findings,
+    LinkFinding,
+    RadioFinding,
+    examine_links,
+    examine_radio,
+    installed,
+)
+from testbed.bench.scheme_support import scheme_findings
+from testbed.config.schema import Rig
+
+RADIO_HEADER = ("radio", "URI", "serial", "firmware", "model")
+HEALTH_HEADER = ("radio", "chip, board °C", "supplies V", "loopback", "link MS/s")
+LINK_HEADER = ("device", "tone SNR dB", "CFO Hz", "corrected Hz", "drift Hz/s", "phase ° rms", "starts ms", "heard")
+
+
+def examine(rig: Rig | None) -> Findings:
+    """The machine, and the radios of a rig; without one, whatever is connected."""
+    console = Console(stderr=True)
+    software, unusable = installed()
+    if rig is None:
+        return Findings(software=software, contexts={} if unusable else visible_contexts())
+    if rig.backend != "pluto":
+        return Findings(software=software, schemes=scheme_findings(rig, ()))
+    if unusable:
+        return Findings(software=software, problems=(unusable,))
+    radios: list[RadioFinding] = []
+    with console.status("") as status:
+        for station in range(rig.num_devices + 1):
+            status.update(f"radio {station + 1} of {rig.num_devices + 1}")
+            radios.append(examine_radio(rig, station))
+        problems = [radio.problem for radio in radios if radio.problem is not None]
+        links = () if problems else examine_links(rig, lambda text: status.update(text))
+    problems += [link.problem for link in links if link.problem is not None]
+    schemes = scheme_findings(rig, links) if links else ()
+    if links and not any(finding.supported for finding in schemes):
+        problems.append("no scheme works on this rig as it is declared; see the reasons above")
+    return Findings(software=software, radios=tuple(radios), links=links, schemes=schemes, problems=tuple(problems))
+
+
+def show(findings: Findings) -> None:
+    """Tables on stdout."""
+    console = Console(file=sys.stdout)
+    _table(console, "software", ("", ""), list(findings.software.items()))
+    if findings.contexts:
+        _table(console, "radios that libiio sees", ("URI", "what"), list(findings.contexts.items()))
+    elif not findings.radios and not findings.schemes:
+        console.print("no radio is visible to libiio; name a rig to look at its addresses: testbed doctor --rig RIG")
+    if findings.radios:
+        _table(console, "radios", RADIO_HEADER, [_radio_row(radio) for radio in findings.radios])
+        _table(console, "health", HEALTH_HEADER, [_health_row(radio) for radio in findings.radios])
+        ranges = next((radio.ranges for radio in findings.radios if radio.ranges), {})
+        _table(console, "ranges [lowest step highest]", ("", ""), list(ranges.items()))
+    if findings.links:
+        _table(console, "links to the access point", LINK_HEADER, [_link_row(link) for link in findings.links])
+    if findings.schemes:
+        rows = [(finding.scheme, "yes" if finding.supported else "no", finding.why) for finding in findings.schemes]
+        _table(console, "schemes", ("scheme", "works", "why"), rows)
+    for problem in findings.problems:
+        console.print(f"problem: {problem}", highlight=False, soft_wrap=True)
+
+
+def _table(console: Console, title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    table = Table(title=title, title_justify="left", show_header=any(header))
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _radio_row(radio: RadioFinding) -> tuple[str, ...]:
+    return radio.station, radio.uri, radio.serial, radio.firmware, radio.model or "does not answer"
+
+
+def _health_row(radio: RadioFinding) -> tuple[str, ...]:
+    supplies = " ".join(f"{volts:.2f}" for volts in radio.supplies_v.values())
+    loopback = "–" if radio.loopback_errors is None else "exact" if not radio.loopback_errors else "WRONG"
+    temperatures = f"{_number(radio.chip_temperature_c, '.0f')}, {_number(radio.board_temperature_c, '.0f')}"
+    rate = None if radio.link_rate_hz is None else radio.link_rate_hz / 1e6
+    return radio.station, temperatures, supplies, loopback, _number(rate, ".1f")
+
+
+def _link_row(link: LinkFinding) -> tuple[str, ...]:
+    starts = "–"
+    if link.start_earliest_s is not None and link.start_latest_s is not None:
+        starts = f"{link.start_earliest_s * 1e3:.1f}–{link.start_latest_s * 1e3:.1f}"
+    return (
+        str(link.device), _number(link.tone_snr_db, ".0f"), _number(link.cfo_hz, ".1f"),
+        _number(link.corrected_cfo_hz, ".2f"), _number(link.drift_hz_per_s, ".2f"),
+        _number(link.phase_noise_deg, ".2f"), starts, str(link.starts_heard or 0),
+    )  # fmt: skip
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

@@ -1,0 +1,109 @@
+"""What a person sees of a run in a terminal: a live line on stderr, a table on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from testbed.results.records import RoundRecord, RunInfo
+from testbed.results.report import summary_rows
+from testbed.rounds.processes import Outcome
+
+_SMOOTHING = 0.05
+
+
+class RunDisplay:
+    """Shows round, loss, NMSE, SNR and accuracy; one line per evaluation where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._loss: float | None = None
+        self._metric: float | None = None
+        self._last_waiting: list[int] = []
+        self._started = time.monotonic()
+        self._num_rounds = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def waiting(self, missing: list[int]) -> None:
+        """Say once whom the run waits for."""
+        if missing != self._last_waiting and time.monotonic() - self._started > 2:
+            self._console.print(f"waiting for devices {', '.join(map(str, missing))}")
+            self._last_waiting = missing
+
+    def started(self, info: RunInfo, first_round: int, num_rounds: int) -> None:
+        """Open the progress bar."""
+        self._num_rounds = num_rounds
+        initial = info.initial_evaluation
+        if initial is not None:
+            self._metric = initial.metric
+            self._console.print(
+                f"{info.num_parameters:,} parameters, {num_rounds} rounds; untouched model: "
+                f"accuracy {initial.metric:.1%} of {initial.num_examples:,} test sentences",
+                highlight=False,
+                soft_wrap=True,
+            )
+        if self._console.is_terminal:
+            self._bar = Progress(
+                BarColumn(bar_width=18),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                refresh_per_second=8,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("rounds", total=num_rounds, completed=first_round, figures="")
+
+    def round_done(self, record: RoundRecord) -> None:
+        """Move on by one round."""
+        if record.loss is not None:
+            self._loss = record.loss if self._loss is None else self._loss + _SMOOTHING * (record.loss - self._loss)
+        elif record.eval_loss is not None:
+            self._loss = record.eval_loss
+        if record.metric is not None:
+            self._metric = record.metric
+        figures = "  ".join(
+            (
+                f"loss {_number(self._loss, '.3f')}",
+                f"NMSE {_number(record.nmse_db, '.1f')} dB",
+                f"SNR {_number(record.symbol_snr_db, '.1f')} dB",
+                f"accuracy {_number(self._metric, '.1%')}",
+            )
+        )
+        if self._bar is not None:
+            self._bar.update(self._task, completed=record.round + 1, figures=figures)
+        elif record.metric is not None:
+            self._console.print(f"round {record.round + 1}/{self._num_rounds}  {figures}", highlight=False)
+        if record.status in ("skipped", "rejected"):
+            self._console.print(f"round {record.round + 1} {record.status}: {record.reason}", highlight=False)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """The summary table, the privacy statement and where the files are, on stdout."""
+    console = Console(file=sys.stdout)
+    summary = outcome.summary
+    table = Table(title=f"{summary.name}, seed {summary.seed}", show_header=False, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in summary_rows(summary):
+        table.add_row(label, text)
+    console.print(table)
+    console.print(summary.privacy)
+    console.print(f"report: {outcome.directory.report}", soft_wrap=True)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

@@ -1,0 +1,199 @@
+"""What a run is asked to do: a rig (the bench) and an experiment (the question), both TOML, both strict."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from learner.config import LearnerConfig, ModelConfig, TaskConfig
+from radio.air.config import AirConfig
+from radio.config import FrameConfig, RadioConfig
+from radio.schemes.precoding import AlignmentRule
+from radio.virtual_pluto.config import VirtualConfig
+from testbed.config.words import AccountantName, Adjacency, Level, ScheduleName
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all configuration records."""
+
+
+class ClockConfig(Config, frozen=True):
+    """What the rig's radios share; it decides which schemes the rig supports."""
+
+    shared_clock: bool = False
+    """All radios run from one reference oscillator."""
+    trigger: bool = False
+    """Radios can start together to within a sample or so."""
+    streaming: bool = False
+    """Transmitters keep a gapless sample count."""
+
+
+class ControlConfig(Config, frozen=True):
+    """Deadlines of the control plane, each of which names who is missing when it passes."""
+
+    join_timeout_s: Positive = 120.0
+    """All devices have joined."""
+    rejoin_timeout_s: Positive = 30.0
+    """Devices whose host left in mid-run have come back; waited for before each attempt."""
+    learner_timeout_s: Positive = 120.0
+    """All scalars of a round are computed; also one evaluation."""
+    radio_timeout_s: Positive = 20.0
+    """A polled device transmits, or answers RoundStart."""
+
+
+class PlutoRig(Config, frozen=True):
+    """The rig's PlutoSDRs. Without addresses they are the virtual ones of the section ``virtual``."""
+
+    access_point: str = ""
+    """URI of the access point's radio, such as ``ip:192.168.2.1`` or ``usb:1.5.5``."""
+    devices: tuple[str, ...] = ()
+    """URI of each device's radio, in order; as seen from the host that serves it."""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 5.0
+    """Of one exchange with a radio, on top of the air time that it takes."""
+    correct_every_rounds: Count = 100
+    """Rounds between carrier corrections of radios on their own crystals."""
+    stream_block_samples: Annotated[int, msgspec.Meta(ge=256, le=1 << 18, multiple_of=4)] = 4096
+    """Samples handed over at once where they are counted; frame.start_uncertainty_samples must exceed six of them."""
+    link_rate_max_hz: Positive | None = None
+    """What the links sustain, as `testbed doctor` measures it; by default from the kind of URI."""
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether these are virtual radios."""
+        return not self.access_point and not self.devices
+
+
+class Rig(Config, frozen=True):
+    """What is on the bench, or simulated."""
+
+    description: str = ""
+    """One line for reports."""
+    backend: Literal["loopback", "pluto"] = "loopback"
+    """Which kind of radio: ``loopback`` on a simulated air, or ``pluto``, PlutoSDRs, real or virtual."""
+    num_devices: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 5
+    """K, the number of devices; the access point comes on top."""
+    radio: RadioConfig = RadioConfig()
+    """How every radio is tuned."""
+    frame: FrameConfig = FrameConfig()
+    """How a transmission is laid out in samples."""
+    clock: ClockConfig = ClockConfig()
+    """What the radios share."""
+    control: ControlConfig = ControlConfig()
+    """Deadlines."""
+    air: AirConfig = AirConfig()
+    """The simulated channel."""
+    pluto: PlutoRig = PlutoRig()
+    """Where the PlutoSDRs are."""
+    virtual: VirtualConfig = VirtualConfig()
+    """How ``testbed air --rig`` serves virtual Plutos on that channel."""
+
+
+class SchemeConfig(Config, frozen=True):
+    """How values become symbols and back."""
+
+    name: str = "coherent"
+    """``coherent``, ``sign``, ``energy``, ``fsk_vote``, ``digital`` or ``ideal``."""
+    alignment: AlignmentRule = AlignmentRule()
+    """How channels of different strength are made to arrive alike."""
+    csi: Literal["sounding", "reciprocity"] = "sounding"
+    """``sounding``: devices send pilots in turn. ``reciprocity``: they listen to the access point's and report."""
+    air_level: Literal["rig", "sample", "symbol"] = "rig"
+    """``symbol``: y = Σ h x + z with the rig's channel and SNR, without samples; ``rig``: as the rig says."""
+
+
+class ScheduleConfig(Config, frozen=True):
+    """How transmit power, and with it privacy, is spread over the rounds."""
+
+    name: ScheduleName = "full"
+    """``full``: all the power there is, no claim. ``static``: one noise for all rounds. ``online``: the
+    optimum, causal. ``paper``, ``solution``, ``reversed`` need all channels in advance: simulated rigs
+    only."""
+    contraction: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9995
+    """A: how much of an early round's noise is left one round later. Too small is catastrophic: err towards 1."""
+    skip_rms: Positive | None = None
+    """s: a round whose noise on the mean would exceed this stays silent; the prior rms of the mean. Public."""
+    min_gain: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Smallest gain that the converters resolve; below it devices add noise instead."""
+    vote_error: Annotated[float, msgspec.Meta(ge=0, lt=0.5)] = 0.496
+    """e0: how often a device's sign is wrong, for the sign scheme."""
+
+
+class PrivacyConfig(Config, frozen=True):
+    """What is promised to whom, against whom, and how it is accounted."""
+
+    dp_epsilon: Positive = 5.0
+    dp_delta: Fraction = 1e-2
+    level: Level = "client"
+    """``client``: a whole client's data is protected. ``example``: one training example."""
+    adjacency: Adjacency = "replace"
+    """Neighbouring data sets differ by an exchange, or (``remove``) by one that is left out."""
+    example_clip: Positive = 100.0
+    """C: each example's projection is clipped to ±C (example level)."""
+    batch_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """q: devices draw each example secretly with this probability; without it batches count as known."""
+    accountant: AccountantName | None = None
+    """``exact``, ``zcdp``, ``paper`` without batch_rate; ``rdp``, ``pld`` with it. Default: ``exact`` or ``rdp``."""
+    receiver_noise: Literal["trusted", "untrusted"] = "trusted"
+    """Whether noise that the access point's own receiver adds may be counted."""
+    num_colluders: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """f: devices that tell the access point their own scalars and noise."""
+    artificial_noise_std: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Noise that every device adds to its scalar at least, in the scalar's unit; schedules may ask for more."""
+
+
+class UpdateConfig(Config, frozen=True):
+    """What the access point makes of an estimate; post-processing, which costs no privacy."""
+
+    shrinkage: bool = False
+    """Shrink each estimate by its own estimated SNR: p̂·max(0, 1 − v/p̂²), v the known noise variance."""
+    noise_aware_step: bool = False
+    """Scale the learning rate by s²/(s² + v), s² the running mean square of past estimates beyond their noise."""
+
+
+class RoundsConfig(Config, frozen=True):
+    """How long the run is and what happens to rounds that fail."""
+
+    num: Count = 1000
+    """T, the number of rounds."""
+    eval_every: Count = 50
+    """Rounds between evaluations on the test split; the last round is always evaluated."""
+    max_attempts: Count = 2
+    """Transmissions of one round before it is given up; every one is charged to the privacy ledger."""
+    max_skipped_in_a_row: Count = 3
+    """So many rounds in a row given up for missing devices end the run."""
+
+
+class Experiment(Config, frozen=True):
+    """What is asked of a rig: model, task, scheme, schedule, privacy, rounds."""
+
+    name: str = "experiment"
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
+    """Seed of everything random in the run: directions, batches, partition, simulated air."""
+    ground_truth: bool = False
+    """Devices also report their scalars over the control plane, to measure NMSE. Voids every privacy claim."""
+    model: ModelConfig = ModelConfig()
+    task: TaskConfig = TaskConfig()
+    learner: LearnerConfig = LearnerConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    update: UpdateConfig = UpdateConfig()
+    rounds: RoundsConfig = RoundsConfig()
+
+
+class RunConfig(Config, frozen=True):
+    """Everything that decides a run; travels to the hosts and is written into the run directory."""
+
+    rig: Rig
+    experiment: Experiment
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """The configuration as plain dictionaries, for TOML and JSON."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return plain

@@ -1,0 +1,182 @@
+"""The terms of a run's privacy: what is promised, which noise counts, and the threat model in words.
+
+Pure: follows from the configuration alone, so access point, hosts, `testbed plan` and `testbed audit` agree on it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from testbed.config.schema import Experiment, Rig, RunConfig
+from testbed.config.words import AccountantName
+from testbed.privacy.accountants import Accountant, accountant
+from testbed.privacy.neighbours import Neighbours
+from testbed.schedule.power import Crediting
+from testbed.schedule.votes import Votes
+
+AGGREGATE_SCHEMES = frozenset({"coherent", "sign"})
+"""The access point hears the sum of all devices only, whose receiver noise may be counted."""
+SEPARABLE_SCHEMES = frozenset({"digital", "energy", "fsk_vote"})
+"""The access point may tell devices apart: each device's own noise protects it, and nothing else (local DP)."""
+ESTIMATE_SHARE = 0.01
+"""Share of δ kept for bounds on estimated channels and noise that turn out wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the ledger enforces and the reports may say."""
+
+    accountant: Accountant
+    sensitivity: float
+    """Δ of one round's vector of queries"""
+    clip: float
+    """γ of what a device sends before its noise: 1 for votes"""
+    crediting: Crediting
+    votes: Votes | None
+    """for the sign scheme"""
+    enforced: bool
+    """whether the run stops rather than overspend"""
+    void: str | None
+    """why no (ε, δ) may be stated; None where it may"""
+    guarantee: str
+    """level, neighbours, method and threat model of whatever (ε, δ) is stated, in words"""
+    dp_delta: float
+    estimate_failure: float
+    """probability left for each bound on an estimated channel or noise; 1 where nothing is estimated"""
+
+    def statement(self, epsilon: float | None) -> str:
+        """What may be claimed of a run that has spent ``epsilon``, in words."""
+        if self.void is not None or epsilon is None:
+            return f"No privacy is claimed: {self.void or 'something was sent whose leak cannot be stated.'}"
+        return f"({epsilon:.3g}, {self.dp_delta:g})-differential privacy {self.guarantee}"
+
+
+def is_simulated(rig: Rig) -> bool:
+    """Whether devices are simulated, so that their noise and batches come from the experiment's seed."""
+    return rig.backend == "loopback"
+
+
+def aligned_exactly(rig: Rig, experiment: Experiment) -> bool:
+    """Whether all devices arrive with one gain, no offset and no delay, so that one's noise hides another's signal."""
+    everybody = experiment.scheme.alignment.name == "min_k"
+    return everybody and rig.air.level == "symbol" and rig.air.csi == "genie"
+
+
+def neighbours_of(experiment: Experiment) -> Neighbours:
+    """What the experiment protects."""
+    privacy, learner = experiment.privacy, experiment.learner
+    return Neighbours(
+        level=privacy.level,
+        adjacency=privacy.adjacency,
+        clip=learner.clip,
+        example_clip=privacy.example_clip,
+        batch_size=learner.batch_size,
+    )
+
+
+def terms_of(config: RunConfig) -> Terms:
+    """The terms of a resolved configuration."""
+    rig, experiment = config.rig, config.experiment
+    privacy, scheme = experiment.privacy, experiment.scheme.name
+    votes = scheme == "sign"
+    num_estimates = experiment.rounds.num * experiment.rounds.max_attempts * (rig.num_devices + 1)
+    estimated = rig.air.csi == "estimated"
+    dp_delta = privacy.dp_delta * (1 - ESTIMATE_SHARE) if estimated else privacy.dp_delta
+    return Terms(
+        accountant=accountant(
+            accountant_name(experiment),
+            privacy.dp_epsilon,
+            dp_delta,
+            rate=privacy.batch_rate,
+            num_rounds=experiment.rounds.num,
+        ),
+        sensitivity=neighbours_of(experiment).sensitivity(votes=votes, num_queries=experiment.learner.num_queries),
+        clip=1.0 if votes else experiment.learner.clip,
+        crediting=crediting_of(rig, experiment),
+        votes=Votes(num_devices=rig.num_devices, error_probability=experiment.schedule.vote_error) if votes else None,
+        enforced=experiment.schedule.name != "full",
+        void=_void(rig, experiment),
+        guarantee=_guarantee(rig, experiment),
+        dp_delta=privacy.dp_delta,
+        estimate_failure=privacy.dp_delta * ESTIMATE_SHARE / num_estimates if estimated else 1.0,
+    )
+
+
+def accountant_name(experiment: Experiment) -> AccountantName:
+    """The accountant that the experiment asks for, or its default."""
+    privacy = experiment.privacy
+    if privacy.accountant is not None:
+        return privacy.accountant
+    if experiment.schedule.name == "paper":
+        return "paper"
+    return "exact" if privacy.batch_rate is None else "rdp"
+
+
+def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
+    """Which noise counts for one device's data.
+
+    Payloads end by construction, on every backend (`DeviceLink` sends nothing cyclically, and the contract of radios
+    tests it): who heard an open-ended one could average receiver noise away. Every sample radiated is charged, the
+    cyclic prefix too: it repeats the payload.
+    """
+    privacy = experiment.privacy
+    aggregate = experiment.scheme.name in AGGREGATE_SCHEMES
+    honest = rig.num_devices - privacy.num_colluders
+    return Crediting(
+        receiver_trusted=aggregate and privacy.receiver_noise == "trusted",
+        num_noise_sources=honest if aggregate and aligned_exactly(rig, experiment) else 1,
+        payload_energy=rig.frame.symbol_samples / rig.frame.samples_per_symbol,
+    )
+
+
+def _void(rig: Rig, experiment: Experiment) -> str | None:
+    scheme, schedule, privacy = experiment.scheme.name, experiment.schedule.name, experiment.privacy
+    if experiment.ground_truth:
+        return "ground_truth = true sends every device's scalar over the control plane, so that NMSE can be measured."
+    if scheme not in AGGREGATE_SCHEMES | SEPARABLE_SCHEMES:
+        return f"scheme {scheme!r} is not one whose leak is known."
+    if schedule == "full":
+        return f"scheme {scheme!r} with schedule 'full' keeps no budget."
+    noiseless = rig.air.snr_db == math.inf
+    if crediting_of(rig, experiment).receiver_trusted and noiseless and privacy.artificial_noise_std == 0:
+        return f"scheme {scheme!r} counts receiver noise, of which this air has none."
+    return None
+
+
+def _guarantee(rig: Rig, experiment: Experiment) -> str:
+    privacy, crediting = experiment.privacy, crediting_of(rig, experiment)
+    name = accountant_name(experiment)
+    methods = {
+        "exact": "exact composition of Gaussian noise",
+        "zcdp": "the zCDP bound on composed Gaussian noise",
+        "paper": "R_dp of arXiv 2604.12401 for composed Gaussian noise",
+        "rdp": "Renyi divergence of Gaussian noise on secret Poisson batches",
+        "pld": "privacy-loss distributions of Gaussian noise on secret Poisson batches",
+    }
+    if crediting.receiver_trusted:
+        noise = "the receiver's own noise is trusted to be there"
+    elif crediting.num_noise_sources > 1:
+        noise = "receiver noise is not trusted, only the noise of honest devices counts"
+    else:
+        noise = "only the noise that a device adds to its own scalar counts (local)"
+    colluders = (
+        f"{privacy.num_colluders} of {rig.num_devices} devices collude with it, giving away their scalars and noise"
+        if privacy.num_colluders
+        else "nobody colludes with it"
+    )
+    batches = (
+        f"each device draws its batches secretly, at the public rate {privacy.batch_rate:g}"
+        if privacy.batch_rate is not None
+        else "batches are not secret"
+    )
+    void = ""
+    if is_simulated(rig):
+        void = " Simulated: noise and batches come from a seed, so the guarantee itself is void here."
+    elif rig.pluto.is_virtual:
+        void = " Virtual radios: the receiver's noise comes from a seed, so the guarantee itself is void here."
+    return (
+        f"{neighbours_of(experiment).words}, by {methods[name]}. Threat model: an honest-but-curious access point that "
+        f"sees every received sample, seed, gain and channel estimate, {colluders}; passive devices that see the "
+        f"announced mean; {noise}; {batches}; power follows from channels and past receptions only.{void}"
+    )

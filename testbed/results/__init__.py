@@ -1,0 +1,1 @@
+"""The run directory: records, journal, recordings, plots, report."""

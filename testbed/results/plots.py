@@ -1,0 +1,133 @@
+"""Pictures of a run, as matplotlib figures; nothing here reads or writes a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from radio.samples import IQ
+from testbed.results.records import InitialEvaluation, RoundRecord
+
+BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
+_SMOOTHING_ROUNDS = 25
+
+
+def _figure(num_rows: int = 1, *, height_in: float = 4.0) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(8, height_in), dpi=110, layout="constrained")
+    axes = figure.subplots(num_rows, 1, squeeze=False)[:, 0].tolist()
+    for axis in axes:
+        axis.grid(True, color="#e2e8f0", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _running_mean(values: Sequence[float]) -> np.ndarray:
+    """Mean of the last 25 values, shape [N]."""
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(0, stop - _SMOOTHING_ROUNDS)
+    return (sums[stop] - sums[start]) / (stop - start)
+
+
+def learning_curve(records: Sequence[RoundRecord], initial: InitialEvaluation | None) -> Figure:
+    """Loss and accuracy by round."""
+    figure, (top, bottom) = _figure(2, height_in=5.5)
+    trained = [(r.round + 1, r.loss) for r in records if r.loss is not None]
+    if trained:
+        rounds, losses = zip(*trained, strict=True)
+        top.plot(rounds, losses, ".", color=BLUE, alpha=0.35, markersize=3, label="training, one round")
+        top.plot(rounds, _running_mean(losses), color=BLUE, label=f"training, mean of {_SMOOTHING_ROUNDS} rounds")
+    tested = [(r.round + 1, r.eval_loss, r.metric) for r in records if r.metric is not None]
+    if initial is not None:
+        tested.insert(0, (0, initial.loss, initial.metric))
+    if tested:
+        rounds, losses, metrics = zip(*tested, strict=True)
+        top.plot(rounds, losses, "o-", color=ORANGE, markersize=4, label="test split")
+        bottom.plot(rounds, [100 * metric for metric in metrics], "o-", color=GREEN, markersize=4)
+    top.set_ylabel("loss")
+    if trained or tested:
+        top.legend(frameon=False)
+    bottom.set_ylabel("test accuracy (%)")
+    bottom.set_xlabel("round")
+    return figure
+
+
+def nmse_by_round(records: Sequence[RoundRecord]) -> Figure:
+    """NMSE of the over-the-air mean by round, with its median, and the symbol SNR."""
+    figure, (axis,) = _figure()
+    known = [(r.round + 1, r.nmse_db) for r in records if r.nmse_db is not None]
+    if known:
+        rounds, values = zip(*known, strict=True)
+        axis.plot(rounds, values, ".", color=BLUE, alpha=0.4, markersize=4, label="one round")
+        middle = float(np.median(values))
+        axis.axhline(middle, color=ORANGE, label=f"median {middle:.1f} dB")
+        axis.legend(frameon=False)
+    else:
+        axis.text(0.5, 0.5, _why_no_nmse(records), ha="center", va="center", transform=axis.transAxes, color=GREY)
+    axis.set_ylabel("NMSE of the mean scalar (dB)")
+    axis.set_xlabel("round")
+    return figure
+
+
+def _why_no_nmse(records: Sequence[RoundRecord]) -> str:
+    if any(record.true_mean for record in records):
+        return "the estimates have no error"
+    return "not known: ground_truth = false"
+
+
+def estimate_against_truth(records: Sequence[RoundRecord]) -> Figure:
+    """Estimated against true mean scalar, every round; the line is y = x."""
+    figure, (axis,) = _figure(height_in=4.5)
+    pairs = [
+        (t, e) for r in records if r.true_mean and r.estimate for t, e in zip(r.true_mean, r.estimate, strict=True)
+    ]
+    if pairs:
+        truth, estimate = np.array(pairs).T
+        bound = float(np.abs(np.array(pairs)).max()) * 1.05
+        axis.plot([-bound, bound], [-bound, bound], color=GREY, linewidth=1)
+        axis.plot(truth, estimate, ".", color=BLUE, alpha=0.4, markersize=4)
+    else:
+        axis.text(0.5, 0.5, _why_no_nmse(records), ha="center", va="center", transform=axis.transAxes, color=GREY)
+    axis.set_xlabel("true mean of the devices' scalars")
+    axis.set_ylabel("estimated over the air")
+    return figure
+
+
+def capture_trace(samples: IQ, *, sample_rate_hz: float, round_index: int) -> Figure:
+    """One capture: I and Q over time, and in the complex plane."""
+    figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")
+    trace, plane = figure.subplots(1, 2, width_ratios=[2.2, 1])
+    for axis in (trace, plane):
+        axis.grid(True, color="#e2e8f0", linewidth=0.8)
+        axis.spines[["top", "right"]].set_visible(False)
+    time_us = np.arange(samples.size) / sample_rate_hz * 1e6
+    style = {"linewidth": 0.8} if samples.size > 1 else {"marker": "o"}
+    trace.plot(time_us, samples.real, color=BLUE, label="I", **style)
+    trace.plot(time_us, samples.imag, color=ORANGE, label="Q", **style)
+    trace.set_xlabel("time (µs)")
+    trace.set_ylabel("amplitude (full scale = 1)")
+    trace.set_title(f"payload of round {round_index + 1} as received", fontsize=10)
+    trace.legend(frameon=False, loc="upper right")
+    plane.plot(samples.real, samples.imag, ".", color=BLUE, alpha=0.5, markersize=3)
+    plane.set_xlabel("I")
+    plane.set_ylabel("Q")
+    plane.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+def time_by_round(records: Sequence[RoundRecord]) -> Figure:
+    """Where the wall-clock time of the rounds went."""
+    figure, (axis,) = _figure(height_in=2.0)
+    left = 0.0
+    parts = (("learner", BLUE), ("radio", ORANGE), ("control", GREY))
+    for name, color in parts:
+        seconds = sum(getattr(record, f"{name}_s") for record in records)
+        axis.barh(["rounds"], [seconds], left=left, color=color, label=f"{name} {seconds:.1f} s")
+        left += seconds
+    axis.set_xlabel("seconds")
+    axis.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.45))
+    return figure

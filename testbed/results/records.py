@@ -1,0 +1,115 @@
+"""The records of a run directory: one round, the run, its summary."""
+
+from __future__ import annotations
+
+import msgspec
+
+from testbed.results.journal import Status
+
+
+class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of rounds.jsonl. Vectors have one entry per query; what is not known is null."""
+
+    round: int
+    seed: int
+    scheme: str
+    status: Status
+    attempt: int
+    """Transmissions that this round took."""
+    reason: str | None = None
+    """Why it was retried, skipped or rejected."""
+    estimate: tuple[float, ...] | None = None
+    """p̂, the access point's estimate of the mean scalar."""
+    received: tuple[tuple[float, float], ...] | None = None
+    """y, real and imaginary part of each query's superposed payload after the matched filter."""
+    true_mean: tuple[float, ...] | None = None
+    """Mean of the clipped, un-noised scalars (ground truth only)."""
+    nmse_db: float | None = None
+    predicted_error_std: float | None = None
+    """Standard deviation of p̂ (query 0) that the access point predicts from its noise estimate."""
+    symbol_snr_db: float | None = None
+    gain: float | None = None
+    artificial_noise_std: float = 0.0
+    rho_spent: float | None = None
+    """zCDP leak of this round, all attempts; null where none can be stated."""
+    epsilon_spent: float | None = None
+    """ε at the experiment's δ of everything so far; null where no claim is made."""
+    loss: float | None = None
+    """Mean training loss of the devices (ground truth only)."""
+    eval_loss: float | None = None
+    metric: float | None = None
+    """Test accuracy after this round, where it was evaluated."""
+    airtime_s: float = 0.0
+    uplink_bits_per_device: int | None = None
+    learner_s: float = 0.0
+    radio_s: float = 0.0
+    control_s: float = 0.0
+    wall_s: float = 0.0
+
+
+class InitialEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The untouched model on the test split."""
+
+    loss: float
+    metric: float
+    num_examples: int
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """run.json: what produced the run, for whoever wants to reproduce it."""
+
+    run_id: str
+    started: str
+    seed: int
+    num_parameters: int
+    initial_fingerprint: str
+    versions: dict[str, str]
+    host: dict[str, str]
+    git: str | None
+    command: list[str]
+    final_fingerprint: str | None = None
+    initial_evaluation: InitialEvaluation | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """summary.json: the run in one object. Sums are over all rounds, medians over the rounds that were used."""
+
+    name: str
+    scheme: str
+    air_level: str
+    csi: str
+    schedule: str
+    num_devices: int
+    num_parameters: int
+    seed: int
+    rounds_ok: int
+    """Rounds whose estimate was applied (first attempt or a retry)."""
+    rounds_total: int
+    rounds_asked: int
+    metric_name: str
+    metric_initial: float | None
+    metric_final: float | None
+    """Mean of the last three evaluations."""
+    metric_last: float | None
+    num_test: int | None
+    nmse_db_median: float | None
+    nmse_db_pooled: float | None
+    """10 log10(Σ|e|²/Σ|p̄|²) over all rounds."""
+    symbol_snr_db_median: float | None
+    airtime_s: float
+    payload_symbols_per_round: int
+    uplink_bits_per_device: int | None
+    """Sum over the run; null for analog schemes."""
+    wall_s: float
+    learner_s: float
+    radio_s: float
+    control_s: float
+    ground_truth: bool
+    privacy: str
+    """What may be claimed, in words."""
+    rho_spent: float | None
+    epsilon_spent: float | None
+    dp_delta: float
+    stopped: str
+    """Why the run ended."""
+    final_fingerprint: str | None

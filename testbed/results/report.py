@@ -1,0 +1,144 @@
+"""The report of a run: PNG plots, and one HTML page that carries everything it shows."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from testbed.errors import RunDirectoryError
+from testbed.results import plots
+from testbed.results.directory import RunDirectory
+from testbed.results.recordings import load_capture
+from testbed.results.records import RoundRecord, RunInfo, Summary
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #e2e8f0; }
+table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+img { max-width: 100%; } pre { background: #f7fafc; padding: 1rem; overflow-x: auto; font-size: 13px; }
+.note { background: #fffaf0; border-left: 4px solid #dd6b20; padding: .5rem 1rem; }
+"""
+
+
+def write_report(directory: RunDirectory) -> Path:
+    """Draw the plots and write report.html from the files of a run directory, finished or not; returns its path."""
+    records, info, summary = directory.read_rounds(), directory.read_info(), directory.read_summary()
+    config = directory.read_config()
+    figures = {
+        "learning": plots.learning_curve(records, info.initial_evaluation),
+        "nmse": plots.nmse_by_round(records),
+        "estimates": plots.estimate_against_truth(records),
+        "time": plots.time_by_round(records),
+    }
+    captures = sorted(directory.captures.glob("*.sigmf-data"))
+    if captures:
+        figures["capture"] = plots.capture_trace(
+            load_capture(captures[-1]),
+            sample_rate_hz=config.rig.radio.sample_rate_hz,
+            round_index=int(captures[-1].stem.partition("-")[2]),
+        )
+    images = {name: _png(figure) for name, figure in figures.items()}
+    try:
+        directory.plots.mkdir(exist_ok=True)
+        for name, data in images.items():
+            (directory.plots / f"{name}.png").write_bytes(data)
+        toml = directory.config.read_text(encoding="utf-8")
+    except OSError as err:
+        raise RunDirectoryError(f"{directory.plots}: {err.strerror}; free some space and run `testbed report`") from err
+    directory.write(directory.report, _page(images, info, summary, records, toml))
+    return directory.report
+
+
+def summary_rows(summary: Summary) -> list[tuple[str, str]]:
+    """The summary as label and text, for the terminal and the page."""
+    bits = summary.uplink_bits_per_device
+    air = "symbol-level air" if summary.air_level == "symbol" else "sampled air"
+    csi = ", genie CSI" if summary.csi == "genie" else ""
+    return [
+        ("scheme", f"{summary.scheme} on the {air}{csi}, schedule {summary.schedule}"),
+        ("devices", f"{summary.num_devices}"),
+        ("model", f"{summary.num_parameters:,} parameters"),
+        ("test accuracy, untouched", _percent(summary.metric_initial)),
+        ("test accuracy, last 3 evaluations", _percent(summary.metric_final)),
+        (
+            "rounds used / played / asked",
+            f"{summary.rounds_ok} / {summary.rounds_total} / {summary.rounds_asked}",
+        ),
+        ("NMSE, median of rounds", _db(summary.nmse_db_median)),
+        ("NMSE, pooled", _db(summary.nmse_db_pooled)),
+        ("symbol SNR, median", _db(summary.symbol_snr_db_median)),
+        ("payload symbols per round", f"{summary.payload_symbols_per_round}"),
+        ("uplink per device, whole run", "analog" if bits is None else f"{bits:,} bits"),
+        ("time on air", f"{summary.airtime_s:.2f} s"),
+        (
+            "wall-clock time",
+            f"{summary.wall_s:.1f} s (learner {summary.learner_s:.1f}, radio {summary.radio_s:.1f}, "
+            f"control {summary.control_s:.1f})",
+        ),
+        ("ended", summary.stopped),
+    ]
+
+
+def _page(
+    images: dict[str, bytes], info: RunInfo, summary: Summary | None, records: list[RoundRecord], toml: str
+) -> str:
+    name = summary.name if summary else "unfinished run"
+    failed = [r for r in records if r.status != "ok"]
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        f"<title>{html.escape(name)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{html.escape(name)}: {len(records)} rounds, started {html.escape(info.started)}</h1>",
+    ]
+    if summary is None:
+        parts.append("<p class='note'>This run has no summary yet: it is still going on, or was cut off.</p>")
+    else:
+        parts += [
+            f"<p class='note'><b>Privacy.</b> {html.escape(summary.privacy)}</p>",
+            _table(summary_rows(summary)),
+        ]
+    parts += ["<h2>Learning</h2>", _image(images["learning"], "loss and test accuracy by round")]
+    parts += ["<h2>Over-the-air mean</h2>", _image(images["nmse"], "NMSE by round")]
+    parts.append(_image(images["estimates"], "estimated against true mean"))
+    if "capture" in images:
+        parts += ["<h2>One capture</h2>", _image(images["capture"], "I and Q of one received payload")]
+    parts += ["<h2>Time</h2>", _image(images["time"], "wall-clock time by part")]
+    if failed:
+        rows = [(f"round {r.round + 1}, {r.status}", r.reason or "") for r in failed[:50]]
+        more = f"<p>and {len(failed) - 50} more in rounds.jsonl</p>" if len(failed) > 50 else ""
+        parts += [f"<h2>Rounds that did not go smoothly ({len(failed)})</h2>", _table(rows), more]
+    versions = [(k, v) for group in (info.versions, info.host) for k, v in group.items()]
+    parts += [
+        "<h2>Provenance</h2>",
+        _table([("run", info.run_id), ("commit", info.git or "unknown"), *versions]),
+    ]
+    parts += ["<h2>Configuration</h2>", f"<pre>{html.escape(toml)}</pre>", "</body></html>"]
+    return "\n".join(parts)
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in rows)
+    return f"<table>{cells}</table>"
+
+
+def _image(png: bytes, alt: str) -> str:
+    return f"<img alt='{html.escape(alt)}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _percent(value: float | None) -> str:
+    return "not known" if value is None else f"{100 * value:.1f} %"
+
+
+def _db(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.1f} dB"

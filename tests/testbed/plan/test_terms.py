@@ -1,0 +1,140 @@
+"""What may be claimed, of which noise, and in which words."""
+
+from dataclasses import replace as dataclass_replace
+
+import msgspec
+import pytest
+
+from testbed.bench.rig import resolve
+from testbed.config.files import load
+from testbed.config.schema import PlutoRig, RunConfig
+from testbed.errors import ConfigError
+from testbed.plan.terms import is_simulated, terms_of
+
+STATIC = ["ground_truth=false", "schedule.name=static"]
+GENIE = ["air.level=symbol", "air.csi=genie"]
+
+
+def on_plutos(pluto: PlutoRig) -> RunConfig:
+    config = resolve(load(None, None, STATIC))
+    return msgspec.structs.replace(config, rig=msgspec.structs.replace(config.rig, backend="pluto", pluto=pluto))
+
+
+def terms(*overrides):
+    return terms_of(resolve(load(None, None, [*STATIC, *overrides])))
+
+
+def test_a_claim_carries_its_threat_model():
+    words = terms().statement(1.234)
+    for part in (
+        "(1.23, 0.01)-differential privacy at client level",
+        "honest-but-curious access point",
+        "every received sample",
+        "nobody colludes",
+        "passive devices",
+        "receiver's own noise is trusted",
+        "batches are not secret",
+        "the guarantee itself is void here",
+    ):
+        assert part in words
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["ground_truth=true"], "ground_truth = true"),
+        (["schedule.name=full"], "keeps no budget"),
+        (["schedule.name=full", "scheme.name=ideal"], "'ideal' is not one whose leak is known"),
+    ],
+)
+def test_a_void_claim_says_why(overrides, why):
+    found = terms(*overrides)
+    assert found.void is not None
+    assert why in found.statement(1.0)
+    assert found.statement(1.0).startswith("No privacy is claimed")
+
+
+def test_a_leak_that_cannot_be_stated_voids_the_claim():
+    assert terms().statement(None).startswith("No privacy is claimed")
+
+
+def test_a_real_rig_is_not_told_that_its_guarantee_is_void():
+    assert "void" not in terms_of(on_plutos(PlutoRig(access_point="usb:1.1.5", devices=("usb:1.2.5",)))).statement(1.0)
+
+
+def test_virtual_radios_are_told_that_their_receiver_noise_protects_nobody():
+    assert "Virtual radios: the receiver's noise comes from a seed" in terms_of(on_plutos(PlutoRig())).statement(1.0)
+
+
+def test_receiver_noise_counts_on_every_backend_as_all_payloads_end():
+    assert terms_of(resolve(load(None, None, STATIC))).crediting.receiver_trusted
+    assert terms_of(on_plutos(PlutoRig())).crediting.receiver_trusted
+
+
+def test_devices_draw_their_secrets_from_the_system_unless_they_are_simulated():
+    assert not is_simulated(on_plutos(PlutoRig()).rig)
+    assert is_simulated(resolve(load(None, None, STATIC)).rig)
+
+
+def test_others_noise_counts_only_where_everything_is_aligned():
+    untrusted = "privacy.receiver_noise=untrusted"
+    assert terms(untrusted).crediting.num_noise_sources == 1
+    assert terms(untrusted, "air.level=symbol").crediting.num_noise_sources == 1
+    assert terms(untrusted, *GENIE).crediting.num_noise_sources == 5
+    assert terms(untrusted, *GENIE, "privacy.num_colluders=2").crediting.num_noise_sources == 3
+    assert "2 of 5 devices collude" in terms(untrusted, *GENIE, "privacy.num_colluders=2").guarantee
+
+
+def test_a_scheme_whose_devices_can_be_told_apart_is_accounted_per_device():
+    found = terms("scheme.name=digital")
+    assert not found.crediting.receiver_trusted
+    assert found.crediting.num_noise_sources == 1
+    assert "local" in found.guarantee
+
+
+def test_the_cyclic_prefix_is_charged_too():
+    assert terms().crediting.payload_energy == pytest.approx((256 + 32) / 256)
+    assert terms(*GENIE).crediting.payload_energy == 1
+
+
+def test_part_of_delta_is_kept_for_estimates_that_turn_out_wrong():
+    estimated, known = terms("rounds.num=1000"), terms(*GENIE)
+    assert estimated.accountant.limit < known.accountant.limit
+    assert 0 < estimated.estimate_failure * 1000 * 2 * 6 <= 0.01 * 0.01 * (1 + 1e-9)
+    assert known.estimate_failure == 1
+    assert dataclass_replace(known, void="x").statement(1.0) == "No privacy is claimed: x"
+
+
+EXAMPLE = ["privacy.level=example", "privacy.adjacency=remove"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["privacy.batch_rate=0.1"], ["privacy.batch_rate", "example level", "'remove'"]),
+        ([*EXAMPLE, "privacy.accountant=rdp"], ["privacy.accountant", "batch_rate"]),
+        ([*EXAMPLE, "privacy.batch_rate=0.1", "privacy.accountant=exact"], ["privacy.accountant", "'rdp'"]),
+        (["privacy.num_colluders=5"], ["privacy.num_colluders", "honest"]),
+        (["scheme.name=ideal"], ["schedule.name", "ideal", "full"]),
+        (["air.snr_db=inf"], ["schedule.name", "air.snr_db", "untrusted"]),
+        (["schedule.name=paper", *EXAMPLE], ["paper", "client level"]),
+        (
+            ["schedule.name=online", *EXAMPLE, "privacy.batch_rate=0.1", "privacy.accountant=pld"],
+            ["pld", "static"],
+        ),
+    ],
+)
+def test_what_cannot_mean_what_it_says_is_refused(overrides, expected):
+    with pytest.raises(ConfigError) as caught:
+        terms(*overrides)
+    for part in expected:
+        assert part in str(caught.value)
+
+
+def test_schedules_that_need_the_future_are_refused_on_real_radios():
+    from testbed.plan.checks import check_privacy
+
+    config = resolve(load(None, None, [*STATIC, "schedule.name=solution"]))
+    real = msgspec.structs.replace(config, rig=msgspec.structs.replace(config.rig, backend="pluto"))
+    with pytest.raises(ConfigError, match="online"):
+        check_privacy(real)
