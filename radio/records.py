@@ -30,7 +30,7 @@ def value_bound(clip: float, noise_std: float) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransmitPlan:
+class Plan:
     """What the access point announces for one round; public. Raises SignalError for what cannot be sent."""
 
     gain: float

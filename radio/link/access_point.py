@@ -21,7 +21,7 @@ from radio.link.meters import NoiseMeter, ValueMeter
 from radio.link.payloads import PayloadReceiver
 from radio.link.setup import check_setup, counted_frame, counts_starts
 from radio.link.starts import CountedStarts
-from radio.records import Csi, Estimate, Received, TransmitPlan, value_bound
+from radio.records import Csi, Estimate, Plan, Received, value_bound
 from radio.samples import IQ, check_capture
 from radio.schemes.alignment import choose_alignment
 from radio.schemes.base import Scheme
@@ -274,7 +274,7 @@ class AccessPointLink:
             value_power=self._value_power(clip),
         )
 
-    def receive_superposed(self, plan: TransmitPlan) -> Estimate:
+    def receive_superposed(self, plan: Plan) -> Estimate:
         """Capture the payload that the active devices have started, and estimate their mean."""
         known = {device: self._estimates[device] for device in plan.active if device in self._estimates}
         gains = self._gains_of(plan)
@@ -305,7 +305,7 @@ class AccessPointLink:
             self._values.update(estimate.values, estimate.error_variance, len(plan.active))
         return estimate
 
-    def receive_slot(self, device: int, plan: TransmitPlan) -> None:
+    def receive_slot(self, device: int, plan: Plan) -> None:
         """Capture the slot that `device` has just started; `combine` uses it."""
         layout = slot_layout(self._scheme.frame_symbols(plan.num_queries))
         capture = self._capture(self._frame.num_capture_samples(layout.num_symbols))
@@ -328,7 +328,7 @@ class AccessPointLink:
             problem=problem,
         )
 
-    def combine(self, plan: TransmitPlan) -> Estimate:
+    def combine(self, plan: Plan) -> Estimate:
         """Estimate the mean from this block's slots."""
         return self._scheme.estimate(list(self._slots.values()), plan)
 
@@ -363,7 +363,7 @@ class AccessPointLink:
             for device, (gain, power) in enumerate(zip(self._genie().gains, powers, strict=True))
         }
 
-    def _gains_of(self, plan: TransmitPlan) -> NDArray[np.complex128]:
+    def _gains_of(self, plan: Plan) -> NDArray[np.complex128]:
         """ĥ of the active devices, ones where nobody knows."""
         if self._genie is not None:
             return self._genie().gains[list(plan.active)]

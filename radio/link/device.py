@@ -11,7 +11,7 @@ from radio.backends.base import Radio
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
 from radio.link.setup import counted_frame, counts_starts
-from radio.records import Csi, TransmitPlan
+from radio.records import Csi, Plan
 from radio.samples import IQ
 from radio.schemes.base import Scheme
 from radio.schemes.precoding import precode
@@ -114,7 +114,7 @@ class DeviceLink:
     def send_values(
         self,
         values: NDArray[np.float64],
-        plan: TransmitPlan,
+        plan: Plan,
         csi: Csi | None,
         secret: np.random.Generator | None = None,
         *,
@@ -154,7 +154,7 @@ class DeviceLink:
         self._radio.transmit(frame, num_repeats=num_repeats)
         return None
 
-    def _payload_frame(self, symbols: NDArray[np.complex128], plan: TransmitPlan, csi: Csi | None) -> IQ:
+    def _payload_frame(self, symbols: NDArray[np.complex128], plan: Plan, csi: Csi | None) -> IQ:
         """Pilots of this device's code around the symbols, all with one precoding that follows the carrier."""
         num_codes = num_pilot_codes(self._num_devices)
         layout = payload_layout(num_codes, symbols.size)
@@ -171,7 +171,7 @@ class DeviceLink:
         sync_amplitude = complex(reference[0])
         return modulate(whole, self._frame, max_amplitude=amplitude, sync_amplitude=sync_amplitude)
 
-    def _precode(self, values: NDArray[np.complex128], plan: TransmitPlan, csi: Csi | None) -> NDArray[np.complex128]:
+    def _precode(self, values: NDArray[np.complex128], plan: Plan, csi: Csi | None) -> NDArray[np.complex128]:
         assert csi is not None, "encode refuses to work without"
         max_factor = self._format.max_amplitude / plan.value_bound
         return precode(
@@ -184,7 +184,7 @@ class DeviceLink:
         )
 
     def _tone_period(
-        self, amplitudes: NDArray[np.complex128], plan: TransmitPlan, csi: Csi | None, secret: np.random.Generator
+        self, amplitudes: NDArray[np.complex128], plan: Plan, csi: Csi | None, secret: np.random.Generator
     ) -> IQ:
         num_samples = self._frame.tone_period_samples
         num_pilots = num_pilot_tones(self._scheme, self._frame, self._num_devices)
@@ -198,7 +198,7 @@ class DeviceLink:
             return random_tones(powers, pilot_power, pilot, layout, num_samples, secret).astype(np.complex64)
         return draw_period(powers, pilot_power, pilot, layout, num_samples, secret)
 
-    def _check(self, values: NDArray[np.float64], plan: TransmitPlan) -> None:
+    def _check(self, values: NDArray[np.float64], plan: Plan) -> None:
         if self._device not in plan.active:
             raise SignalError(f"device {self._device}: got a transmission; allowed: the plan's active {plan.active}")
         if values.shape != (plan.num_queries,):
@@ -211,6 +211,6 @@ class DeviceLink:
             )
 
 
-def pilot_arrival_power(plan: TransmitPlan) -> float:
+def pilot_arrival_power(plan: Plan) -> float:
     """At which power every device's pilot tones arrive: the pilots' share of what full values arrive with."""
     return plan.gain * plan.value_bound * plan.num_queries * PILOT_SHARE / (1 - PILOT_SHARE)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from radio.config import FrameConfig, RadioConfig
 from radio.link.device import num_pilot_codes, num_pilot_tones, pilot_arrival_power
-from radio.records import Received, TransmitPlan
+from radio.records import Plan, Received
 from radio.samples import IQ
 from radio.schemes.base import Scheme
 from radio.schemes.precoding import expected_alignment
@@ -52,7 +52,7 @@ class PayloadReceiver:
         self._sample_rate_hz = radio_config.sample_rate_hz
         self._gain_error_max_db = radio_config.residual_gain_max_db
 
-    def num_symbols(self, plan: TransmitPlan) -> int:
+    def num_symbols(self, plan: Plan) -> int:
         """Of a superposed payload with its pilots and gap."""
         return self._layout(plan).num_symbols
 
@@ -65,7 +65,7 @@ class PayloadReceiver:
     def symbols(
         self,
         capture: IQ,
-        plan: TransmitPlan,
+        plan: Plan,
         known: Estimates,
         gains: NDArray[np.complex128],
         *,
@@ -108,7 +108,7 @@ class PayloadReceiver:
             },
         )
 
-    def tones(self, capture: IQ, plan: TransmitPlan, known: Estimates) -> Received:
+    def tones(self, capture: IQ, plan: Plan, known: Estimates) -> Received:
         """Energies of the resources, and whether every device's pilot tones are where they belong."""
         num_pilots = num_pilot_tones(self._scheme, self._frame, self._num_devices)
         layout = tone_layout(self._frame.tone_period_samples, plan.num_queries, num_pilots)
@@ -130,11 +130,11 @@ class PayloadReceiver:
             quality={"noise_power": noise_power, "arrival_power": float(arrival)},
         )
 
-    def _layout(self, plan: TransmitPlan) -> PayloadLayout:
+    def _layout(self, plan: Plan) -> PayloadLayout:
         return payload_layout(self._num_codes, self._scheme.frame_symbols(plan.num_queries))
 
     def _prior(
-        self, plan: TransmitPlan, known: Estimates, time_samples: float
+        self, plan: Plan, known: Estimates, time_samples: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Relative variance of magnitude and phase of every active device's g, before its pilots are heard."""
         radial = np.full(len(plan.active), amplitude_error_variance(self._gain_error_max_db))
@@ -147,7 +147,7 @@ class PayloadReceiver:
         return radial, phase
 
     def _misplaced_tones(
-        self, tones: NDArray[np.complex128], layout: ToneLayout, noise_power: float, plan: TransmitPlan
+        self, tones: NDArray[np.complex128], layout: ToneLayout, noise_power: float, plan: Plan
     ) -> str | None:
         expected = pilot_arrival_power(plan)
         num_codes = layout.pilots.shape[0]

@@ -14,7 +14,7 @@ from radio.config import Capabilities, FrameConfig, RadioConfig
 from radio.link.access_point import AccessPointLink
 from radio.link.device import DeviceLink
 from radio.randomness import generator
-from radio.records import Csi, Estimate, TransmitPlan
+from radio.records import Csi, Estimate, Plan
 from radio.schemes.precoding import AlignmentRule
 from radio.schemes.registry import scheme
 
@@ -70,7 +70,7 @@ class SimulatedRig:
             rule=rule,
             genie=self.air.truth if air_config.csi == "genie" else None,
         )
-        self.plan: TransmitPlan | None = None
+        self.plan: Plan | None = None
 
     def sound(self, round_index: int = 0, attempt: int = 1) -> None:
         """Start a block and let every device send its pilot, where the scheme needs that."""
@@ -84,10 +84,10 @@ class SimulatedRig:
                 device.send_pilot(self.access_point.starts.choose([index]).get(index))
                 self.access_point.capture_pilot(index)
 
-    def make_plan(self, csi: Mapping[int, Csi], *, clip: float, num_queries: int, round_index: int) -> TransmitPlan:
+    def make_plan(self, csi: Mapping[int, Csi], *, clip: float, num_queries: int, round_index: int) -> Plan:
         """Full power under the rig's rule, without artificial noise."""
         alignment = self.access_point.align(csi, clip=clip, noise_std=0.0, num_queries=num_queries)
-        self.plan = TransmitPlan(
+        self.plan = Plan(
             gain=alignment.gain,
             artificial_noise_std=0.0,
             clip=clip,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
 from radio.errors import SignalError
-from radio.records import Csi, Estimate, Received, TransmitPlan
+from radio.records import Csi, Estimate, Plan, Received
 from radio.waveform.format import SymbolFormat
 
 
-def rejected_estimate(reason: str, plan: TransmitPlan, symbol_snr_db: float = math.nan) -> Estimate:
+def rejected_estimate(reason: str, plan: Plan, symbol_snr_db: float = math.nan) -> Estimate:
     """An estimate that must not be used, and why."""
     return Estimate(
         values=np.full(plan.num_queries, np.nan),
@@ -25,7 +26,7 @@ def rejected_estimate(reason: str, plan: TransmitPlan, symbol_snr_db: float = ma
     )
 
 
-def reason_to_reject(received: Received, plan: TransmitPlan) -> str | None:
+def reason_to_reject(received: Received, plan: Plan) -> str | None:
     """What every superposed scheme refuses to estimate from."""
     if plan.gain == 0 or not plan.active:
         return "silent round: gain 0 or no active device; nothing was sent"
@@ -46,112 +47,66 @@ def only_payload(received: Sequence[Received], name: str) -> Received:
     return received[0]
 
 
-class Scheme(Protocol):
-    """How values become symbols and back; pure."""
+class Scheme(ABC):
+    """How values become symbols and back, and what that needs and gives away; pure, of real values unless overridden.
 
-    @property
-    def waveform(self) -> Literal["symbols", "tones"]:
-        """Amplitudes on a known block, or powers on random-phase tones."""
-        ...
+    `name`, `encode` and `estimate` must be given; every other attribute and method has a default for schemes of real
+    values in one superposed payload.
+    """
 
-    @property
-    def votes(self) -> bool:
-        """Whether the estimate is the majority of the values' signs instead of their mean."""
-        ...
+    name: str
+    """Its name in experiments."""
+    needs: tuple[frozenset[str], ...] = ()
+    """Groups of capability names; a rig must have at least one of every group."""
+    waveform: Literal["symbols", "tones"] = "symbols"
+    """Amplitudes on a known block, or powers on random-phase tones."""
+    superposed: bool = True
+    """Whether all devices transmit in one payload slot; otherwise each has a slot with its own pilots."""
+    needs_sounding: bool = True
+    """Whether devices must know their channels before the payload."""
+    votes: bool = False
+    """Whether the estimate is the majority of the values' signs instead of their mean."""
+    exposes: Literal["sum", "each", "unknown"] = "unknown"
+    """What whoever hears the payload learns: the sum of all devices only, whose receiver noise may be counted; each
+    device's own values, so that only its own noise protects it; or nobody knows, and no privacy may be claimed."""
+    sent_bound: float | None = None
+    """Largest magnitude of what is sent of a value, whatever the clip: 1 of signs; None follows the clip."""
+    air_override: AirConfig | None = None
+    """The air this scheme is defined on, whatever the rig simulates."""
+
+    @abstractmethod
+    def encode(
+        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
+    ) -> NDArray[np.complex128]:
+        """Symbols [S] of one device's clipped and noised values [Q]; of tones, amplitudes [2·Q] on the resources."""
+
+    @abstractmethod
+    def estimate(self, received: Sequence[Received], plan: Plan) -> Estimate:
+        """The mean over the active devices, from the one superposed payload or from every slot."""
 
     def mapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """What a device sends of its clipped values, before its artificial noise; any shape."""
-        ...
-
-    def mapped_clip(self, clip: float) -> float:
-        """The bound of what is sent of values within ±clip."""
-        ...
-
-    def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What a perfect round estimates from the active devices' clipped values [K, Q]."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Its name in experiments."""
-        ...
-
-    @property
-    def needs(self) -> tuple[frozenset[str], ...]:
-        """Groups of capability names; a rig must have at least one of every group."""
-        ...
-
-    @property
-    def superposed(self) -> bool:
-        """Whether all devices transmit in one payload slot; otherwise each has a slot with its own pilots."""
-        ...
-
-    @property
-    def needs_sounding(self) -> bool:
-        """Whether devices must know their channels before the payload."""
-        ...
-
-    @property
-    def air_override(self) -> AirConfig | None:
-        """The air this scheme is defined on, whatever the rig simulates."""
-        ...
-
-    def frame_symbols(self, num_queries: int) -> int:
-        """Data symbols of one device's transmission, without pilots."""
-        ...
-
-    def payload_symbols(self, num_queries: int, num_devices: int) -> int:
-        """Data symbols on the air in one round, of all devices."""
-        ...
-
-    def uplink_bits_per_device(self, num_queries: int) -> int | None:
-        """Payload bits of one device and round; None for analog schemes."""
-        ...
-
-    def encode(
-        self, values: NDArray[np.float64], plan: TransmitPlan, csi: Csi | None, symbol_format: SymbolFormat
-    ) -> NDArray[np.complex128]:
-        """Symbols [S] of one device's clipped and noised values [Q]; of tones, amplitudes [2·Q] on the resources."""
-        ...
-
-    def estimate(self, received: Sequence[Received], plan: TransmitPlan) -> Estimate:
-        """The mean over the active devices, from the one superposed payload or from every slot."""
-        ...
-
-
-class Analog:
-    """What schemes of real values have in common; each overrides what differs."""
-
-    name: str = ""
-    needs: tuple[frozenset[str], ...] = ()
-    superposed: bool = True
-    needs_sounding: bool = True
-    waveform: Literal["symbols", "tones"] = "symbols"
-    votes: bool = False
-    air_override: AirConfig | None = None
-
-    def mapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The values themselves."""
         return values
 
     def mapped_clip(self, clip: float) -> float:
-        """The clip itself."""
-        return clip
+        """The bound of what is sent of values within ±clip."""
+        return clip if self.sent_bound is None else self.sent_bound
 
     def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean over devices, or the sign of the sum of signs."""
+        """What a perfect round estimates from the active devices' clipped values [K, Q]: their mean, or the sign of
+        the sum of signs."""
         if not self.votes:
             return np.asarray(values.mean(axis=0))
         return np.sign(np.sign(values).sum(axis=0))
 
     def frame_symbols(self, num_queries: int) -> int:
-        """One symbol a value; of tones, two resources."""
+        """Data symbols of one device's transmission, without pilots: one a value; of tones, two resources."""
         return num_queries if self.waveform == "symbols" else 2 * num_queries
 
     def payload_symbols(self, num_queries: int, num_devices: int) -> int:
-        """However many devices, all of them share the symbols."""
+        """Data symbols on the air in one round, of all devices: however many, they share the symbols."""
         return self.frame_symbols(num_queries)
 
     def uplink_bits_per_device(self, num_queries: int) -> int | None:
-        """One bit a vote; analog values have no bits."""
+        """Payload bits of one device and round: one a vote; None for analog schemes."""
         return num_queries if self.votes else None

@@ -1,27 +1,29 @@
-"""Analog over-the-air mean: devices invert channels, the air adds (pAirZero, arXiv 2604.12401, eq. 8)."""
+"""Scheme over-the-air mean: devices invert channels, the air adds (pAirZero, arXiv 2604.12401, eq. 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.records import Csi, Estimate, Received, TransmitPlan
-from radio.schemes.base import Analog, only_payload, reason_to_reject, rejected_estimate
+from radio.records import Csi, Estimate, Plan, Received
+from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
 from radio.schemes.precoding import precode
 from radio.waveform.format import SymbolFormat
 
 
-class Coherent(Analog):
+class Coherent(Scheme):
     """x_k = (c/ĥ_k)(p_k + n_k), so y = c Σ(p_k + n_k) + z, and p̂ = Re(y)/(K c)."""
 
     name: str = "coherent"
+    exposes: Literal["sum", "each", "unknown"] = "sum"
     needs: tuple[frozenset[str], ...] = (frozenset({"shared_clock"}), frozenset({"trigger", "streaming"}))
 
     def encode(
-        self, values: NDArray[np.float64], plan: TransmitPlan, csi: Csi | None, symbol_format: SymbolFormat
+        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
     ) -> NDArray[np.complex128]:
         """Channel-inverted symbols [Q]. Raises SignalError without CSI."""
         if csi is None:
@@ -35,7 +37,7 @@ class Coherent(Analog):
             max_factor=symbol_format.max_amplitude / plan.value_bound,
         )
 
-    def estimate(self, received: Sequence[Received], plan: TransmitPlan) -> Estimate:
+    def estimate(self, received: Sequence[Received], plan: Plan) -> Estimate:
         """p̂ = Re(y)/(K c); its variance has receiver and artificial noise, and misalignment on values of known power.
 
         Var = N0'/(K c)² + σ²/K + Σ E(g_k − 1)²·E p²/K². Rejected when silent, saturated, not finite or misaligned.

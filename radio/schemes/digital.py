@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.records import Csi, Estimate, Received, TransmitPlan
-from radio.schemes.base import Analog, rejected_estimate
+from radio.records import Csi, Estimate, Plan, Received
+from radio.schemes.base import Scheme, rejected_estimate
 from radio.waveform.format import SymbolFormat
 
 BITS_PER_VALUE = 16
@@ -70,10 +71,11 @@ def qpsk_bytes(symbols: NDArray[np.complex128]) -> bytes:
     return np.packbits(bits).tobytes()
 
 
-class Digital(Analog):
+class Digital(Scheme):
     """Quantise over ±(clip + 4σ), append a CRC-8, send QPSK at full power; average what arrives intact."""
 
     name: str = "digital"
+    exposes: Literal["sum", "each", "unknown"] = "each"
     superposed: bool = False
     needs_sounding: bool = False
 
@@ -90,13 +92,13 @@ class Digital(Analog):
         return BITS_PER_VALUE * num_queries
 
     def encode(
-        self, values: NDArray[np.float64], plan: TransmitPlan, csi: Csi | None, symbol_format: SymbolFormat
+        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
     ) -> NDArray[np.complex128]:
         """QPSK symbols [S] at full power; needs no CSI."""
         message = quantise(values, plan.value_bound).astype(">u2").tobytes()
         return qpsk(message + bytes([crc8(message)]), symbol_format.max_amplitude)
 
-    def estimate(self, received: Sequence[Received], plan: TransmitPlan) -> Estimate:
+    def estimate(self, received: Sequence[Received], plan: Plan) -> Estimate:
         """The mean of all active devices' values; rejected as soon as one of them did not arrive intact."""
         heard = {slot.device: slot for slot in received}
         if len(heard) != len(received):
@@ -120,7 +122,7 @@ class Digital(Analog):
             quality={"weakest_symbol_snr_db": min(heard[device].symbol_snr_db for device in plan.active)},
         )
 
-    def _decode(self, slot: Received, plan: TransmitPlan) -> NDArray[np.float64] | str:
+    def _decode(self, slot: Received, plan: Plan) -> NDArray[np.float64] | str:
         if slot.problem is not None:
             return slot.problem
         if slot.saturated:

@@ -7,26 +7,28 @@ the access point cannot tell devices apart by known sequences.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.records import Csi, Estimate, Received, TransmitPlan
-from radio.schemes.base import Analog, only_payload, reason_to_reject, rejected_estimate
+from radio.records import Csi, Estimate, Plan, Received
+from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
 from radio.waveform.format import SymbolFormat
 
 POWER_TOLERANCE = 1e-9
 
 
-class Energy(Analog):
+class Energy(Scheme):
     """Power c|p_k|/|ĥ_k|² on resource 0 where p_k ≥ 0, on resource 1 where not, so that E_0 − E_1 = c Σ p_k."""
 
     name: str = "energy"
+    exposes: Literal["sum", "each", "unknown"] = "each"
     waveform = "tones"
 
     def encode(
-        self, values: NDArray[np.float64], plan: TransmitPlan, csi: Csi | None, symbol_format: SymbolFormat
+        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
     ) -> NDArray[np.complex128]:
         """Amplitudes on the resources, flat [Q·2]. Raises SignalError without CSI or over power."""
         amplitudes = np.zeros((values.size, 2), dtype=np.complex128)
@@ -45,7 +47,7 @@ class Energy(Analog):
         amplitudes[np.arange(values.size), resource] = np.sqrt(powers)
         return amplitudes.reshape(-1)
 
-    def estimate(self, received: Sequence[Received], plan: TransmitPlan) -> Estimate:
+    def estimate(self, received: Sequence[Received], plan: Plan) -> Estimate:
         """p̂ = (E_0 − E_1)/(K c); noise has equal energy on both and cancels.
 
         Var = (Var E_0 + Var E_1)/(K c)² + σ²/K + Σ E(g_k − 1)²·E p²/K², g_k in power.

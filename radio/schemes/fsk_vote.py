@@ -6,29 +6,31 @@ Needs block timing only: no sounding, no inversion. Strong links outvote weak on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
-from radio.records import Csi, Estimate, Received, TransmitPlan
-from radio.schemes.base import Analog, only_payload, reason_to_reject, rejected_estimate
+from radio.records import Csi, Estimate, Plan, Received
+from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
 from radio.schemes.votes import decide_shares
 from radio.waveform.format import SymbolFormat
 
 HEARD_STDS = 5.0
 
 
-class FskVote(Analog):
+class FskVote(Scheme):
     """Full power on resource 0 where p_k ≥ 0, on resource 1 where not; the estimate is the majority, ±1."""
 
     name: str = "fsk_vote"
+    exposes: Literal["sum", "each", "unknown"] = "each"
     waveform = "tones"
     needs_sounding: bool = False
     votes: bool = True
 
     def encode(
-        self, values: NDArray[np.float64], plan: TransmitPlan, csi: Csi | None, symbol_format: SymbolFormat
+        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
     ) -> NDArray[np.complex128]:
         """Amplitudes on the resources, flat [Q·2]; needs no CSI."""
         amplitudes = np.zeros((values.size, 2), dtype=np.complex128)
@@ -37,7 +39,7 @@ class FskVote(Analog):
             amplitudes[np.arange(values.size), resource] = np.sqrt(symbol_format.tone_power / values.size)
         return amplitudes.reshape(-1)
 
-    def estimate(self, received: Sequence[Received], plan: TransmitPlan) -> Estimate:
+    def estimate(self, received: Sequence[Received], plan: Plan) -> Estimate:
         """Who has more energy, with the posterior mean squared error against the true majority (Rayleigh links)."""
         payload = only_payload(received, self.name)
         reason = reason_to_reject(payload, plan)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.records import Estimate, Received, TransmitPlan
+from radio.records import Estimate, Plan, Received
 from radio.schemes.coherent import Coherent
 from radio.schemes.votes import decide_sums
 
@@ -18,16 +18,13 @@ class Sign(Coherent):
 
     name: str = "sign"
     votes: bool = True
+    sent_bound: float | None = 1.0
 
     def mapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """±1, or 0 of a value of exactly 0."""
         return np.sign(values)
 
-    def mapped_clip(self, clip: float) -> float:
-        """A sign is within ±1."""
-        return 1.0
-
-    def estimate(self, received: Sequence[Received], plan: TransmitPlan) -> Estimate:
+    def estimate(self, received: Sequence[Received], plan: Plan) -> Estimate:
         """The sign of the sum, with the posterior mean squared error against the true majority."""
         mean = super().estimate(received, plan)
         if mean.rejected is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from radio.errors import RadioLinkError
 from radio.link.access_point import AccessPointLink
-from radio.records import Csi, Estimate, TransmitPlan, value_bound
+from radio.records import Csi, Estimate, Plan, value_bound
 from radio.samples import IQ
 from radio.schemes.base import Scheme
 from testbed.config.schema import RunConfig
@@ -387,9 +387,9 @@ def _own(told: m.DeviceCsi | None) -> Csi | None:
     return Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
 
 
-def radio_plan(plan: m.Plan, round_index: int) -> TransmitPlan:
+def radio_plan(plan: m.Plan, round_index: int) -> Plan:
     """The plan as the radio layer knows it."""
-    return TransmitPlan(
+    return Plan(
         gain=plan.gain,
         artificial_noise_std=plan.artificial_noise_std,
         clip=plan.clip,

@@ -228,9 +228,9 @@ def model_card(recipe: Recipe, model: Any, tokenizer: Any, train: list[Review], 
 
 CARD = """# The embedded model and its reviews
 
-**Model and data are synthetic.** Every sentence was made up by the grammar in `learner/embedded/make/corpus`: a lexicon and
-sentence patterns written by hand for this project. No text, label or weight comes from anywhere else. The model is a toy for
-trying out fine-tuning over the air in seconds; it is of no use as a language model.
+**Model and data are synthetic.** Every sentence was made up by the grammar in `learner/embedded/make/corpus`: a
+lexicon and sentence patterns written by hand for this project. No text, label or weight comes from anywhere else. The
+model is a toy for trying out fine-tuning over the air in seconds; it is of no use as a language model.
 
 Made by `python -m learner.embedded.make.pretrain --out DIR --seed {recipe.seed} --steps {recipe.num_steps}`,
 on one CPU core in some minutes; the same command gives the same files again on the same machine.

@@ -14,7 +14,7 @@ from radio.config import Capabilities, FrameConfig, RadioConfig
 from radio.errors import RadioConfigError, SchemeUnsupportedError, SignalError
 from radio.link.access_point import AccessPointLink
 from radio.link.device import DeviceLink
-from radio.records import Csi, TransmitPlan
+from radio.records import Csi, Plan
 from radio.schemes.digital import quantiser_step
 from radio.schemes.registry import scheme
 
@@ -139,7 +139,7 @@ def test_a_device_that_kept_silent_makes_the_gain_vanish_and_the_round_silent(be
     csi = rig.access_point.predict_csi()
     gain = rig.access_point.align(csi, clip=CLIP, noise_std=0.0).gain
     assert gain == 0
-    plan = TransmitPlan(gain=gain, artificial_noise_std=0.0, clip=CLIP, num_queries=1, active=(0, 1))
+    plan = Plan(gain=gain, artificial_noise_std=0.0, clip=CLIP, num_queries=1, active=(0, 1))
     for index in (0, 1):
         rig.devices[index].send_values(np.ones(1), plan, csi[index])
     assert "silent" in rig.access_point.receive_superposed(plan).rejected
@@ -178,13 +178,13 @@ def test_noise_is_unknown_before_the_first_capture(bench):
     ],
 )
 def test_values_that_must_not_go_on_the_air_are_refused(bench, values, device, message):
-    plan = TransmitPlan(gain=1e-3, artificial_noise_std=0.0, clip=1.0, num_queries=1, active=(0,))
+    plan = Plan(gain=1e-3, artificial_noise_std=0.0, clip=1.0, num_queries=1, active=(0,))
     with pytest.raises(SignalError, match=message):
         bench(AirConfig()).devices[device].send_values(values, plan, Csi(gain=1.0))
 
 
 def test_a_plan_that_asks_for_too_much_power_is_refused(bench):
-    plan = TransmitPlan(gain=1.0, artificial_noise_std=0.0, clip=1.0, num_queries=1, active=(0,))
+    plan = Plan(gain=1.0, artificial_noise_std=0.0, clip=1.0, num_queries=1, active=(0,))
     with pytest.raises(SignalError, match="lower the alignment gain"):
         bench(AirConfig()).devices[0].send_values(np.ones(1), plan, Csi(gain=0.1))
 

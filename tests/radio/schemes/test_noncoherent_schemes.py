@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radio.errors import SignalError
-from radio.records import Csi, Received, TransmitPlan
+from radio.records import Csi, Plan, Received
 from radio.schemes.registry import scheme
 from radio.schemes.votes import decide_shares, decide_sums
 from radio.waveform.format import SymbolFormat
@@ -17,9 +17,9 @@ FORMAT = SymbolFormat(max_amplitude=0.5, period_s=288e-6, tone_power=0.06)
 CSI = Csi(gain=0.1, resource_powers=(0.01, 0.02))
 
 
-def plan_of(**changes: object) -> TransmitPlan:
+def plan_of(**changes: object) -> Plan:
     settings = {"gain": 1e-4, "artificial_noise_std": 0.0, "clip": 1.0, "num_queries": 2, "active": (0, 1)}
-    return TransmitPlan(**(settings | changes))
+    return Plan(**(settings | changes))
 
 
 def energies_of(measured: list[list[float]], **changes: object) -> Received:

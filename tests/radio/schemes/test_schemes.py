@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from radio.air.config import AirConfig
 from radio.config import Capabilities
 from radio.errors import RadioConfigError, SchemeUnsupportedError, SignalError
-from radio.records import Csi, Received, TransmitPlan
+from radio.records import Csi, Plan, Received
 from radio.schemes.alignment import alignment_gain
 from radio.schemes.digital import crc8, dequantise, qpsk, qpsk_bytes, quantise, quantiser_step
 from radio.schemes.precoding import precode
@@ -25,9 +25,9 @@ gain_lists = st.lists(
 )
 
 
-def plan_of(**changes: object) -> TransmitPlan:
+def plan_of(**changes: object) -> Plan:
     settings = {"gain": 0.1, "artificial_noise_std": 0.0, "clip": 1.0, "num_queries": 1, "active": (0, 1)}
-    return TransmitPlan(**(settings | changes))
+    return Plan(**(settings | changes))
 
 
 def received_of(symbols: list[complex], **changes: object) -> Received:
@@ -114,7 +114,7 @@ def test_qpsk_returns_its_bits_at_constant_power(message):
     assert np.allclose(np.abs(symbols), 0.5)
 
 
-def slots_of(values: np.ndarray, plan: TransmitPlan) -> list[Received]:
+def slots_of(values: np.ndarray, plan: Plan) -> list[Received]:
     digital = scheme("digital")
     return [
         received_of(digital.encode(mine, plan, None, FORMAT), device=device)
