@@ -6,7 +6,10 @@ TestbedError            an expected failure: one line, exit code 1
 ├── JournalError        a journal that is damaged, foreign, or does not lead to the recorded weights
 ├── TransportError      an address that cannot be bound, reached or trusted; a peer that broke the protocol
 ├── PeerTimeoutError    a deadline that passed; names who is missing
-└── DivergenceError     hosts that hold different weights
+├── DivergenceError     hosts that hold different weights
+├── StalledRunError     one round after the other came to nothing
+├── NothingUsedError    a run that ended without one round that was used
+└── CrashError          an exception that nobody expected, somewhere in the run; its traceback is kept in a file
 """
 
 
@@ -38,3 +41,23 @@ class PeerTimeoutError(TestbedError):
 
 class DivergenceError(TestbedError):
     """Hosts that hold different weights."""
+
+
+class StalledRunError(TestbedError):
+    """One round after the other was skipped."""
+
+
+class NothingUsedError(TestbedError):
+    """A run that ended without one round that was used: its model is the untouched one."""
+
+
+class CrashError(TestbedError):
+    """An exception that nobody expected, in one line; ``trace`` is its traceback, for a file."""
+
+    def __init__(self, text: str, *, trace: str = "") -> None:
+        super().__init__(text)
+        self.trace = trace
+
+    def kept_in(self, path: object) -> "CrashError":
+        """The same, with the file that its traceback is in."""
+        return CrashError(f"{self}; this is a fault of the toolkit or of this machine, its traceback is in {path}")

@@ -9,7 +9,6 @@ import numpy as np
 
 from testbed.audit.attack import Finding, Observations, attack
 from testbed.config.schema import RunConfig
-from testbed.control import messages as m
 from testbed.errors import RunDirectoryError
 from testbed.plan.ledger import Ledger
 from testbed.plan.terms import AGGREGATE_SCHEMES, Terms, is_simulated, terms_of
@@ -115,8 +114,9 @@ def _residual(config: RunConfig, loaded: Loaded, record: RoundRecord) -> list[fl
     """Re(y)/c minus the sum of everybody's scalars, per query."""
     experiment, devices = config.experiment, range(config.rig.num_devices)
     sources = {device: SeededRandomness(experiment.seed, device) for device in devices}
-    start = m.SoundStart(round=record.round, attempt=record.attempt, seed=record.seed)
-    scalars = device_scalars(loaded, experiment, devices, sources, start).projected_gradients  # [K, Q]
+    scalars = device_scalars(
+        loaded, experiment, devices, sources, round_index=record.round, seed=record.seed
+    ).projected_gradients  # [K, Q]
     sent = np.clip(scalars, -experiment.learner.clip, experiment.learner.clip)
     if experiment.scheme.name == "sign":
         sent = np.sign(sent)

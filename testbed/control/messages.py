@@ -131,6 +131,8 @@ class Trouble(Message, frozen=True):
     """The host cannot go on; the text is for people."""
 
     reason: str
+    trace: str = ""
+    """Of an exception that nobody expected, its traceback; empty otherwise."""
 
 
 class Ping(Message, frozen=True):

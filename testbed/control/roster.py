@@ -10,11 +10,16 @@ from typing import TypeVar
 
 from testbed.control import messages as m
 from testbed.control.transport import Server
-from testbed.errors import DivergenceError, TestbedError
+from testbed.errors import CrashError, DivergenceError, TestbedError
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=m.Message)
 _POLL_S = 0.2
+
+
+def log_waiting(missing: list[int]) -> None:
+    """Say whom a round waits for."""
+    log.info("waiting for devices %s", missing)
 
 
 class AttemptFailedError(Exception):
@@ -49,6 +54,8 @@ class Roster:
     welcome: Callable[[m.Hello], m.Welcome]
     """Makes the answer to a Hello; raises TestbedError to refuse it."""
     should_stop: Callable[[], bool]
+    check: Callable[[], None] = lambda: None
+    """Asked while waiting; raises what has gone wrong elsewhere."""
     hosts: dict[bytes, Host] = field(default_factory=dict)
     running: bool = False
     """Whether a Joined now disturbs a round."""
@@ -84,7 +91,7 @@ class Roster:
                 log.warning("%s left", _devices(self.hosts[peer].devices))
                 del self.hosts[peer]
 
-    def wait_for_everyone(self, timeout_s: float, progress: Callable[[list[int]], None]) -> bool:
+    def wait_for_everyone(self, timeout_s: float, progress: Callable[[list[int]], None] = log_waiting) -> bool:
         """Wait until every device is served; False if the time is over first."""
         deadline = time.monotonic() + timeout_s
         self.running = False
@@ -92,6 +99,7 @@ class Roster:
             progress(self.missing)
             if time.monotonic() > deadline:
                 return False
+            self.check()
             self._check_stop()
             received = self.server.receive(min(_POLL_S, max(0.0, deadline - time.monotonic())))
             if received is not None:
@@ -107,7 +115,6 @@ class Roster:
         *,
         what: str,
         accept: Callable[[Answer], bool] = lambda _: True,
-        interruptible: bool = False,
     ) -> dict[bytes, Answer]:
         """Wait for one answer of ``kind`` from each of ``peers``, attending to everyone else meanwhile.
 
@@ -117,8 +124,7 @@ class Roster:
         waiting = set(peers)
         answers: dict[bytes, Answer] = {}
         while waiting:
-            if interruptible:
-                self._check_stop()
+            self.check()
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 devices = [d for peer in waiting if (host := self.hosts.get(peer)) for d in host.devices]
@@ -160,10 +166,11 @@ class Roster:
                 self._seat(peer, message)
             case m.Ping():
                 self.server.send(peer, m.Pong() if peer in self.hosts else m.WhoAreYou())
-            case m.Trouble(reason=reason):
+            case m.Trouble(reason=reason, trace=trace):
                 host = self.hosts.pop(peer, None)
                 several = self.num_devices != len(host.devices) if host else False
-                raise TestbedError(f"{_devices(host.devices)}: {reason}" if host and several else reason)
+                text = f"{_devices(host.devices)}: {reason}" if host and several else reason
+                raise CrashError(text, trace=trace) if trace else TestbedError(text)
             case _:
                 log.debug("late %s from %s", type(message).__name__, peer.hex()[:8])
 

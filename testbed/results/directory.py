@@ -123,6 +123,13 @@ class RunDirectory:
         """Write a record as indented JSON."""
         self.write(path, json.dumps(msgspec.to_builtins(record), indent=2, ensure_ascii=False) + "\n")
 
+    def keep_traceback(self, trace: str) -> Path:
+        """Write the traceback of what ended the run into a file of its own; returns its path."""
+        serial = next(n for n in range(1, 10_000) if not (self.path / f"crash-{n}.txt").exists())
+        path = self.path / f"crash-{serial}.txt"
+        self.write(path, trace)
+        return path
+
     def rewrite_rounds(self, records: Iterable[RoundRecord]) -> None:
         """Replace rounds.jsonl, when a resumed run has repaired it."""
         self.write(self.rounds, "".join(msgspec.json.encode(r).decode() + "\n" for r in records))

@@ -46,6 +46,11 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     control_s: float = 0.0
     wall_s: float = 0.0
 
+    @property
+    def is_used(self) -> bool:
+        """Whether its estimate was applied."""
+        return self.status in ("ok", "retried")
+
 
 class InitialEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     """The untouched model on the test split."""
@@ -85,6 +90,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rounds_ok: int
     """Rounds whose estimate was applied (first attempt or a retry)."""
     rounds_total: int
+    """Rounds played, used or not."""
     rounds_asked: int
     metric_name: str
     metric_initial: float | None
@@ -113,3 +119,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str
     """Why the run ended."""
     final_fingerprint: str | None
+    rounds_retried: int = 0
+    """Of those that were used, rounds that took more than one attempt."""
+    rounds_skipped: int = 0
+    rounds_rejected: int = 0
+    rounds_silent: int = 0
+    """Rounds in which the plan was that nobody transmits."""
+    warnings: tuple[str, ...] = ()
+    """What a reader must not miss."""

@@ -7,18 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from learner.errors import LearnerError
 from learner.zo.evaluation import evaluate
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
 from radio.backends.base import Radio
-from radio.errors import RadioError, RadioLinkError, SignalError
+from radio.errors import RadioLinkError, SignalError
 from radio.link.device import DeviceLink
 from radio.randomness import generator
 from radio.records import Csi
@@ -27,11 +24,12 @@ from testbed.bench.rig import device_radio, scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.transport import Client
-from testbed.errors import DivergenceError, PeerTimeoutError, TestbedError, TransportError
+from testbed.errors import CrashError, DivergenceError, PeerTimeoutError, TransportError
+from testbed.failures import EXPECTED
 from testbed.plan.terms import is_simulated
-from testbed.rounds.access_point import radio_plan
-from testbed.rounds.local_work import Loaded, device_scalars, load_model_and_task
-from testbed.rounds.randomness import DeviceRandomness, artificial_noise, device_randomness
+from testbed.rounds.local_work import Loaded, Prepared, load_model_and_task, prepare
+from testbed.rounds.randomness import DeviceRandomness, device_randomness
+from testbed.rounds.watch import in_one_line, traceback_of
 
 log = logging.getLogger(__name__)
 _HELLO_EVERY_S = 1.0
@@ -39,18 +37,6 @@ _PING_EVERY_S = 5.0
 
 MediumFactory = Callable[[m.Welcome], Medium | None]
 """Makes the air of a simulated rig; None for real radios."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What this host's devices will send in one round; retries send the same."""
-
-    losses: dict[int, float]
-    """device → training loss, of devices that drew any example"""
-    clipped: dict[int, NDArray[np.float64]]
-    """device → scalars [Q], clipped to ±γ"""
-    noise: dict[int, NDArray[np.float64]]
-    """device → n_k/σ [Q]; one draw for all repeats and retries"""
 
 
 class LearnerHost:
@@ -85,7 +71,8 @@ class LearnerHost:
         self._radios: dict[int, Radio] = {}
         self._links: dict[int, DeviceLink] = {}
         self._sources: dict[int, DeviceRandomness] = {}
-        self._prepared: dict[int, _Prepared] = {}
+        self._prepared: dict[int, Prepared] = {}
+        """device → what it brings into round `_next_round`; empty before that is computed"""
         self._plan: m.RoundStart | None = None
 
     @property
@@ -113,10 +100,17 @@ class LearnerHost:
         try:
             self._hello()
             return self._serve()
-        except (LearnerError, RadioError, TestbedError) as err:
-            if not isinstance(err, TransportError):
+        except EXPECTED as err:
+            if not isinstance(err, TransportError | PeerTimeoutError):
                 self._client.send(m.Trouble(reason=str(err)))
             raise
+        except Exception as err:
+            self._client.send(m.Trouble(reason=in_one_line(err), trace=traceback_of(err)))
+            raise CrashError(
+                f"devices {self._names()}: {in_one_line(err)}; its traceback went to the access point, whose run "
+                "directory keeps it",
+                trace=traceback_of(err),
+            ) from err
         finally:
             self._close_radios()
 
@@ -238,11 +232,14 @@ class LearnerHost:
         if start.round != self._next_round:
             self._hello()
             return
-        learner = self._config.experiment.learner
-        if start.round not in self._prepared:
-            self._prepared = {start.round: self._compute(start)}
+        assert self._loaded is not None
+        experiment = self._config.experiment
+        if not self._prepared:
+            self._prepared = prepare(
+                self._loaded, experiment, self._devices, self._sources, round_index=start.round, seed=start.seed
+            )
         self._plan = None
-        compares = start.round % learner.fingerprint_every == 0
+        compares = start.round % experiment.learner.fingerprint_every == 0
         self._client.send(
             m.Prepared(
                 round=start.round,
@@ -251,24 +248,11 @@ class LearnerHost:
             )
         )
 
-    def _compute(self, start: m.SoundStart) -> _Prepared:
-        assert self._loaded is not None
-        scalars = device_scalars(self._loaded, self._config.experiment, self._devices, self._sources, start)
-        clip = self._config.experiment.learner.clip
-        clipped = np.clip(scalars.projected_gradients, -clip, clip)
-        num_queries = self._config.experiment.learner.num_queries
-        losses = zip(self._devices, map(float, scalars.loss), strict=True)
-        return _Prepared(
-            losses={device: loss for device, loss in losses if np.isfinite(loss)},
-            clipped=dict(zip(self._devices, clipped, strict=True)),
-            noise={k: artificial_noise(self._sources[k], start.round, num_queries) for k in self._devices},
-        )
-
     def _transmit_slot(self, poll: m.Poll) -> None:
-        if poll.round not in self._prepared or poll.device not in self._links:
+        if not self._prepared or poll.round != self._next_round or poll.device not in self._links:
             return
         link = self._links[poll.device]
-        heard: m.DeviceCsi | None = None
+        heard: Csi | None = None
         start_sample: int | None = None
         problem: str | None = None
         try:
@@ -295,19 +279,16 @@ class LearnerHost:
             )
         )
 
-    def _listen(self, device: int) -> m.DeviceCsi | None:
+    def _listen(self, device: int) -> Csi | None:
         try:
-            csi = self._links[device].hear_pilot()
+            return self._links[device].hear_pilot()
         except SignalError as err:
             log.warning("%s", err)
             return None
-        return m.DeviceCsi(
-            gain_real=csi.gain.real, gain_imag=csi.gain.imag, cfo_hz=0.0, resource_powers=csi.resource_powers
-        )
 
     def _start_payload(self, start: m.RoundStart) -> None:
         """Superposed payloads start now; slots wait for their poll."""
-        if start.round not in self._prepared:
+        if not self._prepared or start.round != self._next_round:
             return
         self._plan = start
         problems: dict[int, str] = {}
@@ -318,30 +299,25 @@ class LearnerHost:
                         self._send_values(device, start)
                     except RadioLinkError as err:
                         problems[device] = str(err)
-        prepared = self._prepared[start.round]
         reveal = self._config.experiment.ground_truth
         self._client.send(
             m.Ready(
                 round=start.round,
                 attempt=start.attempt,
-                ground_truth={k: tuple(map(float, p)) for k, p in prepared.clipped.items()} if reveal else None,
-                losses=prepared.losses if reveal else None,
+                ground_truth={k: tuple(map(float, p.clipped)) for k, p in self._prepared.items()} if reveal else None,
+                losses={k: p.loss for k, p in self._prepared.items() if p.loss is not None} if reveal else None,
                 problems=problems,
             )
         )
 
     def _send_values(self, device: int, start: m.RoundStart) -> None:
-        prepared = self._prepared[start.round]
-        radio = radio_plan(start.plan, start.round)
-        noise = start.plan.artificial_noise_std * prepared.noise[device]
-        values = np.clip(self._scheme.mapped(prepared.clipped[device]) + noise, -radio.value_bound, radio.value_bound)
-        told = start.csi.get(device)
-        csi = None
-        if told:
-            gain = complex(told.gain_real, told.gain_imag)
-            csi = Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
-        secret = self._secret(device, start)
-        self._links[device].send_values(values, radio, csi, secret, start_sample=start.start_samples.get(device))
+        self._links[device].send_values(
+            self._prepared[device].value(self._scheme, start.plan),
+            start.plan,
+            start.csi.get(device),
+            self._secret(device, start),
+            start_sample=start.start_samples.get(device),
+        )
 
     def _secret(self, device: int, start: m.RoundStart) -> np.random.Generator | None:
         """What draws this device's tone phases: in a simulation a seed, which protects nobody; else the system's."""

@@ -1,15 +1,21 @@
-"""What devices compute by themselves: model, data, and the scalars of a round, before any radio."""
+"""What devices compute by themselves: model, data, and the values of a round, before any radio."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from learner.tasks.task import Task
 from learner.zo.replica import Replica, Scalars
+from radio.records import Plan
+from radio.schemes.base import Scheme
 from testbed.config.schema import Experiment, RunConfig
-from testbed.control import messages as m
-from testbed.rounds.randomness import DeviceRandomness
+from testbed.rounds.randomness import DeviceRandomness, artificial_noise
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +46,67 @@ def load_model_and_task(config: RunConfig) -> Loaded:
     return Loaded(replica, task)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What one device sends in one round, and what is known of it; repeats and retries send the same."""
+
+    clipped: Floats
+    """p_k, clipped to ±γ, shape [Q]."""
+    noise: Floats
+    """n_k/σ, shape [Q]; one draw for all repeats and retries."""
+    loss: float | None
+    """Training loss; None of a device that drew no example."""
+
+    def value(self, scheme: Scheme, plan: Plan) -> Floats:
+        """What the radio sends: the scheme's view of p_k, with artificial noise, within the plan's public bound."""
+        noisy = scheme.mapped(self.clipped) + plan.artificial_noise_std * self.noise
+        return np.clip(noisy, -plan.value_bound, plan.value_bound)
+
+
+def prepare(
+    loaded: Loaded,
+    experiment: Experiment,
+    devices: Sequence[int],
+    sources: Mapping[int, DeviceRandomness],
+    *,
+    round_index: int,
+    seed: int,
+) -> dict[int, Prepared]:
+    """Everything that these devices bring into one round."""
+    learner = experiment.learner
+    scalars = device_scalars(loaded, experiment, devices, sources, round_index=round_index, seed=seed)
+    return {
+        device: Prepared(
+            clipped=np.clip(gradients, -learner.clip, learner.clip),
+            noise=artificial_noise(sources[device], round_index, learner.num_queries),
+            loss=float(loss) if np.isfinite(loss) else None,
+        )
+        for device, gradients, loss in zip(devices, scalars.projected_gradients, scalars.loss, strict=True)
+    }
+
+
 def device_scalars(
     loaded: Loaded,
     experiment: Experiment,
     devices: Sequence[int],
     sources: Mapping[int, DeviceRandomness],
-    start: m.SoundStart,
+    *,
+    round_index: int,
+    seed: int,
 ) -> Scalars:
     """Scalars of these devices in one round: on known or on secret Poisson batches, with bounded examples or not."""
     learner, privacy = experiment.learner, experiment.privacy
     batches = []
     for device in devices:
         if privacy.batch_rate is None:
-            batches.append(loaded.task.batch(device, start.round, learner.batch_size))
+            batches.append(loaded.task.batch(device, round_index, learner.batch_size))
         else:
-            drawn = sources[device].uniform(start.round, "batch", len(loaded.task.shard(device))) < privacy.batch_rate
+            drawn = sources[device].uniform(round_index, "batch", len(loaded.task.shard(device))) < privacy.batch_rate
             batches.append(loaded.task.poisson_batch(device, drawn))
     bounded = privacy.level == "example"
     return loaded.replica.scalars(
         batches,
-        seed=start.seed,
+        seed=seed,
         num_queries=learner.num_queries,
         perturbation_scale=learner.perturbation_scale,
         example_clip=privacy.example_clip if bounded else None,

@@ -17,14 +17,21 @@ from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.air_service import AirWire, RemoteAir, air_codec, air_setup, make_air
 from testbed.control.transport import Client, Server, new_context
+from testbed.errors import NothingUsedError
+from testbed.failures import EXPECTED
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
-from testbed.rounds import session as s
 from testbed.rounds.device_host import LearnerHost
 from testbed.rounds.local_work import load_model_and_task
+from testbed.rounds.loop import Progress, Quiet, conduct
+from testbed.rounds.session import Session, begin
+from testbed.rounds.session import resume as resume_session
+from testbed.rounds.summary import nothing_used
+from testbed.rounds.watch import Watch
 
 log = logging.getLogger(__name__)
 _HOST_EXIT_TIMEOUT_S = 20.0
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,13 @@ class Outcome:
 
     directory: RunDirectory
     summary: Summary
+    useless: str | None
+    """Why nothing came of it; None if any round was used."""
+
+    def check(self) -> None:
+        """Raise NothingUsedError for a run that has changed nothing, but for one that the user stopped."""
+        if self.useless is not None and self.summary.stopped != INTERRUPTED:
+            raise NothingUsedError(f"{self.useless}; look at {self.directory.report}")
 
 
 def run_in_one_process(
@@ -40,20 +54,21 @@ def run_in_one_process(
     *,
     out: Path | None = None,
     resume: Path | None = None,
-    progress: s.Progress | None = None,
+    progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Access point, one learner host with all devices, and the air, in threads that talk over ZeroMQ (inproc)."""
-    opened = s.resume(resume) if resume is not None else None
+    opened = resume_session(resume) if resume is not None else None
     config = opened.config if opened is not None else config
     loaded = load_model_and_task(config)
-    session = opened or s.begin(config, out, loaded.replica)
+    session = opened or begin(config, out, loaded.replica)
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
     air = make_air(air_setup(config, session.info.run_id)) if config.rig.backend == "loopback" else None
     context = new_context()
     codec = m.control_codec()
     with (
+        Watch() as watch,
         session.journal,
         Server(context, codec, f"inproc://control-{uuid.uuid4().hex}") as server,
         Client(context, codec, server.address) as client,
@@ -64,27 +79,32 @@ def run_in_one_process(
         thread = threading.Thread(target=_host_thread, args=(host,), name="learner-host", daemon=True)
         thread.start()
         try:
-            summary = s.conduct(
+            summary = conduct(
                 session,
                 server=server,
                 medium=air,
                 air_address="",
-                progress=progress or s.Quiet(),
+                progress=progress or Quiet(),
                 should_stop=should_stop,
+                check=watch.check,
             )
         finally:
             host.stop()
             thread.join(_HOST_EXIT_TIMEOUT_S)
     context.term()
-    return Outcome(directory=session.directory, summary=summary)
+    return _outcome(session, summary)
 
 
 def _host_thread(host: LearnerHost) -> None:
-    """Run a host whose failures the access point reports."""
+    """Run a host that tells the access point of its failures; what it cannot tell ends the thread, which is watched."""
     try:
         host.run()
-    except Exception:
-        log.debug("learner host ended", exc_info=True)
+    except EXPECTED as err:
+        log.info("learner host: %s", err)
+
+
+def _outcome(session: Session, summary: Summary) -> Outcome:
+    return Outcome(directory=session.directory, summary=summary, useless=nothing_used(session.records))
 
 
 def serve_access_point(
@@ -94,19 +114,19 @@ def serve_access_point(
     air_address: str,
     out: Path | None = None,
     resume: Path | None = None,
-    progress: s.Progress | None = None,
+    progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_listening: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """The access point of a run whose hosts and air are other processes."""
     context = new_context()
-    with Server(context, m.control_codec(), bind) as server, ExitStack() as stack:
-        opened = s.resume(resume) if resume is not None else None
+    with Watch() as watch, Server(context, m.control_codec(), bind) as server, ExitStack() as stack:
+        opened = resume_session(resume) if resume is not None else None
         if opened is not None:
             session = opened
         else:
             learner = config.experiment.learner
-            session = s.begin(config, out, Replica.load(config.experiment.model, num_threads=learner.num_threads))
+            session = begin(config, out, Replica.load(config.experiment.model, num_threads=learner.num_threads))
         with session.journal:
             air: RemoteAir | None = None
             if session.config.rig.backend == "loopback":
@@ -114,16 +134,17 @@ def serve_access_point(
                 air = RemoteAir(air_client, air_setup(session.config, session.info.run_id))
                 air.set_up()
             on_listening(server.address)
-            summary = s.conduct(
+            summary = conduct(
                 session,
                 server=server,
                 medium=air,
                 air_address=air_address,
-                progress=progress or s.Quiet(),
+                progress=progress or Quiet(),
                 should_stop=should_stop,
+                check=watch.check,
             )
     context.term()
-    return Outcome(directory=session.directory, summary=summary)
+    return _outcome(session, summary)
 
 
 def serve_devices(

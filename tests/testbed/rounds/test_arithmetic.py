@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from testbed.results.records import RoundRecord
 from testbed.results.statistics import median, nmse_db, pooled_nmse_db
-from testbed.rounds.access_point import round_seed
+from testbed.rounds.round import round_seed
 from testbed.rounds.updates import coefficients_of
 
 

@@ -1,0 +1,247 @@
+"""One transmission of a round: sound the channels, plan the power, charge the ledger, transmit, estimate."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from radio.link.block import Block, Channels, Reception
+
+from radio.errors import RadioLinkError
+from radio.link.access_point import AccessPointLink
+from radio.records import Csi, Estimate, Plan, value_bound
+from radio.schemes.base import Scheme
+from testbed.config.schema import RunConfig
+from testbed.control import messages as m
+from testbed.control.polls import Polls, check_transmitted
+from testbed.control.roster import AttemptFailedError, Roster
+from testbed.plan.ledger import Ledger
+from testbed.plan.planner import Planner, limits_of
+from testbed.plan.terms import Terms
+from testbed.privacy.confidence import amplitude_margin, least_variance
+from testbed.rounds.carriers import CarrierCorrection
+
+SILENT = "silent: no device is strong enough, or the schedule allows no power"
+_ROUNDING = 1e-14
+"""Within so much of the alignment's gain, that gain itself is sent; the planner keeps far more in reserve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What one transmission of a round came to."""
+
+    plan: Plan | None = None
+    """None if it failed before there was one."""
+    rho: float | None = 0.0
+    """The leak that was charged; None where none can be stated."""
+    reception: Reception | None = None
+    """None if nothing was sent, or nothing received."""
+    ready: tuple[m.Ready, ...] = ()
+    fingerprint: str | None = None
+    """Of the weights before this round, where this round compares them."""
+    failure: str | None = None
+    """Why nothing came of it."""
+    learner_s: float = 0.0
+    radio_s: float = 0.0
+    airtime_s: float = 0.0
+
+    @property
+    def accepted(self) -> Estimate | None:
+        """The estimate, if it may be used."""
+        estimate = self.reception.estimate if self.reception is not None else None
+        return estimate if estimate is not None and estimate.rejected is None else None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the plan was that nobody transmits."""
+        return self.failure is None and self.plan is not None and self.plan.gain <= 0
+
+    @property
+    def reason(self) -> str | None:
+        """Why it may not be used; None if it may."""
+        if self.is_silent:
+            return SILENT
+        return self.failure or (self.reception.estimate.rejected if self.reception is not None else None)
+
+    @property
+    def true_values(self) -> dict[int, tuple[float, ...]]:
+        """device → clipped scalars [Q], where the experiment reveals them."""
+        return {k: v for ready in self.ready for k, v in (ready.ground_truth or {}).items()}
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    seconds: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmitter:
+    """Plays attempts with the hosts of a roster over one radio link."""
+
+    config: RunConfig
+    roster: Roster
+    link: AccessPointLink
+    scheme: Scheme
+    terms: Terms
+    planner: Planner
+    ledger: Ledger
+    polls: Polls
+    carriers: CarrierCorrection
+
+    def play(self, round_index: int, attempt: int, seed: int) -> Attempt:
+        """One transmission, whatever it came to. Raises BudgetSpentError before one that the budget does not cover."""
+        learner, radio = _Stopwatch(), _Stopwatch()
+        block: Block | None = None
+        plan: Plan | None = None
+        rho: float | None = 0.0
+        ready: tuple[m.Ready, ...] = ()
+        reception: Reception | None = None
+        fingerprint = failure = None
+        try:
+            self._wait_for_hosts()
+            with learner.running():
+                fingerprint = self._prepare(round_index, attempt, seed)
+            block = self.link.block(round_index, attempt)
+            self.carriers.correct(block, round_index, attempt)
+            self._align_starts(block, round_index, attempt)
+            margin = self._sound(block, round_index, attempt, radio)
+            with radio.running():
+                channels = block.channels()
+                plan, rho = self._plan(round_index, channels, margin)
+            if plan.gain > 0:
+                self.ledger.charge(round_index, attempt, rho)
+                ready = self._start(round_index, attempt, seed, plan, channels)
+                reception = self._receive(round_index, attempt, plan, channels, radio)
+        except AttemptFailedError as err:
+            failure = err.reason
+        except RadioLinkError as err:
+            failure = f"access point: {err}"
+        return Attempt(
+            plan=plan,
+            rho=rho,
+            reception=reception,
+            ready=ready,
+            fingerprint=fingerprint,
+            failure=failure,
+            learner_s=learner.seconds,
+            radio_s=radio.seconds,
+            airtime_s=block.airtime_s if block is not None else 0.0,
+        )
+
+    def _wait_for_hosts(self) -> None:
+        timeout_s = self.config.rig.control.rejoin_timeout_s
+        if self.roster.missing and not self.roster.wait_for_everyone(timeout_s):
+            missing = self.roster.missing
+            raise AttemptFailedError(f"devices {missing} have no host, and none came in {timeout_s:g} s", missing)
+
+    def _prepare(self, round_index: int, attempt: int, seed: int) -> str | None:
+        """Let every host compute its scalars; returns the fingerprint that all agree on, where they compare."""
+        self.roster.broadcast(m.SoundStart(round=round_index, attempt=attempt, seed=seed))
+        prepared = self.roster.collect(
+            m.Prepared,
+            list(self.roster.hosts),
+            self.config.rig.control.learner_timeout_s,
+            what="scalars",
+            accept=lambda a: (a.round, a.attempt) == (round_index, attempt),
+        )
+        fingerprints = {peer: answer.fingerprint for peer, answer in prepared.items()}
+        return self.roster.check_agreement(fingerprints, f"round {round_index}")
+
+    def _align_starts(self, block: Block, round_index: int, attempt: int) -> None:
+        """Learn where the samples of those devices arrive whose count is new, or whose distance was forgotten."""
+        for device in block.unaligned():
+            answer = self.polls.poll(round_index, attempt, device, "pilot")
+            if answer.start_sample is None or not block.hear_start(device, answer.start_sample):
+                raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
+
+    def _sound(self, block: Block, round_index: int, attempt: int, radio: _Stopwatch) -> float:
+        """Poll every device's pilot; returns by how much |h_k α_k| may exceed c, from the estimates' variances."""
+        if not self.link.needs_sounding:
+            block.measure_noise()
+            return 1.0
+        drift = 10 ** (self.config.rig.radio.residual_gain_max_db / 20)  # of transmit gains since the sounding
+        margin = drift
+        listens = self.config.experiment.scheme.csi == "reciprocity"
+        may_be_silent = self.config.experiment.scheme.alignment.name == "truncated"
+        if listens:
+            block.measure_noise()
+            block.send_pilot()
+        for device in range(self.config.rig.num_devices):
+            start_sample = block.start_of(device)
+            slot: m.Slot = "listen" if listens else "pilot"
+            answer = self.polls.poll(round_index, attempt, device, slot, start_sample=start_sample)
+            with radio.running():
+                estimate = block.learn(device, answer.heard) if listens else block.sound(device)
+            if not estimate.is_heard and not may_be_silent:
+                raise AttemptFailedError(f"device {device}: its pilot was not heard")
+            if estimate.is_heard:
+                bound = amplitude_margin(abs(estimate.gain), estimate.gain_variance, self.terms.estimate_failure)
+                margin = max(margin, drift * bound)
+        if listens:
+            block.pass_pilot()
+        return margin
+
+    def _plan(self, round_index: int, channels: Channels, margin: float) -> tuple[Plan, float | None]:
+        """The round's plan and its leak ρ, None where no leak can be stated."""
+        learner, least_std = self.config.experiment.learner, self.config.experiment.privacy.artificial_noise_std
+        clip = self.scheme.mapped_clip(learner.clip)
+        alignment = channels.align(clip=clip, noise_std=least_std, num_queries=learner.num_queries)
+        amplitude = alignment.gain * value_bound(clip, least_std)
+        variance = least_variance(channels.noise_variance, channels.num_noise_samples, self.terms.estimate_failure)
+        limits = limits_of(self.config, self.terms, amplitude, variance)
+        power, rho = self.planner.decide(round_index, limits, self.ledger, margin=margin)
+        at_full_power = math.isclose(power.gain, alignment.gain, rel_tol=_ROUNDING, abs_tol=0.0)
+        plan = Plan(
+            gain=alignment.gain if at_full_power else power.gain,
+            artificial_noise_std=power.noise_std,
+            clip=clip,
+            num_queries=learner.num_queries,
+            active=alignment.active,
+            ridge=alignment.ridge,
+            round_index=round_index,
+        )
+        return plan, rho
+
+    def _start(self, round_index: int, attempt: int, seed: int, plan: Plan, channels: Channels) -> tuple[m.Ready, ...]:
+        """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
+        csi, starts = channels.csi, channels.starts(plan)
+        for peer, host in list(self.roster.hosts.items()):
+            own: dict[int, Csi] = {k: csi[k] for k in host.devices if k in csi}
+            own_starts = {k: starts[k] for k in host.devices if k in starts}
+            start = m.RoundStart(
+                round=round_index, attempt=attempt, seed=seed, plan=plan, csi=own, start_samples=own_starts
+            )
+            self.roster.send(peer, start)
+        answers = self.roster.collect(
+            m.Ready,
+            list(self.roster.hosts),
+            self.config.rig.control.radio_timeout_s,
+            what="payload",
+            accept=lambda a: (a.round, a.attempt) == (round_index, attempt),
+        )
+        check_transmitted({k: why for answer in answers.values() for k, why in answer.problems.items()})
+        return tuple(answers.values())
+
+    def _receive(self, round_index: int, attempt: int, plan: Plan, channels: Channels, radio: _Stopwatch) -> Reception:
+        """Capture the payload, or every active device's slot in turn, and estimate."""
+        polled = _Stopwatch()
+
+        def poll(device: int) -> None:
+            with polled.running():
+                self.polls.poll(round_index, attempt, device, "payload")
+
+        with radio.running():
+            reception = channels.receive(plan, poll)
+        radio.seconds -= polled.seconds
+        return reception
