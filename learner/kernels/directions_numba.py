@@ -1,22 +1,21 @@
 """Directions on the CPU, compiled by numba: tiles that stay in the first-level cache, one pass over memory.
 
-float32 arrays are themselves; bfloat16 travels as uint16 and float16 as int16, so that the type picks the conversion.
+Arrays are float32, or 16-bit as integers (`formats_numba`).
 Everything is integer arithmetic, table look-ups and single IEEE additions: `directions_torch` gives the same bits.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call,no-redef,call-arg"
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 from numpy.typing import NDArray
 
+from learner.kernels.formats_numba import store_nearest, store_stochastic, widen
 from learner.kernels.openmp import (
     array_of,
     compiled_task,
@@ -27,170 +26,14 @@ from learner.kernels.openmp import (
     take_part,
     unpack,
 )
+from learner.kernels.philox import FIELDS, ROUNDING, Key
+from learner.kernels.philox_numba import compiled, draw_fields, draw_signs
+from learner.kernels.vectors_numba import spread, spread_both, spread_onto
 
-TILE_ELEMENTS = 2048
-_LANES = TILE_ELEMENTS // 8 + 16  # Philox blocks of a tile of 16-bit fields, and one more vector for a ragged start
-_VECTOR_BLOCKS = 16
+_TILE_ELEMENTS = 2048
+_LANES = _TILE_ELEMENTS // 8 + 16  # Philox blocks of a tile of 16-bit fields, and one more vector for a ragged start
 _SERIAL_ELEMENTS = 1 << 16  # waking other threads costs more than this many elements
 _U = np.uint64
-_M0, _M1, _W0, _W1, _MASK32, _S32 = map(_U, (0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85, 0xFFFFFFFF, 32))
-_ONE = np.uint32(1)
-SIGNS, _ROUNDING, _FIELDS = 0, 1, 2  # counter word 3: what the bits are for
-FIELD_BITS = 16
-
-_INDEX = ir.IntType(32)
-_VECTOR = ir.VectorType(ir.FloatType(), 32)
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def compiled(function: F) -> F:
-    """njit with a cache on disk, or without one where no folder can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
-
-
-def _inlined(function: F) -> F:
-    return numba.njit(inline="always")(function)
-
-
-@_inlined
-def _bits(value):
-    return np.float32(value).view(np.uint32)
-
-
-# ---- Philox4x32-10
-
-
-@_inlined
-def _round(c0, c1, c2, c3, k0, k1):
-    p0 = c0 * _M0
-    p1 = c2 * _M1
-    return (p1 >> _S32) ^ c1 ^ k0, p1 & _MASK32, (p0 >> _S32) ^ c3 ^ k1, p0 & _MASK32
-
-
-@compiled
-def _draw(words, block, num, k0, k1, query, stream):
-    """words[:, :num] = Philox of blocks block … block+num−1; 64-bit lanes, so that products vectorise."""
-    w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
-    for lane in range(num):
-        number = _U(block) + _U(lane)
-        c0, c1, c2, c3 = number & _MASK32, number >> _S32, query, stream
-        a, b = k0, k1
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        a, b = (a + _W0) & _MASK32, (b + _W1) & _MASK32
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, a, b)
-        w0[lane], w1[lane], w2[lane], w3[lane] = c0, c1, c2, c3
-
-
-def everywhere(builder, value, vector):
-    """One value in all lanes."""
-    anything = ir.Constant(vector, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(_INDEX, vector.count), [0] * vector.count)
-    return builder.shuffle_vector(builder.insert_element(anything, value, ir.Constant(_INDEX, 0)), anything, zeros)
-
-
-def _choose(builder, word, plus, minus):
-    """32 floats: minus where a bit of the word is set, else plus; a masked move, which no loop becomes by itself."""
-    mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), 32))
-    return builder.select(mask, everywhere(builder, minus, _VECTOR), everywhere(builder, plus, _VECTOR))
-
-
-def _place(context, builder, kind, array, index):
-    """Pointer to the 32 floats that begin at one element of an array."""
-    element = builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-    return builder.bitcast(element, _VECTOR.as_pointer())
-
-
-@intrinsic
-def _spread(typing_context, out, start, bits, plus, minus):
-    """out[start : start+32] = minus where a bit is set, else plus."""
-    signature = types.void(out, types.intp, types.uint32, types.float32, types.float32)
-
-    def build(context, builder, signature, arguments):
-        array, first, word, *values = arguments
-        place = _place(context, builder, signature.args[0], array, first)
-        builder.store(_choose(builder, word, *values), place, align=4)
-        return context.get_dummy_value()
-
-    return signature, build
-
-
-@intrinsic
-def _spread_both(typing_context, source, up, down, start, bits, plus, minus):
-    """`_spread`, and at once up, down = source ± that, for float32 arrays."""
-    signature = types.void(source, up, down, types.intp, types.uint32, types.float32, types.float32)
-
-    def build(context, builder, signature, arguments):
-        *arrays, first, word, one, other = arguments
-        given, above, below = (
-            _place(context, builder, kind, array, first) for kind, array in zip(signature.args[:3], arrays, strict=True)
-        )
-        value, moved = builder.load(given, align=4), _choose(builder, word, one, other)
-        builder.store(builder.fadd(value, moved), above, align=4)
-        builder.store(builder.fsub(value, moved), below, align=4)
-        return context.get_dummy_value()
-
-    return signature, build
-
-
-@intrinsic
-def _spread_onto(typing_context, values, start, bits, plus, minus):
-    """values[start : start+32] += `_spread`, for a float32 array."""
-    signature = types.void(values, types.intp, types.uint32, types.float32, types.float32)
-
-    def build(context, builder, signature, arguments):
-        array, first, word, *amplitudes = arguments
-        place = _place(context, builder, signature.args[0], array, first)
-        value, moved = builder.load(place, align=4), _choose(builder, word, *amplitudes)
-        builder.store(builder.fadd(value, moved), place, align=4)
-        return context.get_dummy_value()
-
-    return signature, build
-
-
-@compiled
-def words_length(num_elements):
-    """Columns of `words` that so many fields of signs need."""
-    return num_elements // 128 + 2 + _VECTOR_BLOCKS
-
-
-@compiled
-def fields_length(num_elements):
-    """Length of `fields`, likewise."""
-    return 8 * words_length(num_elements)
-
-
-@compiled
-def draw_fields(fields, words, first, num, k0, k1, query, stream):
-    """fields[skip : skip+num] = 16 random bits of each global element from `first` on; returns skip."""
-    block, skip = first // 8, first % 8
-    blocks = (skip + num + 7) // 8
-    _draw(words, block, (blocks + _VECTOR_BLOCKS - 1) // _VECTOR_BLOCKS * _VECTOR_BLOCKS, k0, k1, query, stream)
-    for word in range(4):
-        row = words[word]
-        for lane in range(blocks):
-            fields[lane * 8 + 2 * word] = np.uint16(row[lane])
-            fields[lane * 8 + 2 * word + 1] = np.uint16(row[lane] >> np.uint32(16))
-    return skip
 
 
 @compiled
@@ -200,15 +43,11 @@ def _amplitudes(out, words, fields, first, num, k0, k1, query, table):
     A table of 2 holds the amplitude of a 0 and of a 1 bit; one of 17, that of each popcount of a 16-bit field.
     """
     if len(table) == 2:
-        block, skip = first // 128, first % 128
-        blocks = (skip + num + 127) // 128
-        padded = (blocks + _VECTOR_BLOCKS - 1) // _VECTOR_BLOCKS * _VECTOR_BLOCKS
-        _draw(words, block, padded, k0, k1, query, _U(SIGNS))
-        for lane in range(blocks):
+        for lane in range(draw_signs(words, first, num, k0, k1, query)):
             for word in range(4):
-                _spread(out, lane * 128 + word * 32, words[word, lane], table[0], table[1])
-        return skip
-    skip = draw_fields(fields, words, first, num, k0, k1, query, _U(_FIELDS))
+                spread(out, lane * 128 + word * 32, words[word, lane], table[0], table[1])
+        return first % 128
+    skip = draw_fields(fields, words, first, num, k0, k1, query, _U(FIELDS))
     unit = table[10]  # the amplitude of z = 1
     for j in range(skip, skip + num):
         x = fields[j]
@@ -218,106 +57,6 @@ def _amplitudes(out, words, fields, first, num, k0, k1, query, table):
         count = np.float32((x + (x >> np.uint16(8))) & np.uint16(0x1F))
         out[j] = unit * ((count - np.float32(8.0)) * np.float32(0.5))  # table[count]; one rounding, and it vectorises
     return skip
-
-
-# ---- element types
-
-
-def _widen(value):
-    """Any stored value as float32, exactly."""
-    raise NotImplementedError
-
-
-@overload(_widen)
-def _widen_of(value):
-    if value == types.uint16:  # bfloat16
-        return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
-    if value == types.int16:  # float16
-
-        def widen(value):
-            h = np.uint32(np.uint16(value))
-            magnitude = np.uint32((h & np.uint32(0x7FFF)) << np.uint32(13)).view(np.float32) * np.float32(2.0**112)
-            bits = _bits(magnitude)
-            if (h & np.uint32(0x7C00)) == np.uint32(0x7C00):
-                bits = bits | np.uint32(0x7F800000)
-            return np.uint32(bits | ((h & np.uint32(0x8000)) << np.uint32(16))).view(np.float32)
-
-        return widen
-    return lambda value: value
-
-
-def _store_nearest(out, index, value):
-    """out[index] = value, rounded to nearest even."""
-    raise NotImplementedError
-
-
-@overload(_store_nearest)
-def _store_nearest_of(out, index, value):
-    if out.dtype == types.uint16:
-
-        def store(out, index, value):
-            bits = _bits(value)
-            bits = np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & _ONE))
-            out[index] = np.uint16(bits >> np.uint32(16))
-
-        return store
-    if out.dtype == types.int16:
-
-        def store(out, index, value):
-            bits = _bits(value)
-            size = bits & np.uint32(0x7FFFFFFF)
-            sign = (bits >> np.uint32(16)) & np.uint32(0x8000)
-            normal = np.uint32(np.uint32(size + np.uint32(0xFFF) + ((size >> np.uint32(13)) & _ONE)) >> np.uint32(13))
-            normal = min(np.uint32(normal - np.uint32(112 << 10)), np.uint32(0x7C00))
-            scaled = np.uint32(size).view(np.float32) * np.float32(2.0**24)
-            small = np.uint32(_bits(scaled + np.float32(2.0**23)) - np.uint32(0x4B000000))
-            half = normal if size >= np.uint32(0x38800000) else small
-            out[index] = np.int16(np.uint16(half | sign))
-
-        return store
-
-    def store(out, index, value):
-        out[index] = value
-
-    return store
-
-
-def _store_stochastic(out, index, value, random):
-    """out[index] = value, rounded up or down by 16 random bits; the mean is the value itself."""
-    raise NotImplementedError
-
-
-@overload(_store_stochastic)
-def _store_stochastic_of(out, index, value, random):
-    if out.dtype == types.uint16:
-
-        def store(out, index, value, random):
-            out[index] = np.uint16(np.uint32(_bits(value) + random) >> np.uint32(16))
-
-        return store
-    if out.dtype == types.int16:
-
-        def store(out, index, value, random):
-            bits = _bits(value)
-            size = bits & np.uint32(0x7FFFFFFF)
-            sign = (bits >> np.uint32(16)) & np.uint32(0x8000)
-            short = np.uint32(random & np.uint32(0x1FFF))
-            normal = np.uint32(np.uint32(size + short) >> np.uint32(13))
-            normal = min(np.uint32(normal - np.uint32(112 << 10)), np.uint32(0x7C00))
-            scaled = min(np.uint32(size).view(np.float32), np.float32(1.0)) * np.float32(2.0**24)
-            small = np.uint32(np.int32(scaled + np.float32(short) * np.float32(2.0**-13)))
-            half = normal if size >= np.uint32(0x38800000) else small
-            out[index] = np.int16(np.uint16(half | sign))
-
-        return store
-
-    def store(out, index, value, random):
-        out[index] = value
-
-    return store
-
-
-# ---- what a step needs
 
 
 def _both_tile(weights, plus, minus, words, blocks, table):
@@ -334,7 +73,7 @@ def _both_tile_of(weights, plus, minus, words, blocks, table):
         for lane in range(blocks):
             for word in range(4):
                 start = lane * 128 + word * 32
-                _spread_both(weights, plus, minus, start, words[word, lane], table[0], table[1])
+                spread_both(weights, plus, minus, start, words[word, lane], table[0], table[1])
         return True
 
     return tile
@@ -353,7 +92,7 @@ def _sweep_tile_of(weights, words, blocks, table):
     def tile(weights, words, blocks, table):
         for lane in range(blocks):
             for word in range(4):
-                _spread_onto(weights, lane * 128 + word * 32, words[word, lane], table[0], table[1])
+                spread_onto(weights, lane * 128 + word * 32, words[word, lane], table[0], table[1])
         return True
 
     return tile
@@ -366,41 +105,32 @@ def _is_whole(first, num, table):
 
 
 @compiled
-def _draw_signs(words, first, num, k0, k1, query):
-    """The words of whole blocks of signs; returns their number."""
-    blocks = num // 128
-    padded = (blocks + _VECTOR_BLOCKS - 1) // _VECTOR_BLOCKS * _VECTOR_BLOCKS
-    _draw(words, first // 128, padded, k0, k1, query, _U(SIGNS))
-    return blocks
-
-
-@compiled
 def _both_range(weights, plus, minus, first, k0, k1, query, table):
     """plus, minus = weights ± amplitude · z, one draw for both; `first` is the global index of weights[0].
 
     An empty `plus` is left out.
     """
     words, fields = np.empty((4, _LANES), np.uint32), np.empty(8 * _LANES, np.uint16)
-    buffer = np.empty(TILE_ELEMENTS + 256, np.float32)
+    buffer = np.empty(_TILE_ELEMENTS + 256, np.float32)
     is_float32, has_plus = weights.itemsize + plus.itemsize == 8, len(plus) > 0
-    for start in range(0, len(weights), TILE_ELEMENTS):
-        num = min(TILE_ELEMENTS, len(weights) - start)
+    for start in range(0, len(weights), _TILE_ELEMENTS):
+        num = min(_TILE_ELEMENTS, len(weights) - start)
         source, down = weights[start : start + num], minus[start : start + num]
         up = plus[start : start + num] if has_plus else down
         if is_float32 and _is_whole(first + start, num, table):
-            blocks = _draw_signs(words, first + start, num, k0, k1, query)
+            blocks = draw_signs(words, first + start, num, k0, k1, query)
             _both_tile(source, up, down, words, blocks, table)
             continue
         skip = _amplitudes(buffer, words, fields, first + start, num, k0, k1, query, table)
         moved = buffer[skip : skip + num]
         if has_plus:
             for j in range(num):
-                value = _widen(source[j])
-                _store_nearest(up, j, value + moved[j])
-                _store_nearest(down, j, value - moved[j])
+                value = widen(source[j])
+                store_nearest(up, j, value + moved[j])
+                store_nearest(down, j, value - moved[j])
         else:
             for j in range(num):
-                _store_nearest(down, j, _widen(source[j]) - moved[j])
+                store_nearest(down, j, widen(source[j]) - moved[j])
 
 
 @compiled
@@ -433,32 +163,30 @@ def _both_rows(weights, rows, plus, minus, first, k0, k1, query, table):
 def _sweep_range(weights, first, keys, tables):
     """weights += amplitude · z for each of S updates in order, tile by tile in cache. keys: uint64 [S, 3]."""
     words, fields = np.empty((4, _LANES), np.uint32), np.empty(8 * _LANES, np.uint16)
-    buffer = np.empty(TILE_ELEMENTS + 256, np.float32)
+    buffer = np.empty(_TILE_ELEMENTS + 256, np.float32)
     is_short = weights.itemsize == 2
-    for start in range(0, len(weights), TILE_ELEMENTS):
-        num = min(TILE_ELEMENTS, len(weights) - start)
+    for start in range(0, len(weights), _TILE_ELEMENTS):
+        num = min(_TILE_ELEMENTS, len(weights) - start)
         tile = weights[start : start + num]
         for update in range(len(keys)):
             k0, k1, query = keys[update, 0], keys[update, 1], keys[update, 2]
             if not is_short and _is_whole(first + start, num, tables[update]):
-                blocks = _draw_signs(words, first + start, num, k0, k1, query)
+                blocks = draw_signs(words, first + start, num, k0, k1, query)
                 _sweep_tile(tile, words, blocks, tables[update])
                 continue
             skip = _amplitudes(buffer, words, fields, first + start, num, k0, k1, query, tables[update])
             moved = buffer[skip : skip + num]
             if is_short:
-                ragged = draw_fields(fields, words, first + start, num, k0, k1, query, _U(_ROUNDING))
+                ragged = draw_fields(fields, words, first + start, num, k0, k1, query, _U(ROUNDING))
                 random = fields[ragged : ragged + num]
                 for j in range(num):
-                    _store_stochastic(tile, j, _widen(tile[j]) + moved[j], np.uint32(random[j]))
+                    store_stochastic(tile, j, widen(tile[j]) + moved[j], np.uint32(random[j]))
             else:
                 for j in range(num):
-                    _store_nearest(tile, j, _widen(tile[j]) + moved[j])
+                    store_nearest(tile, j, widen(tile[j]) + moved[j])
 
 
 Array = NDArray[Any]
-Key = tuple[int, int, int]
-"""Seed low, seed high, query."""
 
 
 def both(

@@ -6,30 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learner.kernels.philox import FIELDS, MASK32, ROUNDING, SIGNS, Key, philox4x32
+
 _CHUNK_ELEMENTS = 1 << 22  # bounds the temporaries
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_MASK32 = 0xFFFFFFFF
-_SIGNS, _ROUNDING, _FIELDS = 0, 1, 2  # counter word 3: what the bits are for
-
-Key = tuple[int, int, int]
-"""Seed low, seed high, query."""
-
-
-def philox4x32(key: tuple[int, int], counters: tuple[torch.Tensor, torch.Tensor, int, int]) -> torch.Tensor:
-    """Philox4x32-10 from wrapping int64 products: int64 [n, 4] of 32-bit values."""
-    c0, c1 = counters[0], counters[1]
-    c2, c3 = torch.full_like(c0, counters[2]), torch.full_like(c0, counters[3])
-    for n in range(10):
-        k0, k1 = ((k + n * w) & _MASK32 for k, w in zip(key, _WEYL, strict=True))
-        product_0, product_1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (
-            ((product_1 >> 32) & _MASK32) ^ c1 ^ k0,
-            product_1 & _MASK32,
-            ((product_0 >> 32) & _MASK32) ^ c3 ^ k1,
-            product_0 & _MASK32,
-        )
-    return torch.stack((c0, c1, c2, c3), dim=1)
 
 
 def both(
@@ -77,7 +56,7 @@ def sweep(weights: torch.Tensor, first: int, keys: list[Key], tables: NDArray[np
         for key, table in zip(keys, amplitudes, strict=True):
             moved = part.float() + _amplitudes(indices, key, table)
             if part.dtype != torch.float32:
-                moved = _round_stochastically(moved, _fields(indices, key, _ROUNDING), part.dtype)
+                moved = _round_stochastically(moved, _fields(indices, key, ROUNDING), part.dtype)
             part.copy_(moved)
 
 
@@ -89,9 +68,9 @@ def _chunks(num: int) -> Iterator[tuple[int, int]]:
 def _amplitudes(indices: torch.Tensor, key: Key, table: torch.Tensor) -> torch.Tensor:
     """float32 [n] of global elements, from a table of 2 (bit) or 17 (popcount of a 16-bit field)."""
     if len(table) == 2:
-        words = _words(indices, 128, key, _SIGNS)
+        words = _words(indices, 128, key, SIGNS)
         return table[(words >> (indices % 32)) & 1]
-    fields = _fields(indices, key, _FIELDS)
+    fields = _fields(indices, key, FIELDS)
     count = torch.zeros_like(fields)
     for place in range(16):
         count += (fields >> place) & 1
@@ -101,7 +80,7 @@ def _amplitudes(indices: torch.Tensor, key: Key, table: torch.Tensor) -> torch.T
 def _words(indices: torch.Tensor, per_block: int, key: Key, stream: int) -> torch.Tensor:
     """The 32-bit word that holds each element's bits, int64 [n]; every block that occurs is drawn once."""
     block, inverse = torch.unique_consecutive(indices // per_block, return_inverse=True)
-    drawn = philox4x32(key[:2], (block & _MASK32, block >> 32, key[2], stream))
+    drawn = philox4x32(key[:2], (block & MASK32, block >> 32, key[2], stream))
     return drawn[inverse, indices % per_block // (per_block // 4)]
 
 
@@ -112,9 +91,9 @@ def _fields(indices: torch.Tensor, key: Key, stream: int) -> torch.Tensor:
 
 def _round_stochastically(values: torch.Tensor, random: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """float32 values [n] as bfloat16 or float16, up or down by 16 random bits; the mean is the value itself."""
-    bits = values.view(torch.int32).long() & _MASK32
+    bits = values.view(torch.int32).long() & MASK32
     if dtype == torch.bfloat16:
-        half = ((bits + random) & _MASK32) >> 16
+        half = ((bits + random) & MASK32) >> 16
     else:
         size, sign = bits & 0x7FFFFFFF, (bits >> 16) & 0x8000
         short = random & 0x1FFF

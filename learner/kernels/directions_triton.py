@@ -1,7 +1,7 @@
 """Directions on CUDA, compiled by Triton: one pass over memory, the same bits as `directions_torch`.
 
 Everything is integer arithmetic, table look-ups and single IEEE additions, and nothing is fused. Counters and streams
-are those of `learner.zo.directions`.
+are those of `learner/kernels/philox.py`.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from triton.language.random import philox_impl
 
 from learner.kernels import directions_torch
+from learner.kernels.philox import FIELDS, ROUNDING, Key
 
 _SIGN_BLOCKS = 16  # Philox blocks of 128 elements that one program makes
-_ROUNDING_STREAM, _FIELD_STREAM = tl.constexpr(1), tl.constexpr(2)
+_ROUNDING_STREAM, _FIELD_STREAM = tl.constexpr(ROUNDING), tl.constexpr(FIELDS)
 _PER_BLOCK = tl.constexpr(128)
 _FLOAT32, _BFLOAT16, _FLOAT16 = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-
-Key = tuple[int, int, int]
-"""Seed low, seed high, query."""
 
 
 @triton.jit

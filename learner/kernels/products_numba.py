@@ -19,29 +19,19 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from learner.kernels.directions_numba import (
-    FIELD_BITS,
-    SIGNS,
-    Key,
-    compiled,
-    draw_fields,
-    everywhere,
-    fields_length,
-    words_length,
-)
 from learner.kernels.openmp import compiled_task, number_of, run_on_torch_threads, take_part, unpack
+from learner.kernels.panels_numba import BOTH, PLAIN, SQUARE, make_panels
+from learner.kernels.philox import SIGNS, Key
+from learner.kernels.philox_numba import FIELD_BITS, draw_fields, fields_length, words_length
+from learner.kernels.vectors_numba import everywhere, float_at, int64, llvm_function
 
-SQUARE = 16
-"""Rows and columns that are transposed at a time; the depth of a product is a multiple of it."""
+DEPTH_MULTIPLE = SQUARE
+"""Columns of W come in multiples of it, and so does the global index of its first element."""
 _DEPTH = 768  # so much of a panel is made and used at a time
-_AHEAD_ELEMENTS = 64  # many rows at once are more than hardware fetches ahead by itself
 _UNROLLED = 2
-_PLAIN, _UP, _BOTH = 0, 1, 2  # what is added: nothing, +, or + for the first x and − for the second
 
 _U = np.uint64
-_NUMBER, _LANE = ir.IntType(64), ir.IntType(32)
-_FLOAT, _NOTHING = ir.FloatType(), ir.VoidType()
-_ROW, _WORDS = ir.VectorType(_FLOAT, SQUARE), ir.VectorType(_LANE, SQUARE)
+_NUMBER, _LANE, _FLOAT, _NOTHING = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.VoidType()
 
 
 class Tile(NamedTuple):
@@ -75,113 +65,6 @@ def least_padded(tiles: Sequence[Tile], num_rows: int) -> Tile:
     return min(tiles, key=lambda tile: -num_rows % tile.columns)
 
 
-# ---- vectors
-
-
-def _constant(value):
-    return ir.Constant(_NUMBER, value)
-
-
-def _function(builder, name, result, arguments):
-    """A function of LLVM's own, declared once in a module."""
-    found = builder.module.globals.get(name)
-    return found or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
-
-
-def _float_at(builder, address, element):
-    """Pointer to a float, some elements from an address."""
-    return builder.gep(builder.inttoptr(address, _FLOAT.as_pointer()), [element])
-
-
-def _transposed(builder, rows):
-    """16 vectors of 16, rows become columns: four times, the first half and the second are interleaved."""
-    half = SQUARE // 2
-    low, high = (
-        ir.Constant(_WORDS, [lane for n in range(half) for lane in (start + n, start + n + SQUARE)])
-        for start in (0, half)
-    )
-    for _ in range(4):
-        rows = [builder.shuffle_vector(rows[n], rows[n + half], lanes) for n in range(half) for lanes in (low, high)]
-    return rows
-
-
-def _fetch(builder, pointer):
-    """Ask memory for what lies there; an address out of bounds does no harm."""
-    byte = ir.IntType(8).as_pointer()
-    fetch = _function(builder, "llvm.prefetch.p0i8", _NOTHING, [byte, _LANE, _LANE, _LANE])
-    read, keep, data = (ir.Constant(_LANE, value) for value in (0, 3, 1))
-    builder.call(fetch, [builder.bitcast(pointer, byte), read, keep, data])
-
-
-# ---- panels
-
-
-def _square(way):
-    """An intrinsic: a square of W into a square of a panel, or of two; rows past `last` repeat it.
-
-    weights, up, down: addresses. fields[field + r · stride / 16]: the signs of its row r.
-    """
-
-    @intrinsic
-    def make(typing_context, weights, stride, last, fields, field, up, down, columns, plus, minus):
-        signature = types.void(*[types.int64] * 3, fields, *[types.int64] * 4, *[types.float32] * 2)
-
-        def build(context, builder, signature, arguments):
-            weights, stride, last, fields, field, up, down, columns, plus, minus = arguments
-            signs = context.make_array(signature.args[3])(context, builder, fields).data
-            step = builder.udiv(stride, _constant(FIELD_BITS))
-            rows, words = [], ir.Constant(_WORDS, ir.Undefined)
-            for number in range(SQUARE):
-                wanted = _constant(number)
-                row = builder.select(builder.icmp_signed("<", last, wanted), last, wanted)
-                place = _float_at(builder, weights, builder.mul(row, stride))
-                rows.append(builder.load(builder.bitcast(place, _ROW.as_pointer()), align=4))
-                _fetch(builder, builder.gep(place, [_constant(_AHEAD_ELEMENTS)]))
-                if way != _PLAIN:
-                    word = builder.load(builder.gep(signs, [builder.add(field, builder.mul(wanted, step))]))
-                    words = builder.insert_element(words, builder.zext(word, _LANE), ir.Constant(_LANE, number))
-            plus, minus = (everywhere(builder, value, _ROW) for value in (plus, minus))
-            for number, value in enumerate(_transposed(builder, rows)):
-                made = [value]
-                if way != _PLAIN:
-                    bit = builder.and_(words, ir.Constant(_WORDS, [1 << number] * SQUARE))
-                    mask = builder.icmp_unsigned("!=", bit, ir.Constant(_WORDS, [0] * SQUARE))
-                    moved = builder.select(mask, minus, plus)
-                    made = [builder.fadd(value, moved), builder.fsub(value, moved)]
-                at = builder.mul(columns, _constant(number))
-                for panel, column in zip((up, down)[: max(1, way)], made, strict=False):
-                    place = builder.bitcast(_float_at(builder, panel, at), _ROW.as_pointer())
-                    builder.store(column, place, align=4)
-            return context.get_dummy_value()
-
-        return signature, build
-
-    return make
-
-
-_plain_square, _up_square, _both_square = (_square(way) for way in (_PLAIN, _UP, _BOTH))
-
-
-@compiled
-def _make_panels(way, weights, stride, depth, rows, fields, field, up, down, columns, plus):
-    """Panels [depth, columns] of `rows` rows of W, from an address on; columns past the rows repeat the last."""
-    for r in range(0, columns, SQUARE):
-        first = min(r, rows - 1)
-        last = min(rows - 1 - first, SQUARE - 1) if first == r else 0
-        for c in range(0, depth, SQUARE):
-            source, sign = weights + 4 * (first * stride + c), field + (first * stride + c) // FIELD_BITS
-            to, other = up + 4 * (c * columns + r), down + 4 * (c * columns + r)
-            if way == _BOTH:
-                _both_square(source, stride, last, fields, sign, to, other, columns, plus, -plus)
-            elif way == _UP:
-                _up_square(source, stride, last, fields, sign, to, other, columns, plus, -plus)
-            else:
-                _plain_square(source, stride, last, fields, sign, to, other, columns, plus, -plus)
-
-
-# ---- products
-
-
 @intrinsic(prefer_literal=True)
 def _multiply_tile(typing_context, lanes, vectors, rows, x, panel, begin, y, strides, depth, wanted):
     """y [rows, columns] = begin + x [rows, depth] · panel [depth, columns], all by address; columns: lanes · vectors.
@@ -200,9 +83,9 @@ def _multiply_tile(typing_context, lanes, vectors, rows, x, panel, begin, y, str
         x, panel, begin, y, strides, depth, wanted = arguments[3:]
         x_stride, begin_stride, y_stride = (builder.extract_value(strides, n) for n in range(3))
         name = f"v{tile.lanes}f32"
-        fused = _function(builder, f"llvm.fma.{name}", vector, [vector] * 3)
-        load = _function(builder, f"llvm.masked.load.{name}.p0{name}", vector, [pointer, _LANE, flags, vector])
-        store = _function(builder, f"llvm.masked.store.{name}.p0{name}", _NOTHING, [vector, pointer, _LANE, flags])
+        fused = llvm_function(builder, f"llvm.fma.{name}", vector, [vector] * 3)
+        load = llvm_function(builder, f"llvm.masked.load.{name}.p0{name}", vector, [pointer, _LANE, flags, vector])
+        store = llvm_function(builder, f"llvm.masked.store.{name}.p0{name}", _NOTHING, [vector, pointer, _LANE, flags])
         align, zeros = ir.Constant(_LANE, 4), ir.Constant(vector, None)
         offsets = [n * tile.lanes for n in range(tile.vectors)]
         lane_numbers = [ir.Constant(numbers, [offset + lane for lane in range(tile.lanes)]) for offset in offsets]
@@ -210,10 +93,10 @@ def _multiply_tile(typing_context, lanes, vectors, rows, x, panel, begin, y, str
         masks = [builder.icmp_signed("<", lane_number, wanted) for lane_number in lane_numbers]
 
         def rows_of(address, stride):
-            return [_float_at(builder, address, builder.mul(stride, _constant(row))) for row in range(tile.rows)]
+            return [float_at(builder, address, builder.mul(stride, int64(row))) for row in range(tile.rows)]
 
         def vectors_at(place):
-            return [builder.bitcast(builder.gep(place, [_constant(offset)]), pointer) for offset in offsets]
+            return [builder.bitcast(builder.gep(place, [int64(offset)]), pointer) for offset in offsets]
 
         factors = rows_of(x, x_stride)
         begun = [
@@ -227,16 +110,16 @@ def _multiply_tile(typing_context, lanes, vectors, rows, x, panel, begin, y, str
         sums = [[builder.phi(vector) for _ in offsets] for _ in factors]
         made = list(sums)
         for ahead in range(_UNROLLED):
-            at = builder.add(k, _constant(ahead))
-            terms = vectors_at(_float_at(builder, panel, builder.mul(at, _constant(tile.columns))))
+            at = builder.add(k, int64(ahead))
+            terms = vectors_at(float_at(builder, panel, builder.mul(at, int64(tile.columns))))
             terms = [builder.load(term, align=4) for term in terms]
             for row, place in enumerate(factors):
                 factor = everywhere(builder, builder.load(builder.gep(place, [at]), align=4), vector)
                 made[row] = [
                     builder.call(fused, [factor, term, total]) for term, total in zip(terms, made[row], strict=True)
                 ]
-        following = builder.add(k, _constant(_UNROLLED))
-        k.add_incoming(_constant(0), before)
+        following = builder.add(k, int64(_UNROLLED))
+        k.add_incoming(int64(0), before)
         k.add_incoming(following, loop)
         for phi, first, later in zip(*(chain.from_iterable(values) for values in (sums, begun, made)), strict=True):
             phi.add_incoming(first, before)
@@ -276,16 +159,16 @@ def _products_task(tile: Tile) -> Any:
             if row >= num_rows:
                 break
             wanted, skip = min(columns, num_rows - row), 0
-            if way != _PLAIN:
+            if way != PLAIN:
                 field = (first + row * width) // FIELD_BITS
                 skip = draw_fields(fields, words, field, wanted * width // FIELD_BITS, k0, k1, query, _U(SIGNS))
             for start in range(0, width, longest):
                 depth = min(longest, width - start)
                 source, field = weights + 4 * (row * width + start), skip + start // FIELD_BITS
-                _make_panels(way, source, width, depth, wanted, fields, field, up, down, columns, amplitude)
+                make_panels(way, source, width, depth, wanted, fields, field, up, down, columns, amplitude)
                 for side in range(2 if x1 else 1):
                     x, y, bias = (x1, y1, b1) if side else (x0, y0, b0)
-                    panel = down if side and way == _BOTH else up
+                    panel = down if side and way == BOTH else up
                     n = 0
                     while n < num_inputs:
                         at, to = x + 4 * (n * width + start), y + 4 * (n * num_rows + row)
@@ -333,7 +216,7 @@ def multiply(
     width: a multiple of 16, `first`, too. tiles: to choose from, `host_tiles` by default.
     """
     num_inputs, width, num_rows = shape
-    way = _PLAIN if amplitude == 0 else len(sides)
+    way = PLAIN if amplitude == 0 else len(sides)
     (bits,) = struct.unpack("=i", struct.pack("=f", amplitude))
     a, b = sides[0], sides[1] if len(sides) == 2 else Side(0, 0, 0)
     num_pieces = math.ceil(width / _DEPTH)

@@ -8,7 +8,7 @@ import torch
 
 from learner.config import LoraSettings
 from learner.errors import ModelError
-from learner.kernels.directions_torch import philox4x32
+from learner.kernels.philox import philox4x32
 
 
 def add_adapters(model: Any, settings: LoraSettings) -> None:

@@ -48,7 +48,7 @@ def perturbed_products(
     """
     if shift.direction.kind != "rademacher" or not all(map(_takes, xs, [weight] * len(xs), biases)):
         return None
-    if _numba is None or first % _numba.SQUARE:
+    if _numba is None or first % _numba.DEPTH_MULTIPLE:
         return None
     amplitude = -shift.scale if tuple(sides) == (1,) else shift.scale
     return _multiplied(xs, weight, biases, first=first, key=shift.direction.key, amplitude=amplitude)
@@ -86,7 +86,7 @@ def _takes(x: torch.Tensor, weight: torch.Tensor, bias: Bias) -> bool:
         _numba is not None
         and _is_plain_and_large(x, weight, bias)
         and x.numel() >= _FEWEST_INPUTS * width
-        and width % _numba.SQUARE == 0
+        and width % _numba.DEPTH_MULTIPLE == 0
         and x.dtype == weight.dtype == torch.float32
         and (bias is None or bias.dtype == torch.float32)
         and weight.is_contiguous()

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from learner.tasks.templates import template_of
+from learner.tasks.registry import template_of
 from testbed.config.schema import RunConfig
 from testbed.plan.ledger import Ledger
 from testbed.plan.terms import Terms
