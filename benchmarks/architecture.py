@@ -62,7 +62,9 @@ def import_graph() -> nx.DiGraph:
 
 def upward_imports(graph: nx.DiGraph) -> list[tuple[str, str]]:
     """Imports against the floors that the import contracts of pyproject.toml declare."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     found = []
     for contract in (contract for contract in contracts if contract["type"] == "layers"):
         for container in contract.get("containers", [""]):

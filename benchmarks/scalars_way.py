@@ -93,7 +93,9 @@ class Tracer:
             self.keep(name_of(frame), argument)
         elif frame.f_back is not None:
             code = frame.f_code
-            self.keep(name_of(frame.f_back), [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]])
+            self.keep(
+                name_of(frame.f_back), [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]]
+            )
 
     def keep(self, who: str, value: Any) -> None:
         """Note what somebody hands on."""
@@ -148,7 +150,9 @@ def stops_of_a_scalar(out: Path) -> list[str]:
     return stops
 
 
-def is_linear(whole: NDArray[np.float64], half: NDArray[np.float64] | None, quarter: NDArray[np.float64] | None) -> bool:
+def is_linear(
+    whole: NDArray[np.float64], half: NDArray[np.float64] | None, quarter: NDArray[np.float64] | None
+) -> bool:
     """Whether numbers changed twice as much with the first halving of the scalars as with the second."""
     if half is None or quarter is None or not whole.shape == half.shape == quarter.shape:
         return False

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from radio.link.block import Reception
+
 from radio.records import Csi, Estimate, Plan
 from radio.schemes.precoding import Alignment
 from testbed.control import messages as m
