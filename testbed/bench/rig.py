@@ -16,9 +16,10 @@ from radio.backends.pluto.radio import PlutoRadio
 from radio.config import Capabilities
 from radio.link.setup import counts_starts
 from radio.schemes.base import Scheme
-from radio.schemes.registry import check_support, scheme
+from radio.schemes.registry import check_support
 from testbed.config.schema import Rig, RunConfig
 from testbed.errors import ConfigError
+from testbed.plan import terms
 from testbed.plan.checks import check_privacy
 
 STREAM_BLOCKS_AHEAD = 6
@@ -100,7 +101,7 @@ def _check_plutos(config: RunConfig, chosen: Scheme) -> None:
 
 def scheme_of(config: RunConfig) -> Scheme:
     """The scheme that the experiment names."""
-    return scheme(config.experiment.scheme.name)
+    return terms.scheme_of(config.experiment)
 
 
 def capabilities(config: RunConfig) -> Capabilities:

@@ -6,9 +6,10 @@ import math
 
 from radio.config import Capabilities
 from radio.errors import SchemeUnsupportedError
-from radio.schemes.registry import SCHEME_NAMES, check_support, scheme
+from radio.schemes.registry import check_support, scheme
 from testbed.bench.doctor import LinkFinding, SchemeFinding, largest
 from testbed.config.schema import Rig
+from testbed.plugins import registered
 
 MAX_TURN_DEG = 10.0
 """From sounding to payload: −29 dB NMSE at 10° rms, and every device may turn its own way."""
@@ -21,7 +22,7 @@ def scheme_findings(rig: Rig, links: tuple[LinkFinding, ...]) -> tuple[SchemeFin
     clock = rig.clock
     capabilities = Capabilities(trigger=clock.trigger, streaming=clock.streaming, shared_clock=clock.shared_clock)
     findings = []
-    for name in SCHEME_NAMES:
+    for name in registered("scheme"):
         if scheme(name).air_override is not None and rig.backend == "pluto":
             continue
         try:
