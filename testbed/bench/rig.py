@@ -11,10 +11,11 @@ from radio.backends.base import Radio
 from radio.config import Capabilities, Level
 from radio.link.setup import counts_starts
 from radio.schemes.base import Scheme
-from radio.schemes.registry import check_support, scheme
+from radio.schemes.registry import check_support
 from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Rig, RunConfig
 from testbed.errors import ConfigError
+from testbed.plan import terms
 from testbed.plan.checks import check_privacy
 
 
@@ -53,7 +54,7 @@ def resolve(config: RunConfig) -> RunConfig:
 
 def scheme_of(config: RunConfig) -> Scheme:
     """The scheme that the experiment names."""
-    return scheme(config.experiment.scheme.name)
+    return terms.scheme_of(config.experiment)
 
 
 def capabilities(rig: Rig) -> Capabilities:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from radio.errors import SchemeUnsupportedError
-from radio.schemes.registry import SCHEME_NAMES, check_support, scheme
+from radio.schemes.registry import check_support, scheme
 from testbed.bench.doctor import LinkFinding, SchemeFinding, largest
 from testbed.bench.rig import capabilities
 from testbed.config.backends import backend_of
 from testbed.config.schema import Rig
+from testbed.plugins import registered
 
 MAX_TURN_DEG = 10.0
 """From sounding to payload: −29 dB NMSE at 10° rms, and every device may turn its own way."""
@@ -20,7 +21,7 @@ RESOLUTION_HZ = 1.0
 def scheme_findings(rig: Rig, links: tuple[LinkFinding, ...]) -> tuple[SchemeFinding, ...]:
     """Every scheme; `links` is empty on a simulated rig, where declarations are the truth."""
     findings = []
-    for name in SCHEME_NAMES:
+    for name in registered("scheme"):
         if scheme(name).air_override is not None and not backend_of(rig).is_simulated:
             continue
         try:

@@ -12,7 +12,7 @@ from radio.backends.pluto.config import PlutoSettings
 from radio.config import FrameConfig, RadioConfig
 from radio.schemes.precoding import AlignmentRule
 from radio.virtual_pluto.config import VirtualConfig
-from testbed.config.words import AccountantName, Adjacency, Level, ScheduleName
+from testbed.config.words import AccountantName, Adjacency, Level
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -91,10 +91,10 @@ class SchemeConfig(Config, frozen=True):
 class ScheduleConfig(Config, frozen=True):
     """How transmit power, and with it privacy, is spread over the rounds."""
 
-    name: ScheduleName = "full"
+    name: str = "full"
     """``full``: all the power there is, no claim. ``static``: one noise for all rounds. ``online``: the
     optimum, causal. ``paper``, ``solution``, ``reversed`` need all channels in advance: simulated rigs
-    only."""
+    only. Or one that another package brings (docs/extending.md)."""
     contraction: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9995
     """A: how much of an early round's noise is left one round later. Too small is catastrophic: err towards 1."""
     skip_rms: Positive | None = None
@@ -131,6 +131,8 @@ class PrivacyConfig(Config, frozen=True):
 class UpdateConfig(Config, frozen=True):
     """What the access point makes of an estimate; post-processing, which costs no privacy."""
 
+    optimiser: str = "sgd"
+    """What makes coefficients of estimates: ``sgd``, or one that another package brings (docs/extending.md)."""
     shrinkage: bool = False
     """Shrink each estimate by its own estimated SNR: p̂·max(0, 1 − v/p̂²), v the known noise variance."""
     noise_aware_step: bool = False

@@ -77,7 +77,9 @@ class AccessPoint:
         last = attempts[-1]
         accepted = last.accepted
         estimate = tuple(float(v) for v in accepted.values) if accepted is not None else ()
-        coefficients = self.updater.coefficients(estimate, accepted.error_variance) if accepted is not None else ()
+        coefficients = (
+            self.updater.coefficients(round_index, estimate, accepted.error_variance) if accepted is not None else ()
+        )
         self.journal.append(
             Result(
                 round=round_index,
