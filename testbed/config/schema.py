@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from learner.config import LearnerConfig, ModelConfig, TaskConfig
 from radio.air.config import AirConfig
 from radio.config import FrameConfig, RadioConfig
-from radio.schemes.precoding import AlignmentRule
+from radio.schemes.alignment_rule import AlignmentRule
+from radio.settings import Checked
 from radio.virtual_pluto.config import VirtualConfig
-from testbed.config.words import AccountantName, Adjacency, Level, ScheduleName
+from testbed.config.words import AccountantName, Adjacency, Level
+from testbed.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all configuration records."""
+class Config(Checked, frozen=True, kw_only=True):
+    """Base of the testbed's configuration records."""
+
+    refuses_with: ClassVar[type[Exception]] = ConfigError
 
 
 class ClockConfig(Config, frozen=True):
@@ -73,7 +77,7 @@ class Rig(Config, frozen=True):
 
     description: str = ""
     """One line for reports."""
-    backend: Literal["loopback", "pluto"] = "loopback"
+    backend: str = "loopback"
     """Which kind of radio: ``loopback`` on a simulated air, or ``pluto``, PlutoSDRs, real or virtual."""
     num_devices: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 5
     """K, the number of devices; the access point comes on top."""
@@ -109,7 +113,7 @@ class SchemeConfig(Config, frozen=True):
 class ScheduleConfig(Config, frozen=True):
     """How transmit power, and with it privacy, is spread over the rounds."""
 
-    name: ScheduleName = "full"
+    name: str = "full"
     """``full``: all the power there is, no claim. ``static``: one noise for all rounds. ``online``: the
     optimum, causal. ``paper``, ``solution``, ``reversed`` need all channels in advance: simulated rigs
     only."""

@@ -9,4 +9,5 @@ Level: TypeAlias = Literal["client", "example"]
 Adjacency: TypeAlias = Literal["replace", "remove"]
 """Whether they differ by an exchange, or by one that is left out (which includes: added)."""
 AccountantName: TypeAlias = Literal["exact", "zcdp", "paper", "rdp", "pld"]
-ScheduleName: TypeAlias = Literal["full", "static", "paper", "solution", "reversed", "online"]
+ScheduleName: TypeAlias = str
+"""One of `testbed.config.names.SCHEDULES`, or of a plug-in's."""

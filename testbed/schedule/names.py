@@ -42,8 +42,8 @@ def leaks(name: ScheduleName, problem: Problem, votes: Votes | None = None) -> F
             return _solution(problem)
         case "solution":
             return fill(problem, problem.log_weights, inverse=inverse_of(name, votes))
-        case "online":
-            raise ValueError("online decides round by round; use testbed.schedule.Online")
+        case _:
+            raise ValueError(f"{name} decides round by round; use testbed.schedule.Online")
 
 
 def _solution(problem: Problem) -> Floats:
