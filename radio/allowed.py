@@ -77,15 +77,15 @@ def allowed(hint: Any) -> str:
         described = [meta.description for meta in metas if meta.description]
         if described:
             return described[0]
-        return allowed(arguments[0]) + "".join(_limits(meta) for meta in metas)
+        return allowed(arguments[0]) + "".join(_limits(meta, arguments[0]) for meta in metas)
     if origin is Literal:
         return ", ".join(map(str, arguments))
     if origin in (Union, types.UnionType):
         return ", ".join("or absent" if each is type(None) else allowed(each) for each in arguments)
     if origin is tuple:
-        return f"a list, of each: {allowed(arguments[0])}"
+        return f"a list of {_each(arguments[0])}"
     if origin is dict:
-        return f"a table, of each: {allowed(arguments[1])}"
+        return f"a table of {_each(arguments[1])}"
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return f"a section of {', '.join(field.encode_name for field in msgspec.structs.fields(hint))}"
     return _WORDS.get(hint, str(hint))
@@ -111,13 +111,21 @@ def hints_of(record: type) -> Mapping[str, Any]:
     return get_type_hints(record, include_extras=True)
 
 
-def _limits(meta: msgspec.Meta) -> str:
+def _each(hint: Any) -> str:
+    inner = record_of(hint)
+    return "texts" if hint is str else allowed(hint).replace("a section", "sections") if inner else f"({allowed(hint)})"
+
+
+def _limits(meta: msgspec.Meta, of: Any) -> str:
     signs = ((">", meta.gt), (">=", meta.ge), ("<", meta.lt), ("<=", meta.le), ("a multiple of", meta.multiple_of))
     parts = [f"{sign} {_number(limit)}" for sign, limit in signs if limit is not None]
-    if meta.min_length is not None:
-        parts.append(f"of at least {meta.min_length}")
+    unit = "characters" if of is str else "entries"
+    if meta.min_length == 1 and of is str:
+        parts.append("that is not empty")
+    elif meta.min_length is not None:
+        parts.append(f"of at least {meta.min_length} {unit}")
     if meta.max_length is not None:
-        parts.append(f"of at most {meta.max_length}")
+        parts.append(f"of at most {meta.max_length} {unit}")
     if meta.pattern is not None:
         parts.append(f"that matches {meta.pattern}")
     return " " + " and ".join(parts) if parts else ""

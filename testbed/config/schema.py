@@ -18,6 +18,14 @@ from testbed.errors import ConfigError
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+RunName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\s./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,79}\Z",
+        description="1 to 80 characters that can name a folder: no slash, backslash or control character, and no dot or "
+        "space in front",
+    ),
+]
 
 
 class Config(Checked, frozen=True, kw_only=True):
@@ -175,7 +183,8 @@ class RoundsConfig(Config, frozen=True):
 class Experiment(Config, frozen=True):
     """What is asked of a rig: model, task, scheme, schedule, privacy, rounds."""
 
-    name: str = "experiment"
+    name: RunName = "experiment"
+    """Names the run directory, and stands over reports."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
     """Seed of everything random in the run: directions, batches, partition, simulated air."""
     ground_truth: bool = False
