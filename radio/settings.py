@@ -1,49 +1,42 @@
-"""The base of all settings of the radio layer: strict, frozen, with ranges checked also when built in Python."""
+"""The base of settings: strict, frozen records whose ranges hold however they are built, from TOML or in Python."""
 
 from __future__ import annotations
 
-import math
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from numbers import Integral
+from typing import Any, ClassVar
 
 import msgspec
 
+from radio.allowed import hints_of, refusal
 from radio.errors import RadioConfigError
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Applies the ranges of the annotations to records built in Python too, where msgspec does not."""
+    """Holds what its annotations allow. Lists become tuples, whole numbers become floats where floats are asked for,
+    as from TOML. Records with checks across fields call ``super().__post_init__()`` first."""
+
+    refuses_with: ClassVar[type[Exception]] = RadioConfigError
+    """What a bad setting raises; a ValueError too, so that msgspec reports it with its key path."""
 
     def __post_init__(self) -> None:
-        for name, allowed, meta in _rules(type(self)):
-            value = getattr(self, name)
-            if allowed and value not in allowed:
-                raise RadioConfigError(f"{name}: got {value!r}; allowed: {', '.join(allowed)}")
-            if meta is not None and not _within(value, meta):
-                raise RadioConfigError(f"{name}: got {value!r}; allowed: {_range_text(meta)}")
+        given = {name: _plain(getattr(self, name)) for name in self.__struct_fields__}
+        try:
+            kept = msgspec.convert(given, _unchecked(type(self)))
+        except msgspec.ValidationError as err:
+            raise self.refuses_with(str(refusal(err, given, type(self)))) from err
+        for name in self.__struct_fields__:
+            msgspec.structs.force_setattr(self, name, getattr(kept, name))
 
 
 @cache
-def _rules(record: type[Checked]) -> list[tuple[str, tuple[str, ...], msgspec.Meta | None]]:
-    rules = []
-    for name, hint in get_type_hints(record, include_extras=True).items():
-        allowed = get_args(hint) if get_origin(hint) is Literal else ()
-        metas = [extra for extra in get_args(hint)[1:] if isinstance(extra, msgspec.Meta)]
-        rules.append((name, allowed, metas[0] if metas and not allowed else None))
-    return rules
+def _unchecked(record: type[Checked]) -> type[msgspec.Struct]:
+    """A record of the same fields, which msgspec checks when it converts to it."""
+    return msgspec.defstruct(record.__name__, list(hints_of(record).items()))
 
 
-def _within(value: Any, meta: msgspec.Meta) -> bool:
-    return (
-        isinstance(value, (int, float))
-        and not math.isnan(value)
-        and (meta.gt is None or value > meta.gt)
-        and (meta.ge is None or value >= meta.ge)
-        and (meta.le is None or value <= meta.le)
-        and (meta.multiple_of is None or value % meta.multiple_of == 0)
-    )
-
-
-def _range_text(meta: msgspec.Meta) -> str:
-    limits = ((">", meta.gt), (">=", meta.ge), ("<=", meta.le), ("a multiple of", meta.multiple_of))
-    return "a number " + " and ".join(f"{sign} {limit:g}" for sign, limit in limits if limit is not None)
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, float) else value

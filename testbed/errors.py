@@ -19,8 +19,8 @@ class TestbedError(Exception):
     __test__ = False  # the name starts with Test, but this is no test
 
 
-class ConfigError(TestbedError):
-    """A rig, an experiment or an override that cannot be used."""
+class ConfigError(TestbedError, ValueError):
+    """A rig, an experiment or an override that cannot be used; also a ValueError, which msgspec reports with its key."""
 
 
 class RunDirectoryError(TestbedError):

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from radio.errors import SignalError
 from radio.records import Csi
-from radio.settings import Checked
-
-
-class AlignmentRule(Checked, frozen=True, kw_only=True):
-    """How channels of different strength are made to arrive alike (METHOD §5)."""
-
-    name: Literal["min_k", "truncated", "regularised"] = "min_k"
-    """``min_k``: everybody inverts, the weakest sets the gain. ``truncated``: too weak devices keep silent.
-    ``regularised``: c|h|/(|h|² + λ), at most full power; the gain weighs misalignment against noise."""
-    truncate_below_db: Annotated[float, msgspec.Meta(ge=-100, le=20)] = -10.0
-    """Of ``truncated``: devices whose |h|² lies so far below the mean over devices and rounds keep silent."""
+from radio.schemes.alignment_rule import AlignmentRule as AlignmentRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import re
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from radio.allowed import refusal, suggestion
+from testbed.config.names import check_names
 from testbed.config.schema import Config, Experiment, Rig, RunConfig
 from testbed.errors import ConfigError
+from testbed.failures import EXPECTED
 
 RIG_DIRECTORY = Path(__file__).parents[2] / "hardware_configs"
 EXPERIMENT_DIRECTORY = Path(__file__).parents[1] / "experiments"
@@ -22,19 +26,22 @@ DEFAULT_EXPERIMENT = "quickstart"
 C = TypeVar("C", bound=Config)
 
 
-def load(rig: str | None, experiment: str | None, overrides: Sequence[str]) -> RunConfig:
+def load(
+    rig: str | None,
+    experiment: str | None,
+    overrides: Sequence[str],
+    *,
+    check: Callable[[RunConfig], RunConfig] = lambda config: config,
+) -> RunConfig:
     """Read both files and apply ``section.key=value`` overrides to whichever of them has the section.
 
-    ``rig`` and ``experiment`` are paths, or names of files that come with the toolkit. Raises ConfigError.
+    ``rig`` and ``experiment`` are paths, or names of files that come with the toolkit. ``check`` may refuse or complete
+    what was read; its refusals, too, name the ``--set`` or the file that is at fault. Raises ConfigError, or what
+    ``check`` raises.
     """
     rig_path = _find(rig or DEFAULT_RIG, RIG_DIRECTORY, "rig")
     experiment_path = _find(experiment or DEFAULT_EXPERIMENT, EXPERIMENT_DIRECTORY, "experiment")
-    rig_table, experiment_table = _read(rig_path), _read(experiment_path)
-    changed = _apply(overrides, rig_table, experiment_table)
-    return RunConfig(
-        rig=_convert(rig_table, Rig, rig_path, changed),
-        experiment=_convert(experiment_table, Experiment, experiment_path, changed),
-    )
+    return _Sources(_read(rig_path), _read(experiment_path), str(rig_path), str(experiment_path)).made(overrides, check)
 
 
 def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
@@ -42,40 +49,105 @@ def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     if not overrides:
         return config
     tables = msgspec.to_builtins(config)
-    changed = _apply(overrides, tables["rig"], tables["experiment"])
-    return RunConfig(
-        rig=_convert(tables["rig"], Rig, Path("--set"), changed),
-        experiment=_convert(tables["experiment"], Experiment, Path("--set"), changed),
-    )
+    return _Sources(tables["rig"], tables["experiment"], "--set", "--set").made(overrides, lambda made: made)
 
 
 def from_toml(path: Path) -> RunConfig:
     """Read the resolved configuration of an earlier run."""
-    return _convert(_read(path), RunConfig, path, set())
+    try:
+        config = _convert(_read(path), RunConfig)
+        check_names(config)
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {err}") from err
+    return config
 
 
-def _apply(overrides: Sequence[str], rig: dict[str, Any], experiment: dict[str, Any]) -> set[str]:
-    """Put each override into the table that has its section; returns the dotted keys that were changed."""
-    changed: set[str] = set()
-    for text in overrides:
-        keys, value = _parse_override(text)
-        is_rig = keys[0] in Rig.__struct_fields__
-        if not is_rig and keys[0] not in Experiment.__struct_fields__:
-            known = sorted({*Rig.__struct_fields__, *Experiment.__struct_fields__})
-            raise ConfigError(f"--set {text}: no section or key {keys[0]!r}; {_suggest(keys[0], known)}")
-        _put(rig if is_rig else experiment, keys, value, text)
-        changed.add(".".join(keys))
-    return changed
+def known_files(directory: Path) -> dict[str, Path]:
+    """The TOML files of a directory by name, sorted."""
+    return {path.stem: path for path in sorted(directory.glob("*.toml"))}
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What two files say, and where that was written."""
+
+    rig: dict[str, Any]
+    experiment: dict[str, Any]
+    rig_source: str
+    experiment_source: str
+
+    def made(self, overrides: Sequence[str], check: Callable[[RunConfig], RunConfig]) -> RunConfig:
+        """The configuration with overrides, checked."""
+        tables = self._overridden(overrides)
+        try:
+            return check(_records(*tables))
+        except EXPECTED as err:
+            text = str(err)
+            source = self._source(text, overrides, lambda fewer: self._complaint(fewer, check))
+            raise type(err)(f"{source}{text}") from err
+
+    def _complaint(self, overrides: Sequence[str], check: Callable[[RunConfig], RunConfig]) -> str:
+        try:
+            check(_records(*self._overridden(overrides)))
+        except EXPECTED as err:
+            return _about(str(err))
+        return ""
+
+    def _source(self, text: str, overrides: Sequence[str], complaint: Callable[[Sequence[str]], str]) -> str:
+        """Who is at fault: the override of that key, the overrides without which it would not be, or a file."""
+        about = _about(text)
+        if any(_covers(_parse_override(each)[0], about) for each in overrides):
+            return "--set: "
+        guilty = [
+            each
+            for index, each in enumerate(overrides)
+            if complaint([*overrides[:index], *overrides[index + 1 :]]) != about
+        ]
+        if not guilty and overrides and complaint([]) != about:
+            guilty = list(overrides)
+        if guilty:
+            return f"--set {', '.join(guilty)}: "
+        section = about.partition(".")[0].partition("[")[0]
+        if section in {*Rig.__struct_fields__, *self.rig}:
+            return f"{self.rig_source}: "
+        return f"{self.experiment_source}: " if section in {*Experiment.__struct_fields__, *self.experiment} else ""
+
+    def _overridden(self, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Both tables, each override in the one that has its section."""
+        rig, experiment = deepcopy(self.rig), deepcopy(self.experiment)
+        for text in overrides:
+            keys, value = _parse_override(text)
+            is_rig = keys[0] in Rig.__struct_fields__
+            if not is_rig and keys[0] not in Experiment.__struct_fields__:
+                known = sorted({*Rig.__struct_fields__, *Experiment.__struct_fields__})
+                raise ConfigError(f"--set {text}: no section or key {keys[0]!r}; {suggestion(keys[0], known)}")
+            _put(rig if is_rig else experiment, keys, value, text)
+        return rig, experiment
+
+
+def _records(rig: dict[str, Any], experiment: dict[str, Any]) -> RunConfig:
+    config = RunConfig(rig=_convert(rig, Rig), experiment=_convert(experiment, Experiment))
+    check_names(config)
+    return config
+
+
+def _about(text: str) -> str:
+    """The key that a refusal begins with."""
+    return text.partition(": ")[0]
+
+
+def _covers(keys: Sequence[str], about: str) -> bool:
+    dotted = ".".join(keys)
+    return about == dotted or about.startswith((f"{dotted}.", f"{dotted}["))
 
 
 def _find(name: str, directory: Path, kind: str) -> Path:
     for candidate in (Path(name), directory / f"{name}.toml"):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # unlike Path.is_file, also false for a name that is too long to be one
             return candidate
-    known = sorted(path.stem for path in directory.glob("*.toml"))
     raise ConfigError(
-        f"--{kind}: no file {name!r}, and no {kind} of that name; known: {', '.join(known)}; "
-        "give one of these or a path"
+        f"--{kind}: no file {name!r}, and no {kind} of that name; give a path, or one of the known: "
+        f"{suggestion(name, known_files(directory)).removeprefix('allowed: ')}"
     )
 
 
@@ -107,45 +179,8 @@ def _put(table: dict[str, Any], keys: list[str], value: Any, override: str) -> N
     table[keys[-1]] = value
 
 
-def _convert(table: dict[str, Any], kind: type[C], path: Path, changed: set[str]) -> C:
+def _convert(table: dict[str, Any], kind: type[C]) -> C:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as err:
-        raise ConfigError(_explain(err, table, kind, path, changed)) from err
-
-
-def _explain(
-    err: msgspec.ValidationError, table: dict[str, Any], kind: type[Config], path: Path, changed: set[str]
-) -> str:
-    """One line: file, key, what was got, what is allowed."""
-    text, _, where = str(err).partition(" - at `$")
-    keys = [key for key in re.split(r"[.\[\]`]+", where) if key]
-    if unknown := re.match(r"Object contains unknown field `(.*)`", text):
-        name = unknown[1]
-        dotted = ".".join([*keys, name])
-        allowed = _fields(kind, keys)
-        return f"{_source(path, dotted, changed)}: unknown key {dotted!r}; {_suggest(name, allowed)}"
-    dotted = ".".join(keys)
-    value: Any = table
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else value
-    got = "" if isinstance(value, dict) else f"got {value!r}; "
-    return f"{_source(path, dotted, changed)}: {dotted}: {got}{text[:1].lower()}{text[1:]}; correct this key"
-
-
-def _source(path: Path, dotted: str, changed: set[str]) -> str:
-    return "--set" if dotted in changed else str(path)
-
-
-def _fields(kind: type[Config], keys: list[str]) -> list[str]:
-    current: Any = kind
-    for key in keys:
-        hints = {field.name: field.type for field in msgspec.structs.fields(current)}
-        current = hints.get(key, current)
-    return sorted(field.encode_name for field in msgspec.structs.fields(current))
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(known)}"
+        raise ConfigError(str(refusal(err, table, kind))) from err

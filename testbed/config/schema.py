@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -10,17 +10,29 @@ from learner.config import LearnerConfig, ModelConfig, TaskConfig
 from radio.air.config import AirConfig
 from radio.backends.pluto.config import PlutoSettings
 from radio.config import FrameConfig, RadioConfig
-from radio.schemes.precoding import AlignmentRule
+from radio.schemes.alignment_rule import AlignmentRule
+from radio.settings import Checked
 from radio.virtual_pluto.config import VirtualConfig
 from testbed.config.words import AccountantName, Adjacency, Level
+from testbed.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+RunName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\s./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,79}\Z",
+        description="1 to 80 characters that can name a folder: no slash, backslash or control character, and no dot or "
+        "space in front",
+    ),
+]
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all configuration records."""
+class Config(Checked, frozen=True, kw_only=True):
+    """Base of the testbed's configuration records."""
+
+    refuses_with: ClassVar[type[Exception]] = ConfigError
 
 
 class ClockConfig(Config, frozen=True):
@@ -155,7 +167,8 @@ class RoundsConfig(Config, frozen=True):
 class Experiment(Config, frozen=True):
     """What is asked of a rig: model, task, scheme, schedule, privacy, rounds."""
 
-    name: str = "experiment"
+    name: RunName = "experiment"
+    """Names the run directory, and stands over reports."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
     """Seed of everything random in the run: directions, batches, partition, simulated air."""
     ground_truth: bool = False
