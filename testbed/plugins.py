@@ -45,8 +45,8 @@ _ROOMS: dict[Kind, _Room] = {
     "optimiser": _Room(
         registry="testbed.optimisers.registry", names="optimiser_names", base="testbed.optimisers.base:Optimiser"
     ),
-    "backend": _Room(registry="radio.backends.registry", names="backend_names", base="radio.backends.base:Backend"),
-    "task": _Room(registry="learner.tasks.registry", names="names", base="learner.tasks.task:Task"),
+    "backend": _Room(registry="radio.backends.registry", names="backend_names", base="radio.backends.backend:Backend"),
+    "task": _Room(registry="learner.tasks.registry", names="names", base="learner.tasks.templates:Template"),
 }
 _lock = threading.RLock()
 _loaded: set[str] = set()
@@ -69,12 +69,12 @@ def register(cls: C) -> C:
 def registered(kind: Kind) -> tuple[str, ...]:
     """Names of all parts of a kind, built in or not. Raises ConfigError for a plug-in that cannot be loaded."""
     load()
-    return _names(kind)
+    return names(kind)
 
 
 def look_for(kind: Kind, name: str) -> None:
     """Load what other packages bring, unless the name is known already. Raises ConfigError as `load` does."""
-    if name not in _names(kind):
+    if name not in names(kind):
         load()
 
 
@@ -105,7 +105,8 @@ def _load(point: EntryPoint) -> None:
         ) from err
 
 
-def _names(kind: Kind) -> tuple[str, ...]:
+def names(kind: Kind) -> tuple[str, ...]:
+    """Names of the parts of a kind that are known by now."""
     room = _ROOMS[kind]
-    names: tuple[str, ...] = tuple(getattr(import_module(room.registry), room.names)())
-    return names
+    known: tuple[str, ...] = tuple(getattr(import_module(room.registry), room.names)())
+    return known

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from radio.air.medium import Medium
+from radio.backends.base import Radio
 from radio.link.access_point import AccessPointLink
 from radio.samples import IQ
 from testbed.bench.rig import access_point_radio, scheme_of
@@ -169,7 +170,7 @@ def rounds_skipped_in_a_row(records: Sequence[RoundRecord]) -> int:
     return count
 
 
-def _link(config: RunConfig, radio: object, medium: Medium | None) -> AccessPointLink:
+def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPointLink:
     scheme = scheme_of(config)
     genie = medium.truth if medium is not None and config.rig.air.csi == "genie" and scheme.needs_sounding else None
     return AccessPointLink(
