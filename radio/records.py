@@ -1,11 +1,16 @@
-"""What travels through a round: the plan, what a device knows of its channel, what was received, the estimate."""
+"""What travels through a round: the plan, what a device knows of its channel, what was received, the estimate.
+
+`Plan` and `Csi` also travel on the wire, as they are: strict, and checked however they are built.
+"""
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,14 +19,25 @@ from radio.errors import SignalError
 NOISE_CLIP_STDS = 4.0  # METHOD §1: p + n is clipped at ±(clip + 4σ) before precoding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Csi:
-    """What a device is told of its own channel: the gain at the first payload symbol, and how it turns."""
+class Csi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device is told of its own channel: the gain at the first payload symbol, and how it turns.
+
+    Raises SignalError for what is not finite.
+    """
 
     gain: complex
     cfo_hz: float = 0.0
     resource_powers: tuple[float, float] | None = None
     """|h|² on the two resources of a noncoherent scheme."""
+
+    def __post_init__(self) -> None:
+        for name, fine in (
+            ("gain", cmath.isfinite(self.gain)),
+            ("cfo_hz", math.isfinite(self.cfo_hz)),
+            ("resource_powers", all(math.isfinite(power) for power in self.resource_powers or ())),
+        ):
+            if not fine:
+                raise SignalError(f"csi.{name}: got {getattr(self, name)!r}; allowed: finite; sound the channel again")
 
 
 def value_bound(clip: float, noise_std: float) -> float:
@@ -29,8 +45,7 @@ def value_bound(clip: float, noise_std: float) -> float:
     return clip + NOISE_CLIP_STDS * noise_std
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the access point announces for one round; public. Raises SignalError for what cannot be sent."""
 
     gain: float
@@ -56,7 +71,7 @@ class Plan:
             ("num_queries", "at least 1", self.num_queries >= 1),
             ("ridge", "finite and >= 0", 0 <= self.ridge < math.inf),
             ("round_index", "at least 0", self.round_index >= 0),
-            ("active", "distinct, ascending", list(self.active) == sorted(set(self.active))),
+            ("active", "distinct, ascending, >= 0", list(self.active) == sorted({k for k in self.active if k >= 0})),
         ):
             if not fine:
                 raise SignalError(f"plan.{name}: got {getattr(self, name)!r}; allowed: {allowed}")

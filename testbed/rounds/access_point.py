@@ -53,7 +53,7 @@ def log_waiting(missing: list[int]) -> None:
 class _Attempt:
     """What one transmission of a round came to."""
 
-    plan: m.Plan | None = None
+    plan: Plan | None = None
     estimate: Estimate | None = None
     rho: float | None = 0.0
     symbols: NDArray[np.complex128] = field(default_factory=lambda: np.zeros(0, dtype=np.complex128))
@@ -242,7 +242,7 @@ class AccessPoint:
                 round_index, number, device, "listen" if listens else "pilot", start_sample=start_sample
             )
             clock = time.perf_counter()
-            estimate = self._link.learn_csi(device, _own(answer.heard)) if listens else self._link.capture_pilot(device)
+            estimate = self._link.learn_csi(device, answer.heard) if listens else self._link.capture_pilot(device)
             attempt.radio_s += time.perf_counter() - clock
             if not estimate.is_heard and self._experiment.scheme.alignment.name != "truncated":
                 raise AttemptFailedError(f"device {device}: its pilot was not heard")
@@ -255,20 +255,10 @@ class AccessPoint:
             self._link.pass_pilot()
         return margin
 
-    def _start(self, round_index: int, number: int, seed: int, plan: m.Plan, csi: dict[int, Csi]) -> list[m.Ready]:
+    def _start(self, round_index: int, number: int, seed: int, plan: Plan, csi: dict[int, Csi]) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
         starts = self._link.starts.choose(plan.active) if self._scheme.superposed else {}
         for peer, host in list(self._roster.hosts.items()):
-            own = {
-                k: m.DeviceCsi(
-                    gain_real=csi[k].gain.real,
-                    gain_imag=csi[k].gain.imag,
-                    cfo_hz=csi[k].cfo_hz,
-                    resource_powers=csi[k].resource_powers,
-                )
-                for k in host.devices
-                if k in csi
-            }
             self._roster.send(
                 peer,
                 m.RoundStart(
@@ -276,7 +266,7 @@ class AccessPoint:
                     attempt=number,
                     seed=seed,
                     plan=plan,
-                    csi=own,
+                    csi={k: csi[k] for k in host.devices if k in csi},
                     start_samples={k: starts[k] for k in host.devices if k in starts},
                 ),
             )
@@ -292,7 +282,7 @@ class AccessPoint:
 
     def _receive(self, round_index: int, number: int, attempt: _Attempt) -> Estimate:
         assert attempt.plan is not None
-        plan = radio_plan(attempt.plan, round_index)
+        plan = attempt.plan
         if self._scheme.superposed:
             clock = time.perf_counter()
             estimate = self._link.receive_superposed(plan)
@@ -309,7 +299,7 @@ class AccessPoint:
         self.last_capture = self._link.last_capture
         return estimate
 
-    def _plan(self, round_index: int, csi: dict[int, Csi], margin: float) -> tuple[m.Plan, float | None]:
+    def _plan(self, round_index: int, csi: dict[int, Csi], margin: float) -> tuple[Plan, float | None]:
         """The round's plan and its leak ρ, None where no leak can be stated."""
         learner, least_std = self._experiment.learner, self._experiment.privacy.artificial_noise_std
         clip = self._scheme.mapped_clip(learner.clip)
@@ -319,13 +309,14 @@ class AccessPoint:
         limits = limits_of(self._config, self._terms, amplitude, variance)
         power, rho = self._planner.decide(round_index, limits, self._ledger, margin=margin)
         at_full_power = math.isclose(power.gain, alignment.gain, rel_tol=_ROUNDING, abs_tol=0.0)
-        plan = m.Plan(
+        plan = Plan(
             gain=alignment.gain if at_full_power else power.gain,
             artificial_noise_std=power.noise_std,
             clip=clip,
             num_queries=learner.num_queries,
             active=alignment.active,
             ridge=alignment.ridge,
+            round_index=round_index,
         )
         return plan, rho
 
@@ -378,23 +369,3 @@ class AccessPoint:
             control_s=max(0.0, wall_s - learner_s - radio_s),
             wall_s=wall_s,
         )
-
-
-def _own(told: m.DeviceCsi | None) -> Csi | None:
-    if told is None:
-        return None
-    gain = complex(told.gain_real, told.gain_imag)
-    return Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
-
-
-def radio_plan(plan: m.Plan, round_index: int) -> Plan:
-    """The plan as the radio layer knows it."""
-    return Plan(
-        gain=plan.gain,
-        artificial_noise_std=plan.artificial_noise_std,
-        clip=plan.clip,
-        num_queries=plan.num_queries,
-        active=plan.active,
-        ridge=plan.ridge,
-        round_index=round_index,
-    )

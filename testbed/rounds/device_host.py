@@ -29,7 +29,6 @@ from testbed.control import messages as m
 from testbed.control.transport import Client
 from testbed.errors import DivergenceError, PeerTimeoutError, TestbedError, TransportError
 from testbed.plan.terms import is_simulated
-from testbed.rounds.access_point import radio_plan
 from testbed.rounds.local_work import Loaded, device_scalars, load_model_and_task
 from testbed.rounds.randomness import DeviceRandomness, artificial_noise, device_randomness
 
@@ -268,7 +267,7 @@ class LearnerHost:
         if poll.round not in self._prepared or poll.device not in self._links:
             return
         link = self._links[poll.device]
-        heard: m.DeviceCsi | None = None
+        heard: Csi | None = None
         start_sample: int | None = None
         problem: str | None = None
         try:
@@ -295,15 +294,12 @@ class LearnerHost:
             )
         )
 
-    def _listen(self, device: int) -> m.DeviceCsi | None:
+    def _listen(self, device: int) -> Csi | None:
         try:
-            csi = self._links[device].hear_pilot()
+            return self._links[device].hear_pilot()
         except SignalError as err:
             log.warning("%s", err)
             return None
-        return m.DeviceCsi(
-            gain_real=csi.gain.real, gain_imag=csi.gain.imag, cfo_hz=0.0, resource_powers=csi.resource_powers
-        )
 
     def _start_payload(self, start: m.RoundStart) -> None:
         """Superposed payloads start now; slots wait for their poll."""
@@ -331,17 +327,16 @@ class LearnerHost:
         )
 
     def _send_values(self, device: int, start: m.RoundStart) -> None:
-        prepared = self._prepared[start.round]
-        radio = radio_plan(start.plan, start.round)
-        noise = start.plan.artificial_noise_std * prepared.noise[device]
-        values = np.clip(self._scheme.mapped(prepared.clipped[device]) + noise, -radio.value_bound, radio.value_bound)
-        told = start.csi.get(device)
-        csi = None
-        if told:
-            gain = complex(told.gain_real, told.gain_imag)
-            csi = Csi(gain=gain, cfo_hz=told.cfo_hz, resource_powers=told.resource_powers)
-        secret = self._secret(device, start)
-        self._links[device].send_values(values, radio, csi, secret, start_sample=start.start_samples.get(device))
+        prepared, plan = self._prepared[start.round], start.plan
+        noise = plan.artificial_noise_std * prepared.noise[device]
+        values = np.clip(self._scheme.mapped(prepared.clipped[device]) + noise, -plan.value_bound, plan.value_bound)
+        self._links[device].send_values(
+            values,
+            plan,
+            start.csi.get(device),
+            self._secret(device, start),
+            start_sample=start.start_samples.get(device),
+        )
 
     def _secret(self, device: int, start: m.RoundStart) -> np.random.Generator | None:
         """What draws this device's tone phases: in a simulation a seed, which protects nobody; else the system's."""

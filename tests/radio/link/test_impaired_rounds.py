@@ -1,7 +1,6 @@
 """Whole rounds on the rigs that stock hardware makes: free-running, faded, late, out of turn."""
 
 import math
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -147,7 +146,7 @@ def test_a_device_of_another_round_makes_the_round_rejected(name):
     rig.sound(5)
     csi = rig.access_point.predict_csi()
     plan = rig.make_plan(csi, clip=1.0, num_queries=1, round_index=5)
-    old = replace(plan, round_index=4)
+    old = msgspec.structs.replace(plan, round_index=4)
     for device, used in ((0, plan), (1, old), (2, plan)):
         rig.devices[device].send_values(np.ones(1), used, csi[device])
     rejected = rig.access_point.receive_superposed(plan).rejected
