@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 
 NOISE_CLIP_STDS = 4.0  # METHOD §1: p + n is clipped at ±(clip + 4σ) before precoding
@@ -86,7 +85,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Received:
     """One received payload: of all devices at once, or of one device's slot."""
 
-    symbols: NDArray[np.complex128]
+    symbols: Complexes
     """Shape [S], after the matched filter; those of slots are divided by the channel. Empty for tones."""
     noise_variance: float
     """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
@@ -96,9 +95,9 @@ class Received:
     """Whether the receiver hit full scale."""
     device: int | None = None
     """Whose slot it is; None when superposed."""
-    energies: NDArray[np.float64] | None = None
+    energies: Reals | None = None
     """Of tones, mean power on each resource, shape [Q, 2]."""
-    energy_variances: NDArray[np.float64] | None = None
+    energy_variances: Reals | None = None
     """Their variances, shape [Q, 2]."""
     misalignment: float = 0.0
     """Σ_k E(g_k − 1)² over the active devices, g_k being what of device k's value arrives, over c."""
@@ -114,9 +113,9 @@ class Received:
 class Estimate:
     """The access point's estimate of the mean over the active devices; of votes, of their majority."""
 
-    values: NDArray[np.float64]
+    values: Reals
     """Shape [Q]; NaN when rejected."""
-    error_variance: NDArray[np.float64]
+    error_variance: Reals
     """Shape [Q]: receiver and artificial noise, misalignment (and quantisation); infinite when rejected."""
     symbol_snr_db: float
     rejected: str | None = None

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radio.air.channel import Truth
+from radio.arrays import Complexes
 from radio.backends.base import Radio
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError, SignalError
@@ -107,7 +107,7 @@ class AccessPointLink:
         return self._last_capture
 
     @property
-    def last_symbols(self) -> NDArray[np.complex128]:
+    def last_symbols(self) -> Complexes:
         """y, the latest superposed values after the matched filter, turned upright, shape [S]; empty for tones."""
         return self._last_symbols
 
@@ -363,7 +363,7 @@ class AccessPointLink:
             for device, (gain, power) in enumerate(zip(self._genie().gains, powers, strict=True))
         }
 
-    def _gains_of(self, plan: Plan) -> NDArray[np.complex128]:
+    def _gains_of(self, plan: Plan) -> Complexes:
         """ĥ of the active devices, ones where nobody knows."""
         if self._genie is not None:
             return self._genie().gains[list(plan.active)]

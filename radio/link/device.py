@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.backends.base import Radio
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
@@ -113,7 +113,7 @@ class DeviceLink:
 
     def send_values(
         self,
-        values: NDArray[np.float64],
+        values: Reals,
         plan: Plan,
         csi: Csi | None,
         secret: np.random.Generator | None = None,
@@ -154,7 +154,7 @@ class DeviceLink:
         self._radio.transmit(frame, num_repeats=num_repeats)
         return None
 
-    def _payload_frame(self, symbols: NDArray[np.complex128], plan: Plan, csi: Csi | None) -> IQ:
+    def _payload_frame(self, symbols: Complexes, plan: Plan, csi: Csi | None) -> IQ:
         """Pilots of this device's code around the symbols, all with one precoding that follows the carrier."""
         num_codes = num_pilot_codes(self._num_devices)
         layout = payload_layout(num_codes, symbols.size)
@@ -171,7 +171,7 @@ class DeviceLink:
         sync_amplitude = complex(reference[0])
         return modulate(whole, self._frame, max_amplitude=amplitude, sync_amplitude=sync_amplitude)
 
-    def _precode(self, values: NDArray[np.complex128], plan: Plan, csi: Csi | None) -> NDArray[np.complex128]:
+    def _precode(self, values: Complexes, plan: Plan, csi: Csi | None) -> Complexes:
         assert csi is not None, "encode refuses to work without"
         max_factor = self._format.max_amplitude / plan.value_bound
         return precode(
@@ -183,9 +183,7 @@ class DeviceLink:
             max_factor=max_factor,
         )
 
-    def _tone_period(
-        self, amplitudes: NDArray[np.complex128], plan: Plan, csi: Csi | None, secret: np.random.Generator
-    ) -> IQ:
+    def _tone_period(self, amplitudes: Complexes, plan: Plan, csi: Csi | None, secret: np.random.Generator) -> IQ:
         num_samples = self._frame.tone_period_samples
         num_pilots = num_pilot_tones(self._scheme, self._frame, self._num_devices)
         layout = tone_layout(num_samples, plan.num_queries, num_pilots)
@@ -198,7 +196,7 @@ class DeviceLink:
             return random_tones(powers, pilot_power, pilot, layout, num_samples, secret).astype(np.complex64)
         return draw_period(powers, pilot_power, pilot, layout, num_samples, secret)
 
-    def _check(self, values: NDArray[np.float64], plan: Plan) -> None:
+    def _check(self, values: Reals, plan: Plan) -> None:
         if self._device not in plan.active:
             raise SignalError(f"device {self._device}: got a transmission; allowed: the plan's active {plan.active}")
         if values.shape != (plan.num_queries,):

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.config import FrameConfig, RadioConfig
 from radio.link.device import num_pilot_codes, num_pilot_tones, pilot_arrival_power
 from radio.records import Plan, Received
@@ -67,7 +67,7 @@ class PayloadReceiver:
         capture: IQ,
         plan: Plan,
         known: Estimates,
-        gains: NDArray[np.complex128],
+        gains: Complexes,
         *,
         noise_variance: float,
         first_time: int,
@@ -133,9 +133,7 @@ class PayloadReceiver:
     def _layout(self, plan: Plan) -> PayloadLayout:
         return payload_layout(self._num_codes, self._scheme.frame_symbols(plan.num_queries))
 
-    def _prior(
-        self, plan: Plan, known: Estimates, time_samples: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _prior(self, plan: Plan, known: Estimates, time_samples: float) -> tuple[Reals, Reals]:
         """Relative variance of magnitude and phase of every active device's g, before its pilots are heard."""
         radial = np.full(len(plan.active), amplitude_error_variance(self._gain_error_max_db))
         phase = np.zeros(len(plan.active))
@@ -146,9 +144,7 @@ class PayloadReceiver:
                 phase[position] = estimate.phase_variance_rad2_at(time_samples)
         return radial, phase
 
-    def _misplaced_tones(
-        self, tones: NDArray[np.complex128], layout: ToneLayout, noise_power: float, plan: Plan
-    ) -> str | None:
+    def _misplaced_tones(self, tones: Complexes, layout: ToneLayout, noise_power: float, plan: Plan) -> str | None:
         expected = pilot_arrival_power(plan)
         num_codes = layout.pilots.shape[0]
         if not num_codes or not expected > 0 or not np.isfinite(tones).all():

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from radio.air.air import Air
 from radio.air.config import AirConfig, check_compatible
+from radio.arrays import Reals
 from radio.backends.loopback import ALL_CAPABILITIES, LoopbackRadio
 from radio.config import Capabilities, FrameConfig, RadioConfig
 from radio.link.access_point import AccessPointLink
@@ -100,7 +98,7 @@ class SimulatedRig:
 
     def round(
         self,
-        values: NDArray[np.float64],
+        values: Reals,
         *,
         clip: float = 1.0,
         round_index: int = 0,
@@ -131,7 +129,7 @@ class SimulatedRig:
             return self.access_point.receive_superposed(plan)
         return self.access_point.combine(plan)
 
-    def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def reference(self, values: Reals) -> Reals:
         """What the latest round should have estimated: over the devices that its plan kept active, shape [Q]."""
         assert self.plan is not None, "no round was played"
         return self.scheme.reference(values[list(self.plan.active)])

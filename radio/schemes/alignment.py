@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Flags, Reals
 from radio.records import Csi
 from radio.schemes.base import Scheme
 from radio.schemes.precoding import Alignment, AlignmentRule
@@ -16,7 +16,7 @@ from radio.waveform.format import SymbolFormat
 NUM_GAINS_TRIED = 64
 
 
-def alignment_gain(gains: NDArray[np.complex128], *, bound: float, max_amplitude: float) -> float:
+def alignment_gain(gains: Complexes, *, bound: float, max_amplitude: float) -> float:
     """c = min_k √P|h_k|/bound, the largest gain at which no device can exceed its power; `gains` [K], K > 0.
 
     `max_amplitude` is √P, or less where a peak would pass full scale. Zero when a device has no channel.
@@ -24,7 +24,7 @@ def alignment_gain(gains: NDArray[np.complex128], *, bound: float, max_amplitude
     return max_amplitude * float(np.abs(gains).min()) / bound
 
 
-def strong_enough(powers: NDArray[np.float64], rule: AlignmentRule, mean_power: float) -> NDArray[np.bool_]:
+def strong_enough(powers: Reals, rule: AlignmentRule, mean_power: float) -> Flags:
     """Which devices a rule keeps, from their |h|² [K]; `mean_power` is that over devices and rounds so far."""
     if rule.name != "truncated":
         return np.ones(powers.shape, dtype=np.bool_)
@@ -32,7 +32,7 @@ def strong_enough(powers: NDArray[np.float64], rule: AlignmentRule, mean_power: 
 
 
 def regularised_gain(
-    gains: NDArray[np.complex128],
+    gains: Complexes,
     *,
     bound: float,
     max_amplitude: float,

@@ -10,13 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes
 from radio.errors import RadioConfigError
 from radio.waveform.trackers import CfoTracker
-
-Complexes = NDArray[np.complex128]
-Indices = NDArray[np.int64]
 
 HEARD_POWER_RATIO = 10.0
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Reals = NDArray[np.float64]
-Complexes = NDArray[np.complex128]
+from radio.arrays import Complexes, Indices, Reals
 
 JUDGED_BELOW_STD = 0.1  # of g_k; noisier pilots reject nobody
 PRESENT_ABOVE = 0.5
@@ -62,7 +60,7 @@ class Misalignment:
 def judge(
     before: Complexes,
     after: Complexes,
-    active: NDArray[np.int64],
+    active: Indices,
     *,
     expected: Reals,
     radial_variance: Reals,
@@ -101,7 +99,7 @@ def stray_text(device: int, num_codes: int) -> str:
     return f"{who} transmits into this payload"
 
 
-def _problem(before: Complexes, after: Complexes, active: NDArray[np.int64], expected: Reals, std: float) -> str | None:
+def _problem(before: Complexes, after: Complexes, active: Indices, expected: Reals, std: float) -> str | None:
     if not std < JUDGED_BELOW_STD * (expected.min() if expected.size else 1.0):
         return None
     present = np.minimum(np.abs(before), np.abs(after))
