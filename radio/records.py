@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -105,8 +104,6 @@ class Received:
     """E p_k² as known to the access point; misalignment costs in proportion to it."""
     problem: str | None = None
     """What makes the payload useless whatever the scheme."""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """What pilots and noise showed, by name with unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,5 +117,3 @@ class Estimate:
     symbol_snr_db: float
     rejected: str | None = None
     """Why the round must not be used."""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """The scheme's own report of how well the round went, by name with unit."""

@@ -54,5 +54,4 @@ class Coherent(Scheme):
             values=payload.symbols.real / (num_active * plan.gain),
             error_variance=np.full(plan.num_queries, variance),
             symbol_snr_db=payload.symbol_snr_db,
-            quality=payload.quality,
         )

@@ -118,7 +118,6 @@ class Digital(Scheme):
             values=total / num_active,
             error_variance=np.full(plan.num_queries, (step**2 / 12 + plan.artificial_noise_std**2) / num_active),
             symbol_snr_db=_mean_snr_db([heard[device].symbol_snr_db for device in plan.active]),
-            quality={"weakest_symbol_snr_db": min(heard[device].symbol_snr_db for device in plan.active)},
         )
 
     def _decode(self, slot: Received, plan: Plan) -> Reals | str:

@@ -67,5 +67,4 @@ class Energy(Scheme):
             values=(payload.energies[:, 0] - payload.energies[:, 1]) / scale,
             error_variance=variance,
             symbol_snr_db=payload.symbol_snr_db,
-            quality=payload.quality,
         )

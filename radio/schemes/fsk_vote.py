@@ -50,6 +50,4 @@ class FskVote(Scheme):
         if not (total > HEARD_STDS * std).all():
             return rejected_estimate("no energy above the noise: nobody was heard", plan, payload.symbol_snr_db)
         votes, errors = decide_shares(payload.energies[:, 0] / total, (std / total) ** 2, len(plan.active))
-        return Estimate(
-            values=votes, error_variance=errors, symbol_snr_db=payload.symbol_snr_db, quality=payload.quality
-        )
+        return Estimate(values=votes, error_variance=errors, symbol_snr_db=payload.symbol_snr_db)

@@ -134,6 +134,14 @@ def real_noise_variance(noise_power: float, frame: FrameConfig) -> float:
     return noise_power / (2 * frame.samples_per_symbol)
 
 
+def symbol_snr_db(gain_power: float, noise_variance: float, max_power: float) -> float:
+    """P·|h|²/N0' of a symbol at full power; infinite without noise."""
+    if noise_variance == 0:
+        return math.inf
+    snr = max_power * gain_power / noise_variance
+    return 10 * math.log10(snr) if snr > 0 else -math.inf
+
+
 def is_saturated(capture: IQ, frame: FrameConfig) -> bool:
     """Whether any I or Q sits at full scale; symbols have no converter and never saturate."""
     if frame.is_symbol_level:

@@ -51,8 +51,6 @@ class Misalignment:
     """Common to all devices, to be turned back."""
     power: float
     """Σ_k E(g_k − 1)² of what is left."""
-    drift_rad: float
-    """The largest turn of a device between the pilots before and behind the payload."""
     problem: str | None
     """Who was missing, out of turn or turned too far."""
 
@@ -84,11 +82,9 @@ def judge(
     turned = phase - rotation
     error = expected * (1 + radial - (turned**2 + phase_left) / 2) - 1
     spread = expected**2 * (radial_left + turned**2 * phase_left + phase_left**2 / 2)
-    drift = np.angle(after[active] * before[active].conj())
     return Misalignment(
         rotation_rad=rotation,
         power=float(np.sum(error**2 + spread)),
-        drift_rad=float(drift[np.argmax(np.abs(drift))]) if drift.size else 0.0,
         problem=_problem(before, after, active, expected, np.sqrt(pilot_variance)),
     )
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radio.errors import RadioLinkError
 from radio.link.access_point import AccessPointLink
-from radio.records import Csi, Estimate, Plan, value_bound
+from radio.link.block import Block, Channels, Reception
+from radio.records import Estimate, Plan, value_bound
 from radio.samples import IQ
 from radio.schemes.base import Scheme
 from testbed.config.schema import RunConfig
@@ -54,9 +54,9 @@ class _Attempt:
     """What one transmission of a round came to."""
 
     plan: Plan | None = None
-    estimate: Estimate | None = None
+    reception: Reception | None = None
+    """None as long as nothing was received."""
     rho: float | None = 0.0
-    symbols: NDArray[np.complex128] = field(default_factory=lambda: np.zeros(0, dtype=np.complex128))
     fingerprint: str | None = None
     ready: list[m.Ready] = field(default_factory=list)
     learner_s: float = 0.0
@@ -64,9 +64,22 @@ class _Attempt:
     airtime_s: float = 0.0
 
     @property
+    def estimate(self) -> Estimate | None:
+        """What was received, if anything was."""
+        return self.reception.estimate if self.reception is not None else None
+
+    @property
     def truth(self) -> dict[int, tuple[float, ...]]:
         """device → clipped scalars, where the experiment reveals them."""
         return {k: v for ready in self.ready for k, v in (ready.ground_truth or {}).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One round, and the IQ of the attempt that it came to; None where that attempt received nothing."""
+
+    record: RoundRecord
+    capture: IQ | None
 
 
 class AccessPoint:
@@ -96,10 +109,9 @@ class AccessPoint:
         self._planner = Planner(config, terms)
         self._updater = Updater.after(config.experiment, past)
         self._polls = Polls(roster, config.rig.control.radio_timeout_s)
-        self._carriers = CarrierCorrection(config, roster, link, self._polls)
-        self.last_capture: IQ | None = None
+        self._carriers = CarrierCorrection(config, roster, self._polls)
 
-    def play(self, round_index: int) -> RoundRecord:
+    def play(self, round_index: int) -> Played:
         """One round: up to ``max_attempts`` transmissions, then the result on disk, then the announcement.
 
         Raises BudgetSpentError before a transmission that the budget does not cover.
@@ -155,7 +167,11 @@ class AccessPoint:
                 fingerprint=last.fingerprint,
             )
         )
-        return self._record(round_index, seed, status, reason, attempts, estimates, time.perf_counter() - started)
+        wall_s = time.perf_counter() - started
+        return Played(
+            record=self._record(round_index, seed, status, reason, attempts, estimates, wall_s),
+            capture=last.reception.capture if last.reception is not None else None,
+        )
 
     def evaluate(self, round_index: int) -> m.Evaluated | None:
         """Loss and metric of the current weights, from the host of the first device; None if nobody answers."""
@@ -199,65 +215,72 @@ class AccessPoint:
             {peer: answer.fingerprint for peer, answer in prepared.items()}, f"round {round_index}"
         )
         attempt.learner_s = time.perf_counter() - clock
+        block: Block | None = None
         try:
-            self._link.begin_block(round_index, number)
-            self._carriers.correct(round_index, number)
-            self._align(round_index, number)
-            margin = self._sound(round_index, number, attempt)
+            block = self._link.block(round_index, number)
+            self._carriers.correct(block, round_index, number)
+            self._align(block, round_index, number)
+            margin = self._sound(block, round_index, number, attempt)
             clock = time.perf_counter()
-            csi = self._link.predict_csi()
-            attempt.plan, attempt.rho = self._plan(round_index, csi, margin)
+            channels = block.channels()
+            attempt.plan, attempt.rho = self._plan(round_index, channels, margin)
             attempt.radio_s += time.perf_counter() - clock
             if attempt.plan.gain <= 0:
                 return
             self._ledger.charge(round_index, number, attempt.rho)
-            attempt.ready = self._start(round_index, number, seed, attempt.plan, csi)
-            attempt.estimate = self._receive(round_index, number, attempt)
+            attempt.ready = self._start(round_index, number, seed, attempt.plan, channels)
+            attempt.reception = channels.receive(
+                attempt.plan, lambda device: self._poll_payload(round_index, number, device)
+            )
+            attempt.radio_s += attempt.reception.radio_s
         except RadioLinkError as err:
             raise AttemptFailedError(f"access point: {err}") from err
         finally:
-            attempt.airtime_s = self._link.airtime_s
+            attempt.airtime_s = block.airtime_s if block is not None else 0.0
 
-    def _align(self, round_index: int, number: int) -> None:
+    def _align(self, block: Block, round_index: int, number: int) -> None:
         """Learn where the samples of those devices arrive whose count is new, or whose distance was forgotten."""
-        for device in self._link.starts.unaligned():
+        for device in block.unaligned():
             answer = self._polls.poll(round_index, number, device, "pilot")
-            if answer.start_sample is None or not self._link.capture_alignment(device, answer.start_sample):
+            if answer.start_sample is None or not block.hear_start(device, answer.start_sample):
                 raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
 
-    def _sound(self, round_index: int, number: int, attempt: _Attempt) -> float:
+    def _sound(self, block: Block, round_index: int, number: int, attempt: _Attempt) -> float:
         """Poll every device's pilot; returns by how much |h_k α_k| may exceed c, from the estimates' variances."""
-        if not self._link.needs_sounding:
-            self._link.measure_noise()
+        if not block.needs_sounding:
+            block.measure_noise()
             return 1.0
         drift = 10 ** (self._rig.radio.residual_gain_max_db / 20)  # of transmit gains since the sounding
         margin = drift
         listens = self._experiment.scheme.csi == "reciprocity"
         if listens:
-            self._link.measure_noise()
-            self._link.send_pilot()
+            block.measure_noise()
+            block.send_pilot()
         for device in range(self._rig.num_devices):
-            start_sample = self._link.starts.choose([device]).get(device)
             answer = self._polls.poll(
-                round_index, number, device, "listen" if listens else "pilot", start_sample=start_sample
+                round_index,
+                number,
+                device,
+                "listen" if listens else "pilot",
+                start_sample=block.start_of(device),
             )
             clock = time.perf_counter()
-            estimate = self._link.learn_csi(device, answer.heard) if listens else self._link.capture_pilot(device)
+            sounding = block.learn(device, answer.heard) if listens else block.sound(device)
             attempt.radio_s += time.perf_counter() - clock
-            if not estimate.is_heard and self._experiment.scheme.alignment.name != "truncated":
+            if not sounding.is_heard and self._experiment.scheme.alignment.name != "truncated":
                 raise AttemptFailedError(f"device {device}: its pilot was not heard")
-            if estimate.is_heard:
+            if sounding.is_heard:
                 margin = max(
                     margin,
-                    drift * amplitude_margin(abs(estimate.gain), estimate.gain_variance, self._terms.estimate_failure),
+                    drift * amplitude_margin(abs(sounding.gain), sounding.gain_variance, self._terms.estimate_failure),
                 )
         if listens:
-            self._link.pass_pilot()
+            block.pass_pilot()
         return margin
 
-    def _start(self, round_index: int, number: int, seed: int, plan: Plan, csi: dict[int, Csi]) -> list[m.Ready]:
+    def _start(self, round_index: int, number: int, seed: int, plan: Plan, channels: Channels) -> list[m.Ready]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
-        starts = self._link.starts.choose(plan.active) if self._scheme.superposed else {}
+        starts, csi = channels.starts(plan), channels.csi
         for peer, host in list(self._roster.hosts.items()):
             self._roster.send(
                 peer,
@@ -280,32 +303,16 @@ class AccessPoint:
         check_transmitted({k: why for answer in answers.values() for k, why in answer.problems.items()})
         return list(answers.values())
 
-    def _receive(self, round_index: int, number: int, attempt: _Attempt) -> Estimate:
-        assert attempt.plan is not None
-        plan = attempt.plan
-        if self._scheme.superposed:
-            clock = time.perf_counter()
-            estimate = self._link.receive_superposed(plan)
-            attempt.symbols = self._link.last_symbols
-        else:
-            for device in plan.active:
-                self._polls.poll(round_index, number, device, "payload")
-                clock = time.perf_counter()
-                self._link.receive_slot(device, plan)
-                attempt.radio_s += time.perf_counter() - clock
-            clock = time.perf_counter()
-            estimate = self._link.combine(plan)
-        attempt.radio_s += time.perf_counter() - clock
-        self.last_capture = self._link.last_capture
-        return estimate
+    def _poll_payload(self, round_index: int, number: int, device: int) -> None:
+        self._polls.poll(round_index, number, device, "payload")
 
-    def _plan(self, round_index: int, csi: dict[int, Csi], margin: float) -> tuple[Plan, float | None]:
+    def _plan(self, round_index: int, channels: Channels, margin: float) -> tuple[Plan, float | None]:
         """The round's plan and its leak ρ, None where no leak can be stated."""
         learner, least_std = self._experiment.learner, self._experiment.privacy.artificial_noise_std
         clip = self._scheme.mapped_clip(learner.clip)
-        alignment = self._link.align(csi, clip=clip, noise_std=least_std, num_queries=learner.num_queries)
+        alignment = channels.align(clip=clip, noise_std=least_std, num_queries=learner.num_queries)
         amplitude = alignment.gain * value_bound(clip, least_std)
-        variance = least_variance(self._link.noise_variance, self._link.num_noise_samples, self._terms.estimate_failure)
+        variance = least_variance(channels.noise_variance, channels.num_noise_samples, self._terms.estimate_failure)
         limits = limits_of(self._config, self._terms, amplitude, variance)
         power, rho = self._planner.decide(round_index, limits, self._ledger, margin=margin)
         at_full_power = math.isclose(power.gain, alignment.gain, rel_tol=_ROUNDING, abs_tol=0.0)
@@ -344,6 +351,7 @@ class AccessPoint:
         learner_s = sum(a.learner_s for a in attempts)
         rhos = [a.rho for a in attempts if a.plan is not None]
         estimate = last.estimate
+        symbols = last.reception.symbols if last.reception is not None else ()
         return RoundRecord(
             round=round_index,
             seed=seed,
@@ -360,7 +368,7 @@ class AccessPoint:
             artificial_noise_std=last.plan.artificial_noise_std if last.plan else 0.0,
             rho_spent=None if None in rhos else math.fsum(r for r in rhos if r is not None),
             epsilon_spent=self._ledger.epsilon if self._terms.void is None else None,
-            received=tuple((float(y.real), float(y.imag)) for y in last.symbols) or None,
+            received=tuple((float(y.real), float(y.imag)) for y in symbols) or None,
             loss=float(np.mean(losses)) if losses else None,
             airtime_s=sum(a.airtime_s for a in attempts),
             uplink_bits_per_device=self._scheme.uplink_bits_per_device(self._experiment.learner.num_queries),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from radio.link.access_point import AccessPointLink
+from radio.link.block import Block
 from testbed.config.schema import RunConfig
 from testbed.control.polls import Polls
 from testbed.control.roster import AttemptFailedError, Roster
@@ -16,15 +16,15 @@ MAX_MOVES = 4
 class CarrierCorrection:
     """Keeps every device's carrier within what the rig promises; crystals drift, so it measures again and again."""
 
-    def __init__(self, config: RunConfig, roster: Roster, link: AccessPointLink, polls: Polls) -> None:
-        self._roster, self._link, self._polls = roster, link, polls
+    def __init__(self, config: RunConfig, roster: Roster, polls: Polls) -> None:
+        self._roster, self._polls = roster, polls
         rig = config.rig
         self._allowed_hz = rig.radio.residual_cfo_max_hz
         self._every = rig.pluto.correct_every_rounds if rig.backend == "pluto" and not rig.clock.shared_clock else None
         self._measured: dict[int, tuple[bytes, int]] = {}
         """device → the host that it had, and the round"""
 
-    def correct(self, round_index: int, number: int) -> None:
+    def correct(self, block: Block, round_index: int, number: int) -> None:
         """Measure and move the carriers that are due. Raises AttemptFailedError when one does not follow."""
         if self._every is None:
             return
@@ -32,14 +32,14 @@ class CarrierCorrection:
             host = self._roster.peer_of(device)
             known, when = self._measured.get(device, (b"", 0))
             if known != host or round_index >= when + self._every:
-                self._correct_one(round_index, number, device)
+                self._correct_one(block, round_index, number, device)
                 self._measured[device] = host, round_index
 
-    def _correct_one(self, round_index: int, number: int, device: int) -> None:
+    def _correct_one(self, block: Block, round_index: int, number: int, device: int) -> None:
         shift_hz = offset_hz = 0.0
         for _ in range(MAX_MOVES):
             self._polls.poll(round_index, number, device, "tone", shift_hz=shift_hz)
-            heard = self._link.capture_tone()
+            heard = block.hear_tone()
             if heard is None:
                 raise AttemptFailedError(f"device {device}: its tone was not heard; look at gains, antennas and cables")
             log.info("device %d: carrier off by %.1f Hz (%.0f dB)", device, heard.offset_hz, heard.snr_db)

@@ -267,8 +267,9 @@ def _play(
     for round_index in range(session.next_round, experiment.rounds.num):
         if should_stop():
             return "interrupted"
-        record = access_point.play(round_index)
-        _keep_capture(session, access_point.last_capture, record)
+        played = access_point.play(round_index)
+        record = played.record
+        _keep_capture(session, played.capture, record)
         if (round_index + 1) % experiment.rounds.eval_every == 0 or round_index + 1 == experiment.rounds.num:
             record = _evaluated(access_point, record)
         session.directory.append_round(record)
