@@ -102,20 +102,21 @@ def play(
     num_devices = len(rig.devices)
     for round_index in range(warm_up + num_rounds):
         values = np.clip(draws.normal(0, 1 / 3, (num_devices, num_queries)), -1, 1)
-        got = rig.round(values, round_index=round_index, genie=genie)
+        played = rig.play(values, round_index=round_index, genie=genie)
+        got, reference = played.reception.estimate, played.reference
         if round_index < warm_up:
             continue
-        if got.rejected is not None or rig.plan is None:
+        if got.rejected is not None:
             score.rejected += 1
             continue
-        errors = got.values - rig.reference(values)
+        errors = got.values - reference
         score.error += float(np.sum(errors**2))
-        score.power += float(np.sum(rig.reference(values) ** 2))
+        score.power += float(np.sum(reference**2))
         if got.error_variance.min() > 0:
             score.standardised += (errors**2 / got.error_variance).tolist()
         if rig.scheme.name == "coherent":
             noise = rig.air.truth().noise_power / (2 * rig.frame.symbol_samples)
-            score.bound += num_queries * noise / (len(rig.plan.active) * rig.plan.gain) ** 2
+            score.bound += num_queries * noise / (len(played.plan.active) * played.plan.gain) ** 2
     return score
 
 

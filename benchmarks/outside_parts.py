@@ -1,4 +1,4 @@
-"""How many files an own scheme, schedule or backend takes: each is put alone into an empty folder, registered, and run."""
+"""How many files an own scheme, schedule or backend takes: each is put alone into an empty folder, registered, run."""
 
 from __future__ import annotations
 

@@ -1,27 +1,41 @@
-"""What travels through a round: the plan, what a device knows of its channel, what was received, the estimate."""
+"""What travels through a round: the plan, what a device knows of its channel, what was received, the estimate.
+
+`Plan` and `Csi` also travel on the wire, as they are: strict, and checked however they are built.
+"""
 
 from __future__ import annotations
 
+import cmath
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 
 NOISE_CLIP_STDS = 4.0  # METHOD §1: p + n is clipped at ±(clip + 4σ) before precoding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Csi:
-    """What a device is told of its own channel: the gain at the first payload symbol, and how it turns."""
+class Csi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device is told of its own channel: the gain at the first payload symbol, and how it turns.
+
+    Raises SignalError for what is not finite.
+    """
 
     gain: complex
     cfo_hz: float = 0.0
     resource_powers: tuple[float, float] | None = None
     """|h|² on the two resources of a noncoherent scheme."""
+
+    def __post_init__(self) -> None:
+        for name, fine in (
+            ("gain", cmath.isfinite(self.gain)),
+            ("cfo_hz", math.isfinite(self.cfo_hz)),
+            ("resource_powers", all(math.isfinite(power) for power in self.resource_powers or ())),
+        ):
+            if not fine:
+                raise SignalError(f"csi.{name}: got {getattr(self, name)!r}; allowed: finite; sound the channel again")
 
 
 def value_bound(clip: float, noise_std: float) -> float:
@@ -29,8 +43,7 @@ def value_bound(clip: float, noise_std: float) -> float:
     return clip + NOISE_CLIP_STDS * noise_std
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the access point announces for one round; public. Raises SignalError for what cannot be sent."""
 
     gain: float
@@ -56,7 +69,7 @@ class Plan:
             ("num_queries", "at least 1", self.num_queries >= 1),
             ("ridge", "finite and >= 0", 0 <= self.ridge < math.inf),
             ("round_index", "at least 0", self.round_index >= 0),
-            ("active", "distinct, ascending", list(self.active) == sorted(set(self.active))),
+            ("active", "distinct, ascending, >= 0", list(self.active) == sorted({k for k in self.active if k >= 0})),
         ):
             if not fine:
                 raise SignalError(f"plan.{name}: got {getattr(self, name)!r}; allowed: {allowed}")
@@ -71,7 +84,7 @@ class Plan:
 class Received:
     """One received payload: of all devices at once, or of one device's slot."""
 
-    symbols: NDArray[np.complex128]
+    symbols: Complexes
     """Shape [S], after the matched filter; those of slots are divided by the channel. Empty for tones."""
     noise_variance: float
     """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
@@ -81,9 +94,9 @@ class Received:
     """Whether the receiver hit full scale."""
     device: int | None = None
     """Whose slot it is; None when superposed."""
-    energies: NDArray[np.float64] | None = None
+    energies: Reals | None = None
     """Of tones, mean power on each resource, shape [Q, 2]."""
-    energy_variances: NDArray[np.float64] | None = None
+    energy_variances: Reals | None = None
     """Their variances, shape [Q, 2]."""
     misalignment: float = 0.0
     """Σ_k E(g_k − 1)² over the active devices, g_k being what of device k's value arrives, over c."""
@@ -91,20 +104,16 @@ class Received:
     """E p_k² as known to the access point; misalignment costs in proportion to it."""
     problem: str | None = None
     """What makes the payload useless whatever the scheme."""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """What pilots and noise showed, by name with unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Estimate:
     """The access point's estimate of the mean over the active devices; of votes, of their majority."""
 
-    values: NDArray[np.float64]
+    values: Reals
     """Shape [Q]; NaN when rejected."""
-    error_variance: NDArray[np.float64]
+    error_variance: Reals
     """Shape [Q]: receiver and artificial noise, misalignment (and quantisation); infinite when rejected."""
     symbol_snr_db: float
     rejected: str | None = None
     """Why the round must not be used."""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """The scheme's own report of how well the round went, by name with unit."""

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from radio.arrays import Reals
 
 NOISE_MEMORY_CAPTURES = 1000
 VALUE_PRIOR_ROUNDS = 10.0
@@ -47,7 +48,7 @@ class ValueMeter:
             self.clip, self.weight, self.mean_square = clip, VALUE_PRIOR_ROUNDS, (clip / 3) ** 2
         return min(max(self.mean_square, (VALUE_FLOOR * clip) ** 2), clip**2)
 
-    def update(self, means: NDArray[np.float64], variances: NDArray[np.float64], num_active: int) -> None:
+    def update(self, means: Reals, variances: Reals, num_active: int) -> None:
         """Take in one round's estimates [Q]."""
         observed = float(np.mean(num_active * (means**2 - variances)))
         weight = (self.mean_square / (self.mean_square + num_active * float(np.mean(variances)))) ** 2

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from radio.air.air import Air
 from radio.air.config import AirConfig, check_compatible
+from radio.arrays import Reals
 from radio.backends.loopback import ALL_CAPABILITIES, LoopbackRadio
 from radio.config import Capabilities, FrameConfig, RadioConfig
 from radio.link.access_point import AccessPointLink
+from radio.link.block import Block, Channels, Reception
 from radio.link.device import DeviceLink
 from radio.randomness import generator
 from radio.records import Csi, Estimate, Plan
 from radio.schemes.precoding import AlignmentRule
 from radio.schemes.registry import scheme
+from radio.waveform.estimates import Sounding
 
 FREE_RUNNING = Capabilities(trigger=False, streaming=False, shared_clock=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Played:
+    """One round that was played."""
+
+    plan: Plan
+    soundings: dict[int, Sounding]
+    """By device."""
+    reception: Reception
+    reference: Reals
+    """What a perfect round estimates: over the devices that the plan kept active, shape [Q]."""
 
 
 class SimulatedRig:
@@ -70,24 +83,24 @@ class SimulatedRig:
             rule=rule,
             genie=self.air.truth if air_config.csi == "genie" else None,
         )
-        self.plan: Plan | None = None
 
-    def sound(self, round_index: int = 0, attempt: int = 1) -> None:
+    def sound(self, round_index: int = 0, attempt: int = 1) -> Block:
         """Start a block and let every device send its pilot, where the scheme needs that."""
-        self.access_point.begin_block(round_index, attempt)
-        for index in self.access_point.starts.unaligned():
+        block = self.access_point.block(round_index, attempt)
+        for index in block.unaligned():
             start_sample = self.devices[index].send_pilot()
             assert start_sample is not None, "only devices that count are ever unaligned"
-            assert self.access_point.capture_alignment(index, start_sample), "its frame was not heard"
-        if self.access_point.needs_sounding:
+            assert block.hear_start(index, start_sample), "its frame was not heard"
+        if block.needs_sounding:
             for index, device in enumerate(self.devices):
-                device.send_pilot(self.access_point.starts.choose([index]).get(index))
-                self.access_point.capture_pilot(index)
+                device.send_pilot(block.start_of(index))
+                block.sound(index)
+        return block
 
-    def make_plan(self, csi: Mapping[int, Csi], *, clip: float, num_queries: int, round_index: int) -> Plan:
+    def make_plan(self, channels: Channels, *, clip: float, num_queries: int, round_index: int) -> Plan:
         """Full power under the rig's rule, without artificial noise."""
-        alignment = self.access_point.align(csi, clip=clip, noise_std=0.0, num_queries=num_queries)
-        self.plan = Plan(
+        alignment = channels.align(clip=clip, noise_std=0.0, num_queries=num_queries)
+        return Plan(
             gain=alignment.gain,
             artificial_noise_std=0.0,
             clip=clip,
@@ -96,42 +109,55 @@ class SimulatedRig:
             ridge=alignment.ridge,
             round_index=round_index,
         )
-        return self.plan
+
+    def play(
+        self,
+        values: Reals,
+        *,
+        clip: float = 1.0,
+        round_index: int = 0,
+        backwards: bool = False,
+        genie: Mapping[int, Csi] | None = None,
+    ) -> Played:
+        """One whole round with values [K, Q] within ±clip; `genie` replaces sounding by channels that are told."""
+        if genie is None:
+            block = self.sound(round_index)
+            channels = block.channels()
+        else:
+            block = self.access_point.block(round_index, 1)
+            block.measure_noise()
+            channels = block.told(genie)
+        plan = self.make_plan(
+            channels, clip=self.scheme.mapped_clip(clip), num_queries=values.shape[1], round_index=round_index
+        )
+        mapped = self.scheme.mapped(values)
+        starts = channels.starts(plan)
+
+        def send(index: int) -> None:
+            secret = generator(self.seed, index, round_index, purpose="secret phases")
+            self.devices[index].send_values(
+                mapped[index], plan, channels.csi.get(index), secret, start_sample=starts.get(index)
+            )
+
+        if self.scheme.superposed:
+            for index in list(plan.active)[:: -1 if backwards else 1]:
+                send(index)
+        return Played(
+            plan=plan,
+            soundings=block.soundings,
+            reception=channels.receive(plan, send),
+            reference=self.scheme.reference(values[list(plan.active)]),
+        )
 
     def round(
         self,
-        values: NDArray[np.float64],
+        values: Reals,
         *,
         clip: float = 1.0,
         round_index: int = 0,
         backwards: bool = False,
         genie: Mapping[int, Csi] | None = None,
     ) -> Estimate:
-        """One whole round with values [K, Q] within ±clip; `genie` replaces sounding by channels that are told."""
-        if genie is None:
-            self.sound(round_index)
-            csi: Mapping[int, Csi] = self.access_point.predict_csi()
-        else:
-            self.access_point.begin_block(round_index, 1)
-            self.access_point.measure_noise()
-            csi = genie
-        plan = self.make_plan(
-            csi, clip=self.scheme.mapped_clip(clip), num_queries=values.shape[1], round_index=round_index
-        )
-        mapped = self.scheme.mapped(values)
-        starts = self.access_point.starts.choose(plan.active) if self.scheme.superposed else {}
-        for index in list(plan.active)[:: -1 if backwards else 1]:
-            secret = None
-            if self.scheme.waveform == "tones":
-                secret = generator(self.seed, index, round_index, purpose="secret phases")
-            self.devices[index].send_values(mapped[index], plan, csi.get(index), secret, start_sample=starts.get(index))
-            if not self.scheme.superposed:
-                self.access_point.receive_slot(index, plan)
-        if self.scheme.superposed:
-            return self.access_point.receive_superposed(plan)
-        return self.access_point.combine(plan)
-
-    def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the latest round should have estimated: over the devices that its plan kept active, shape [Q]."""
-        assert self.plan is not None, "no round was played"
-        return self.scheme.reference(values[list(self.plan.active)])
+        """The estimate that `play` comes to."""
+        played = self.play(values, clip=clip, round_index=round_index, backwards=backwards, genie=genie)
+        return played.reception.estimate

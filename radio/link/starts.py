@@ -1,31 +1,67 @@
-"""The access point's side of starting together by counting samples (docs/protocol.md, counted starts)."""
+"""Starting together by counting samples (docs/protocol.md, counted starts): the access point's side of it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from radio.backends.base import Radio, counting
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import TooLateError
-from radio.link.start_clock import StartClock
 from radio.samples import IQ
 from radio.waveform.format import SymbolFormat
 from radio.waveform.pilots import find_frame
+
+
+class StartClock:
+    """Where the samples of each device's transmit count arrive on the receive count; pure.
+
+    A distance holds as long as both counts do; after a break the device sends an alignment frame again.
+    """
+
+    def __init__(self, lead_samples: int) -> None:
+        """`lead_samples`: how far ahead of time devices are told when to start."""
+        self._lead_samples = lead_samples
+        self._distances: dict[int, int] = {}
+        self._epoch = 0
+
+    def learn(self, device: int, *, sent: int, arrived: int, epoch: int) -> None:
+        """A frame that began at the device's sample `sent` began at sample `arrived` of the receive count."""
+        self._keep_within(epoch)
+        self._distances[device] = arrived - sent
+
+    def forget(self) -> None:
+        """Some count was broken, nobody knows which."""
+        self._distances.clear()
+
+    def unaligned(self, num_devices: int, epoch: int) -> list[int]:
+        """Devices whose distance is not known in this epoch of the receive count."""
+        self._keep_within(epoch)
+        return [device for device in range(num_devices) if device not in self._distances]
+
+    def next_arrival(self, clock_samples: int) -> int:
+        """The soonest sample of the receive count at which a frame that is asked for now may be expected."""
+        return clock_samples + self._lead_samples
+
+    def start_of(self, device: int, arrival: int) -> int:
+        """The sample of the device's own count at which to start, to arrive then."""
+        return arrival - self._distances[device]
+
+    def _keep_within(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._distances.clear()
+            self._epoch = epoch
 
 
 class CountedStarts:
     """Which devices are to be heard once, and when the others must start; where nobody counts, nobody and never."""
 
     def __init__(
-        self, radio: Radio, radio_config: RadioConfig, frame: FrameConfig, num_devices: int, *, used: bool
+        self, radio: Radio, radio_config: RadioConfig, rig_frame: FrameConfig, num_devices: int, *, used: bool
     ) -> None:
-        """`frame` is the rig's own: its start uncertainty is how late a first start is looked for, and the lead."""
+        """`rig_frame`: its start uncertainty is how late a first start is looked for, and the lead."""
         self._radio = radio
         self._radio_config = radio_config
-        self._frame = frame
+        self._frame = rig_frame
         self._num_devices = num_devices
-        self._clock = StartClock(frame.start_uncertainty_samples) if used else None
-        self._arrival: int | None = None
+        self._clock = StartClock(rig_frame.start_uncertainty_samples) if used else None
 
     def unaligned(self) -> list[int]:
         """Devices of which the access point must hear an alignment frame, before it can tell them when to start."""
@@ -59,26 +95,16 @@ class CountedStarts:
             self._clock.learn(device, sent=start_sample, arrived=arrived, epoch=counting(self._radio).epoch)
         return found is not None
 
-    def choose(self, devices: Iterable[int]) -> dict[int, int]:
-        """When, on its own count, each device must start to arrive at the coming capture; empty without counts."""
-        if self._clock is None:
-            return {}
-        if self._arrival is None:
-            self._arrival = self._clock.next_arrival(self._radio.clock_samples)
-        return {device: self._clock.start_of(device, self._arrival) for device in devices}
+    def next_arrival(self) -> int | None:
+        """The sample of the receive count at which what is asked for now is to arrive; None without counts."""
+        return None if self._clock is None else self._clock.next_arrival(self._radio.clock_samples)
 
-    def renew(self) -> int | None:
-        """Choose the arrival of the coming capture anew, as late as that is from now; None without counts."""
-        self._arrival = None if self._clock is None else self._clock.next_arrival(self._radio.clock_samples)
-        return self._arrival
+    def start_of(self, device: int, arrival: int | None) -> int | None:
+        """When, on its own count, a device must start to arrive then; None without counts."""
+        return None if self._clock is None or arrival is None else self._clock.start_of(device, arrival)
 
-    def reset(self) -> None:
-        """Nothing is expected any more."""
-        self._arrival = None
-
-    def samples_to_arrival(self) -> int:
-        """How long it takes until what devices were told to start arrives; 0 where nobody counts."""
-        arrival, self._arrival = self._arrival, None
+    def wait_samples(self, arrival: int | None) -> int:
+        """How long it is until then; 0 where nobody counts. Raises TooLateError."""
         wait = 0 if arrival is None else arrival - self._radio.clock_samples
         if wait < 0:
             raise TooLateError(

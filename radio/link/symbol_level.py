@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
 from radio.air.fading import BlockFading, profile_of
+from radio.arrays import Complexes, Flags, Indices, Reals
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError, SignalError
 from radio.randomness import generator
@@ -20,8 +20,6 @@ from radio.schemes.alignment import regularised_gain, strong_enough
 from radio.schemes.precoding import AlignmentRule, expected_alignment
 from radio.schemes.votes import decide_shares, decide_sums
 from radio.waveform.tones import PILOT_SHARE, max_tone_power
-
-Reals = NDArray[np.float64]
 
 SUPPORTED = ("coherent", "energy", "fsk_vote", "ideal", "sign")
 TONES_PER_RESOURCE = 1880  # of the default period of 5000 samples
@@ -34,7 +32,7 @@ class Curve:
     estimates: Reals
     references: Reals
     error_variances: Reals
-    num_active: NDArray[np.int64]
+    num_active: Indices
 
 
 def play_rounds(
@@ -85,7 +83,7 @@ def _symbol(air: AirConfig) -> AirConfig:
 
 
 def _amplitudes(
-    name: str, values: Reals, gains: NDArray[np.complex128], kept: NDArray[np.bool_], draws: Reals,
+    name: str, values: Reals, gains: Complexes, kept: Flags, draws: Reals,
     noise_power: float, clip: float, radio: RadioConfig, rule: AlignmentRule,
 ) -> tuple[Reals, Reals]:  # fmt: skip
     bound = 1.0 if name == "sign" else clip
@@ -111,7 +109,7 @@ def _amplitudes(
 
 
 def _energies(
-    name: str, values: Reals, gains: NDArray[np.complex128], kept: NDArray[np.bool_], draws: Reals,
+    name: str, values: Reals, gains: Complexes, kept: Flags, draws: Reals,
     noise_power: float, clip: float, radio: RadioConfig, rule: AlignmentRule,
 ) -> tuple[Reals, Reals]:  # fmt: skip
     limit = max_tone_power(radio.max_power) * (1 - PILOT_SHARE)
@@ -140,7 +138,7 @@ def _energies(
     return decide_shares(measured[0] / total, (spread[0] + spread[1]) / total**2, values.shape[1])
 
 
-def _decided(sums: Reals, variances: Reals, num_active: NDArray[np.int64]) -> tuple[Reals, Reals]:
+def _decided(sums: Reals, variances: Reals, num_active: Indices) -> tuple[Reals, Reals]:
     votes, errors = np.empty_like(sums), np.empty_like(sums)
     for count in np.unique(num_active):
         rows = num_active == count

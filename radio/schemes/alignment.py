@@ -6,17 +6,17 @@ import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Flags, Reals
 from radio.records import Csi
 from radio.schemes.base import Scheme
 from radio.schemes.precoding import Alignment, AlignmentRule
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import Waveform
 
 NUM_GAINS_TRIED = 64
 
 
-def alignment_gain(gains: NDArray[np.complex128], *, bound: float, max_amplitude: float) -> float:
+def alignment_gain(gains: Complexes, *, bound: float, max_amplitude: float) -> float:
     """c = min_k √P|h_k|/bound, the largest gain at which no device can exceed its power; `gains` [K], K > 0.
 
     `max_amplitude` is √P, or less where a peak would pass full scale. Zero when a device has no channel.
@@ -24,7 +24,7 @@ def alignment_gain(gains: NDArray[np.complex128], *, bound: float, max_amplitude
     return max_amplitude * float(np.abs(gains).min()) / bound
 
 
-def strong_enough(powers: NDArray[np.float64], rule: AlignmentRule, mean_power: float) -> NDArray[np.bool_]:
+def strong_enough(powers: Reals, rule: AlignmentRule, mean_power: float) -> Flags:
     """Which devices a rule keeps, from their |h|² [K]; `mean_power` is that over devices and rounds so far."""
     if rule.name != "truncated":
         return np.ones(powers.shape, dtype=np.bool_)
@@ -32,7 +32,7 @@ def strong_enough(powers: NDArray[np.float64], rule: AlignmentRule, mean_power: 
 
 
 def regularised_gain(
-    gains: NDArray[np.complex128],
+    gains: Complexes,
     *,
     bound: float,
     max_amplitude: float,
@@ -63,7 +63,8 @@ def choose_alignment(
     bound: float,
     num_queries: int,
     scheme: Scheme,
-    symbol_format: SymbolFormat,
+    waveform: Waveform,
+    max_amplitude: float,
     heard: Collection[int],
     mean_power: float,
     noise_variance: float,
@@ -71,15 +72,14 @@ def choose_alignment(
 ) -> Alignment:
     """Who transmits, and with which gain at most; gain 0 when nobody can.
 
-    `bound` is the largest value; `mean_power` is |h|² over devices and rounds so far, NaN when none was measured.
+    `bound` is the largest value; `max_amplitude` is √P, or less where a peak would pass full scale; `mean_power` is
+    |h|² over devices and rounds so far, NaN when none was measured.
     """
     if not csi:
         return Alignment(gain=0.0, active=())
     devices = np.array(sorted(csi), dtype=np.int64)
-    uses_tones = scheme.waveform == "tones"
     if not scheme.needs_sounding:
-        limit = symbol_format.tone_power / num_queries if uses_tones else symbol_format.max_amplitude
-        return Alignment(gain=limit / bound, active=tuple(devices.tolist()))
+        return Alignment(gain=waveform.full_gain(bound=bound, num_queries=num_queries), active=tuple(devices.tolist()))
     gains = np.array([csi[device].gain for device in devices.tolist()], dtype=np.complex128)
     powers = np.abs(gains) ** 2
     kept = strong_enough(powers, rule, mean_power if math.isfinite(mean_power) else float(powers.mean()))
@@ -88,17 +88,14 @@ def choose_alignment(
     active = tuple(devices[kept].tolist())
     if not active:
         return Alignment(gain=0.0, active=())
-    if uses_tones:
-        weakest = min(min(csi[device].resource_powers or (0.0, 0.0)) for device in active)
-        return Alignment(gain=max(weakest, 0.0) * symbol_format.tone_power / num_queries / bound, active=active)
     if rule.name == "regularised":
         gain, ridge = regularised_gain(
             gains,
             bound=bound,
-            max_amplitude=symbol_format.max_amplitude,
+            max_amplitude=max_amplitude,
             noise_variance=noise_variance,
             value_power=value_power,
         )
         return Alignment(gain=gain, active=active, ridge=ridge)
-    gain = alignment_gain(gains[kept], bound=bound, max_amplitude=symbol_format.max_amplitude)
+    gain = waveform.gain_limit([csi[device] for device in active], bound=bound, num_queries=num_queries)
     return Alignment(gain=gain, active=active)

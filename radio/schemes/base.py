@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Literal, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.waveform.format import SymbolFormat
@@ -77,16 +77,14 @@ class Scheme(ABC):
     """The air this scheme is defined on, whatever the rig simulates."""
 
     @abstractmethod
-    def encode(
-        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
-    ) -> NDArray[np.complex128]:
+    def encode(self, values: Reals, plan: Plan, csi: Csi | None, symbol_format: SymbolFormat) -> Complexes:
         """Symbols [S] of one device's clipped and noised values [Q]; of tones, amplitudes [2·Q] on the resources."""
 
     @abstractmethod
     def estimate(self, received: Sequence[Received], plan: Plan) -> Estimate:
         """The mean over the active devices, from the one superposed payload or from every slot."""
 
-    def mapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def mapped(self, values: Reals) -> Reals:
         """What a device sends of its clipped values, before its artificial noise; any shape."""
         return values
 
@@ -107,7 +105,7 @@ class Scheme(ABC):
             return f"sent_bound = {self.sent_bound}, which is no bound: the largest magnitude of what is sent"
         return None
 
-    def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def reference(self, values: Reals) -> Reals:
         """What a perfect round estimates from the active devices' clipped values [K, Q]: their mean, or the sign of
         the sum of signs."""
         if not self.votes:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
@@ -22,9 +22,7 @@ class Coherent(Scheme):
     exposes: Literal["sum", "each", "unknown"] = "sum"
     needs: tuple[frozenset[str], ...] = (frozenset({"shared_clock"}), frozenset({"trigger", "streaming"}))
 
-    def encode(
-        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
-    ) -> NDArray[np.complex128]:
+    def encode(self, values: Reals, plan: Plan, csi: Csi | None, symbol_format: SymbolFormat) -> Complexes:
         """Channel-inverted symbols [Q]. Raises SignalError without CSI."""
         if csi is None:
             raise SignalError(f"{self.name}: got no CSI; allowed: the device's own, from this round's sounding")
@@ -56,5 +54,4 @@ class Coherent(Scheme):
             values=payload.symbols.real / (num_active * plan.gain),
             error_variance=np.full(plan.num_queries, variance),
             symbol_snr_db=payload.symbol_snr_db,
-            quality=payload.quality,
         )

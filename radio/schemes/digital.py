@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, rejected_estimate
@@ -25,15 +26,15 @@ def quantiser_step(bound: float) -> float:
     return 2 * bound / LARGEST_CODE
 
 
-def quantise(values: NDArray[np.float64], bound: float) -> NDArray[np.uint16]:
+def quantise(values: Reals, bound: float) -> NDArray[np.uint16]:
     """Codes 0..65535 of the nearest levels; values beyond ±bound take the outermost."""
     codes = np.rint((np.clip(values, -bound, bound) + bound) / quantiser_step(bound))
     return codes.astype(np.uint16)
 
 
-def dequantise(codes: NDArray[np.uint16], bound: float) -> NDArray[np.float64]:
+def dequantise(codes: NDArray[np.uint16], bound: float) -> Reals:
     """The level of each code; off by half a step at most."""
-    levels: NDArray[np.float64] = codes.astype(np.float64) * quantiser_step(bound) - bound
+    levels: Reals = codes.astype(np.float64) * quantiser_step(bound) - bound
     return levels
 
 
@@ -58,14 +59,14 @@ def crc8(message: bytes, start: int = CRC_START) -> int:
     return crc
 
 
-def qpsk(message: bytes, amplitude: float) -> NDArray[np.complex128]:
+def qpsk(message: bytes, amplitude: float) -> Complexes:
     """Two bits a symbol, shape [4·bytes]: first the sign of I, then the sign of Q; bit 0 is positive."""
     signs = 1.0 - 2.0 * np.unpackbits(np.frombuffer(message, dtype=np.uint8))
-    symbols: NDArray[np.complex128] = (signs[0::2] + 1j * signs[1::2]) * (amplitude / np.sqrt(2))
+    symbols: Complexes = (signs[0::2] + 1j * signs[1::2]) * (amplitude / np.sqrt(2))
     return symbols
 
 
-def qpsk_bytes(symbols: NDArray[np.complex128]) -> bytes:
+def qpsk_bytes(symbols: Complexes) -> bytes:
     """Hard decisions of `qpsk`."""
     bits = np.stack((symbols.real < 0, symbols.imag < 0), axis=1).reshape(-1)
     return np.packbits(bits).tobytes()
@@ -91,9 +92,7 @@ class Digital(Scheme):
         """16 bits a value; the CRC is framing, not payload."""
         return BITS_PER_VALUE * num_queries
 
-    def encode(
-        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
-    ) -> NDArray[np.complex128]:
+    def encode(self, values: Reals, plan: Plan, csi: Csi | None, symbol_format: SymbolFormat) -> Complexes:
         """QPSK symbols [S] at full power; needs no CSI."""
         message = quantise(values, plan.value_bound).astype(">u2").tobytes()
         return qpsk(message + bytes([crc8(message)]), symbol_format.max_amplitude)
@@ -119,10 +118,9 @@ class Digital(Scheme):
             values=total / num_active,
             error_variance=np.full(plan.num_queries, (step**2 / 12 + plan.artificial_noise_std**2) / num_active),
             symbol_snr_db=_mean_snr_db([heard[device].symbol_snr_db for device in plan.active]),
-            quality={"weakest_symbol_snr_db": min(heard[device].symbol_snr_db for device in plan.active)},
         )
 
-    def _decode(self, slot: Received, plan: Plan) -> NDArray[np.float64] | str:
+    def _decode(self, slot: Received, plan: Plan) -> Reals | str:
         if slot.problem is not None:
             return slot.problem
         if slot.saturated:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
@@ -27,9 +27,7 @@ class Energy(Scheme):
     exposes: Literal["sum", "each", "unknown"] = "each"
     waveform = "tones"
 
-    def encode(
-        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
-    ) -> NDArray[np.complex128]:
+    def encode(self, values: Reals, plan: Plan, csi: Csi | None, symbol_format: SymbolFormat) -> Complexes:
         """Amplitudes on the resources, flat [Q·2]. Raises SignalError without CSI or over power."""
         amplitudes = np.zeros((values.size, 2), dtype=np.complex128)
         if plan.gain == 0:
@@ -69,5 +67,4 @@ class Energy(Scheme):
             values=(payload.energies[:, 0] - payload.energies[:, 1]) / scale,
             error_variance=variance,
             symbol_snr_db=payload.symbol_snr_db,
-            quality=payload.quality,
         )

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
@@ -29,9 +29,7 @@ class FskVote(Scheme):
     needs_sounding: bool = False
     votes: bool = True
 
-    def encode(
-        self, values: NDArray[np.float64], plan: Plan, csi: Csi | None, symbol_format: SymbolFormat
-    ) -> NDArray[np.complex128]:
+    def encode(self, values: Reals, plan: Plan, csi: Csi | None, symbol_format: SymbolFormat) -> Complexes:
         """Amplitudes on the resources, flat [Q·2]; needs no CSI."""
         amplitudes = np.zeros((values.size, 2), dtype=np.complex128)
         if plan.gain > 0:
@@ -52,6 +50,4 @@ class FskVote(Scheme):
         if not (total > HEARD_STDS * std).all():
             return rejected_estimate("no energy above the noise: nobody was heard", plan, payload.symbol_snr_db)
         votes, errors = decide_shares(payload.energies[:, 0] / total, (std / total) ** 2, len(plan.active))
-        return Estimate(
-            values=votes, error_variance=errors, symbol_snr_db=payload.symbol_snr_db, quality=payload.quality
-        )
+        return Estimate(values=votes, error_variance=errors, symbol_snr_db=payload.symbol_snr_db)

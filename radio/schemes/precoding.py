@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi
 from radio.schemes.alignment_rule import AlignmentRule as AlignmentRule
@@ -25,9 +25,7 @@ class Alignment:
     """λ of ``regularised``, else 0."""
 
 
-def expected_alignment(
-    gains: NDArray[np.complex128], *, gain: float, ridge: float, bound: float, max_amplitude: float
-) -> NDArray[np.float64]:
+def expected_alignment(gains: Complexes, *, gain: float, ridge: float, bound: float, max_amplitude: float) -> Reals:
     """g_k, what arrives of a value as a multiple of c, shape [K]; ones but under regularised inversion."""
     if ridge == 0 or gain == 0:
         return np.ones(gains.shape)
@@ -37,7 +35,7 @@ def expected_alignment(
 
 
 def precode(
-    values: NDArray[np.complex128],
+    values: Complexes,
     *,
     gain: float,
     csi: Csi,
@@ -45,7 +43,7 @@ def precode(
     ridge: float = 0.0,
     max_factor: float = math.inf,
     first_symbol: int = 0,
-) -> NDArray[np.complex128]:
+) -> Complexes:
     """x = (c/ĥ)·value for one symbol each, shape [S]; ĥ turns by the carrier offset from symbol to symbol.
 
     With a ridge λ, x = c·ĥ*/(|ĥ|² + λ)·value, of magnitude `max_factor` per value at most. A silent round (c = 0)
@@ -59,5 +57,5 @@ def precode(
     factor = gain / magnitude if ridge == 0 else min(gain * magnitude / (magnitude**2 + ridge), max_factor)
     times_s = (first_symbol + np.arange(values.size)) * symbol_period_s
     turn = np.exp(-2j * np.pi * csi.cfo_hz * times_s) * (np.conj(csi.gain) / magnitude)
-    symbols: NDArray[np.complex128] = factor * values * turn
+    symbols: Complexes = factor * values * turn
     return symbols

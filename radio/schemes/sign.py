@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Reals
 from radio.records import Estimate, Plan, Received
 from radio.schemes.coherent import Coherent
 from radio.schemes.votes import decide_sums
@@ -20,7 +20,7 @@ class Sign(Coherent):
     votes: bool = True
     sent_bound: float | None = 1.0
 
-    def mapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def mapped(self, values: Reals) -> Reals:
         """±1, or 0 of a value of exactly 0."""
         return np.sign(values)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp, xlog1py, xlogy
 
-Reals = NDArray[np.float64]
+from radio.arrays import Reals
 
 SMALLEST_STD = 1e-6  # in votes
 

@@ -11,8 +11,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Indices
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
 from radio.samples import IQ
@@ -23,7 +23,7 @@ POWER_TOLERANCE = 1e-6  # relative, on amplitude: rounding of c/ĥ
 
 
 @lru_cache
-def symbol_block(samples_per_symbol: int) -> NDArray[np.complex128]:
+def symbol_block(samples_per_symbol: int) -> Complexes:
     """The block b, shape [N], mean |b|² = 1, read-only; [1.0] for N = 1.
 
     Of all Zadoff-Chu roots it takes the one with the lowest peak (1.37 for N = 256).
@@ -40,11 +40,11 @@ def symbol_block(samples_per_symbol: int) -> NDArray[np.complex128]:
     return block
 
 
-def _on_bins(root: int, bins: NDArray[np.int64], num_samples: int) -> NDArray[np.complex128]:
+def _on_bins(root: int, bins: Indices, num_samples: int) -> Complexes:
     index = np.arange(bins.size)
     spectrum = np.zeros(num_samples, dtype=np.complex128)
     spectrum[bins] = np.exp(-1j * np.pi * root * index**2 / bins.size)
-    block: NDArray[np.complex128] = np.fft.ifft(spectrum)
+    block: Complexes = np.fft.ifft(spectrum)
     block /= np.sqrt(np.mean(np.abs(block) ** 2))
     return block
 
@@ -63,14 +63,12 @@ def max_symbol_amplitude(frame: FrameConfig, radio: RadioConfig) -> float:
 
 
 @lru_cache
-def _prefixed_block(frame: FrameConfig) -> NDArray[np.complex128]:
+def _prefixed_block(frame: FrameConfig) -> Complexes:
     block = symbol_block(frame.samples_per_symbol)
     return np.concatenate((block[block.size - frame.cyclic_prefix_samples :], block))
 
 
-def modulate(
-    symbols: NDArray[np.complex128], frame: FrameConfig, *, max_amplitude: float, sync_amplitude: complex = 0.0
-) -> IQ:
+def modulate(symbols: Complexes, frame: FrameConfig, *, max_amplitude: float, sync_amplitude: complex = 0.0) -> IQ:
     """Guard, synchronisation part, a prefixed block scaled by each of `symbols` [S], tail; shape [num_samples(S)].
 
     Raises SignalError for symbols that are not finite or exceed `max_amplitude`.
@@ -94,7 +92,7 @@ def modulate(
     return samples
 
 
-def matched_filter(capture: IQ, num_symbols: int, frame: FrameConfig) -> NDArray[np.complex128]:
+def matched_filter(capture: IQ, num_symbols: int, frame: FrameConfig) -> Complexes:
     """Symbols of a capture that begins with the guard, shape [S], unit gain.
 
     The window of N samples starts in the middle of the prefix: what is early or late by less than half a
@@ -108,7 +106,7 @@ def matched_filter(capture: IQ, num_symbols: int, frame: FrameConfig) -> NDArray
     periods = capture[begin : begin + num_symbols * period].reshape(num_symbols, period)
     early = frame.cyclic_prefix_samples // 2
     reference = _prefixed_block(frame)[early : early + length]
-    symbols: NDArray[np.complex128] = periods[:, early : early + length].astype(np.complex128) @ reference.conj()
+    symbols: Complexes = periods[:, early : early + length].astype(np.complex128) @ reference.conj()
     symbols /= length
     return symbols
 
@@ -134,6 +132,14 @@ def _noise_power(quiet: IQ) -> float:
 def real_noise_variance(noise_power: float, frame: FrameConfig) -> float:
     """N0' = Var(Re z) after the matched filter: N0/(2N)."""
     return noise_power / (2 * frame.samples_per_symbol)
+
+
+def symbol_snr_db(gain_power: float, noise_variance: float, max_power: float) -> float:
+    """P·|h|²/N0' of a symbol at full power; infinite without noise."""
+    if noise_variance == 0:
+        return math.inf
+    snr = max_power * gain_power / noise_variance
+    return 10 * math.log10(snr) if snr > 0 else -math.inf
 
 
 def is_saturated(capture: IQ, frame: FrameConfig) -> bool:

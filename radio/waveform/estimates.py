@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes
 from radio.errors import RadioConfigError
+from radio.records import Csi
 from radio.waveform.trackers import CfoTracker
 
-Complexes = NDArray[np.complex128]
-Indices = NDArray[np.int64]
-
 HEARD_POWER_RATIO = 10.0
+DB_TO_LN = math.log(10) / 10
+
+
+def power_error_variance(residual_gain_max_db: float) -> float:
+    """Relative variance of a power that is off by a number of dB that is uniform in ± this."""
+    return (DB_TO_LN * residual_gain_max_db) ** 2 / 3
+
+
+def amplitude_error_variance(residual_gain_max_db: float) -> float:
+    """Of the amplitude: a quarter."""
+    return power_error_variance(residual_gain_max_db) / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,15 @@ class ChannelEstimate:
         """The gain extrapolated to another time by the carrier offset."""
         cycles = self.cfo_hz * (time_samples - self.time_samples) / self.sample_rate_hz
         return self.gain * np.exp(2j * np.pi * cycles)
+
+    def csi_at(self, time_samples: float) -> Csi:
+        """What the device is told for a payload whose first symbol is received then."""
+        return Csi(gain=complex(self.at(time_samples)), cfo_hz=self.cfo_hz)
+
+    @property
+    def reciprocal(self) -> Csi:
+        """What a device that heard the access point knows of its own channel; on a shared clock nothing turns."""
+        return Csi(gain=self.gain)
 
     def phase_variance_rad2_at(self, time_samples: float) -> float:
         """Variance of the extrapolated phase: that of ĥ, plus what the offset's uncertainty adds."""
@@ -87,11 +106,24 @@ class PowerEstimate:
         pairs = zip(self.resource_powers, self.resource_variances, strict=True)
         return all(power > 5 * math.sqrt(variance) and power > 0 for power, variance in pairs)
 
+    def csi_at(self, time_samples: float) -> Csi:
+        """What the device is told; powers are the same at any time of the block."""
+        return self.reciprocal
+
+    @property
+    def reciprocal(self) -> Csi:
+        """What a device that heard the access point knows of its own channel: power is always reciprocal."""
+        return Csi(gain=self.gain, resource_powers=self.resource_powers)
+
     @property
     def relative_power_variance(self) -> float:
         """Of what arrives on a resource when |h|² is inverted."""
         pairs = zip(self.resource_powers, self.resource_variances, strict=True)
         return sum(variance / power**2 for power, variance in pairs) / 2 if self.is_heard else math.inf
+
+
+Sounding: TypeAlias = ChannelEstimate | PowerEstimate
+"""What one device's sounding says, by the kind of its pilots."""
 
 
 def check_unambiguous(cfo_max_hz: float, spacing_s: float) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Complexes = NDArray[np.complex128]
-Indices = NDArray[np.int64]
+from radio.arrays import Complexes, Indices
 
 MAX_DATA_BETWEEN_PILOTS = 16  # at 288 µs a symbol, offsets up to ±100 Hz stay unambiguous
 

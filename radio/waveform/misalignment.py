@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Reals = NDArray[np.float64]
-Complexes = NDArray[np.complex128]
+from radio.arrays import Complexes, Indices, Reals
 
 JUDGED_BELOW_STD = 0.1  # of g_k; noisier pilots reject nobody
 PRESENT_ABOVE = 0.5
@@ -53,8 +51,6 @@ class Misalignment:
     """Common to all devices, to be turned back."""
     power: float
     """Σ_k E(g_k − 1)² of what is left."""
-    drift_rad: float
-    """The largest turn of a device between the pilots before and behind the payload."""
     problem: str | None
     """Who was missing, out of turn or turned too far."""
 
@@ -62,7 +58,7 @@ class Misalignment:
 def judge(
     before: Complexes,
     after: Complexes,
-    active: NDArray[np.int64],
+    active: Indices,
     *,
     expected: Reals,
     radial_variance: Reals,
@@ -86,11 +82,9 @@ def judge(
     turned = phase - rotation
     error = expected * (1 + radial - (turned**2 + phase_left) / 2) - 1
     spread = expected**2 * (radial_left + turned**2 * phase_left + phase_left**2 / 2)
-    drift = np.angle(after[active] * before[active].conj())
     return Misalignment(
         rotation_rad=rotation,
         power=float(np.sum(error**2 + spread)),
-        drift_rad=float(drift[np.argmax(np.abs(drift))]) if drift.size else 0.0,
         problem=_problem(before, after, active, expected, np.sqrt(pilot_variance)),
     )
 
@@ -101,7 +95,7 @@ def stray_text(device: int, num_codes: int) -> str:
     return f"{who} transmits into this payload"
 
 
-def _problem(before: Complexes, after: Complexes, active: NDArray[np.int64], expected: Reals, std: float) -> str | None:
+def _problem(before: Complexes, after: Complexes, active: Indices, expected: Reals, std: float) -> str | None:
     if not std < JUDGED_BELOW_STD * (expected.min() if expected.size else 1.0):
         return None
     present = np.minimum(np.abs(before), np.abs(after))

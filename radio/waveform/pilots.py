@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes
 from radio.config import FrameConfig, RadioConfig
 from radio.samples import IQ
 from radio.waveform.block import matched_filter, modulate, noise_power_of_guard, real_noise_variance
@@ -69,7 +69,7 @@ def tone_pilot(frame: FrameConfig, radio_config: RadioConfig) -> IQ:
     return pilot
 
 
-def tones_of(capture: IQ, frame: FrameConfig) -> NDArray[np.complex128]:
+def tones_of(capture: IQ, frame: FrameConfig) -> Complexes:
     """The transform of a captured period; on the symbol level the capture is one."""
     return capture.astype(np.complex128) if frame.is_symbol_level else transform(capture)
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
+from radio.arrays import Complexes
 from radio.samples import IQ
 
 FALSE_ALARM = 1e-6  # per capture
@@ -33,7 +33,7 @@ class Synchronisation:
 
 
 @lru_cache
-def sync_sequence(num_samples: int) -> NDArray[np.complex128]:
+def sync_sequence(num_samples: int) -> Complexes:
     """Two equal Zadoff-Chu halves on the even grid, band-limited to 3/4 and without DC; mean power 1, read-only."""
     half = num_samples // 2
     edge = max(1, half * 3 // 8)
@@ -61,7 +61,7 @@ def timing_variance(snr: float, num_samples: int) -> float:
     return 1 / (2 * num_samples * snr * (2 * math.pi) ** 2 * rms_bandwidth_squared) if snr > 0 else math.inf
 
 
-def measure_sync_cfo(part: NDArray[np.complex128], sample_rate_hz: float, snr: float) -> tuple[float, float]:
+def measure_sync_cfo(part: Complexes, sample_rate_hz: float, snr: float) -> tuple[float, float]:
     """Carrier offset from the turn between the two halves, and its variance in Hz².
 
     Var(turn) = (1 + 1/(2·snr))/(n·snr) for halves of n samples each (the last term is noise times noise).

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from radio.arrays import Complexes, Indices, Reals
 from radio.errors import SignalError
 from radio.samples import IQ
 
@@ -25,18 +25,18 @@ CREST = 3.75  # peak over rms that random phases must keep: 11.5 dB; of 5000 sam
 MAX_DRAWS = 200
 PILOT_SHARE = 0.05  # of a device's power
 
-Tones = NDArray[np.complex128]
+Tones = Complexes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToneLayout:
     """Which harmonics carry what, as bins of an N-point transform."""
 
-    resources: NDArray[np.int64]
+    resources: Indices
     """Shape [Q, 2, M]."""
-    pilots: NDArray[np.int64]
+    pilots: Indices
     """Shape [L, 2]; L = 0 where they do not fit."""
-    quiet: NDArray[np.int64]
+    quiet: Indices
     """Where nobody sends."""
 
     @property
@@ -78,7 +78,7 @@ def max_tone_power(max_power: float) -> float:
 
 
 def random_tones(
-    powers: NDArray[np.float64], pilot_power: float, pilot: int, layout: ToneLayout, num_samples: int,
+    powers: Reals, pilot_power: float, pilot: int, layout: ToneLayout, num_samples: int,
     secret: np.random.Generator,
 ) -> Tones:  # fmt: skip
     """A period's transform: `powers` [Q, 2] spread over each resource, phases drawn from the device's secret."""
@@ -99,7 +99,7 @@ def period_of(tones: Tones) -> IQ:
 
 
 def draw_period(
-    powers: NDArray[np.float64], pilot_power: float, pilot: int, layout: ToneLayout, num_samples: int,
+    powers: Reals, pilot_power: float, pilot: int, layout: ToneLayout, num_samples: int,
     secret: np.random.Generator,
 ) -> IQ:  # fmt: skip
     """A period whose peak is within full scale; phases are drawn again until it is. Raises SignalError."""
@@ -129,7 +129,7 @@ def transform(capture: IQ) -> Tones:
     return tones
 
 
-def resource_energies(tones: Tones, layout: ToneLayout) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def resource_energies(tones: Tones, layout: ToneLayout) -> tuple[Reals, Reals]:
     """Mean power on each resource and its variance, both [Q, 2]; noise included.
 
     The variance is that of the bins' energies about each other: of neighbours, so that a channel that changes slowly
@@ -154,9 +154,7 @@ def power_variance(gain: float, sent: float, num_tones: int, num_samples: int, n
     return (2 * noise_power * signal + num_tones * noise_power**2) / num_samples**2 / sent**2
 
 
-def measure_powers(
-    tones: Tones, layout: ToneLayout, *, power: float, noise_power: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def measure_powers(tones: Tones, layout: ToneLayout, *, power: float, noise_power: float) -> tuple[Reals, Reals]:
     """|h|² on the two resources from a sounding sent with `power`, and the variances, both [2].
 
     Unbiased: the noise that the bins hold is taken off.

@@ -1,5 +1,7 @@
 """The control plane's messages: frozen structs, tagged by name, strict on decoding. docs/protocol.md explains them.
 
+The plan and a device's channel travel as the radio layer's own records.
+
 No message carries a device's scalar, unless the experiment sets ``ground_truth = true`` (Ready.ground_truth).
 """
 
@@ -9,42 +11,17 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from radio.records import Csi, Plan
 from testbed.config.schema import RunConfig
 from testbed.control.transport import Codec
 from testbed.results.journal import Status
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 Slot: TypeAlias = Literal["pilot", "listen", "payload", "tone"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """Base of everything that travels on the control plane."""
-
-
-class DeviceCsi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a device is told of its own channel, at the first sample of the coming payload."""
-
-    gain_real: float
-    gain_imag: float
-    cfo_hz: float
-    resource_powers: tuple[float, float] | None = None
-    """|h|² on the two resources of a noncoherent scheme."""
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one round is transmitted: the power/noise schedule's word for it."""
-
-    gain: float
-    """c: as what a value of 1 arrives, linear, in amplitude or, of noncoherent schemes, in power; 0 is silent."""
-    artificial_noise_std: float
-    """Standard deviation of n_k that each device adds to its scalar, in the scalar's unit."""
-    clip: float
-    """Bound on |p_k|, in the scalar's unit."""
-    num_queries: int
-    active: tuple[int, ...]
-    """Devices that transmit."""
-    ridge: float = 0.0
-    """λ of regularised channel inversion."""
 
 
 class PastResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +68,7 @@ class Transmitting(Message, frozen=True):
     round: int
     attempt: int
     device: int
-    heard: DeviceCsi | None = None
+    heard: Csi | None = None
     start_sample: int | None = None
     """At which sample of its own count it starts; None of radios that do not count."""
     problem: str | None = None
@@ -190,7 +167,7 @@ class RoundStart(Message, frozen=True):
     attempt: int
     seed: int
     plan: Plan
-    csi: dict[int, DeviceCsi]
+    csi: dict[int, Csi]
     start_samples: dict[int, int] = {}
     """device → the sample of its own count at which to start; empty where radios do not count."""
 

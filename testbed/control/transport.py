@@ -20,7 +20,7 @@ import zmq
 
 from testbed.errors import TransportError
 
-PROTOCOL = b"airzero/2"
+PROTOCOL = b"airzero/3"
 MAX_MESSAGE_BYTES = 64 * 2**20
 _LINGER_MS = 2000
 
@@ -28,12 +28,28 @@ log = logging.getLogger(__name__)
 M = TypeVar("M")
 
 
+def _encode_complex(value: object) -> list[float]:
+    """A complex number travels as [real, imaginary]."""
+    if isinstance(value, complex):
+        return [float(value.real), float(value.imag)]
+    raise NotImplementedError(f"{type(value).__name__}: travels in no message")
+
+
+def _decode_complex(wanted: type, value: object) -> complex:
+    """Raises ValueError, which the decoder reports with the path, unless `value` is two floats."""
+    if wanted is not complex:
+        raise NotImplementedError(f"{wanted.__name__}: travels in no message")
+    if not isinstance(value, list) or [type(part) for part in value] != [float, float]:
+        raise ValueError("expected a complex number as [real, imaginary], two floats")
+    return complex(*value)
+
+
 class Codec(Generic[M]):
     """Encodes and strictly decodes one union of message types."""
 
     def __init__(self, union: object) -> None:
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(union)
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_encode_complex)
+        self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(union, dec_hook=_decode_complex)
 
     def encode(self, message: M) -> list[bytes]:
         """The parts that travel."""

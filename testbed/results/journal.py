@@ -22,8 +22,8 @@ _MAX_RECORD_BYTES = 16 * 2**20
 
 
 Status = Literal["ok", "retried", "skipped", "rejected", "silent"]
-"""``ok`` and ``retried`` were used; ``skipped``: nobody or not everybody transmitted; ``rejected``: received, but not to
-be trusted; ``silent``: the plan was that nobody transmits."""
+"""``ok`` and ``retried`` were used; ``skipped``: nobody or not everybody transmitted; ``rejected``: received, but not
+to be trusted; ``silent``: the plan was that nobody transmits."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

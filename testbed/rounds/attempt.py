@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from radio.link.block import Block, Channels, Reception
-
 from radio.errors import RadioLinkError
 from radio.link.access_point import AccessPointLink
+from radio.link.block import Block, Channels, Reception
 from radio.records import Csi, Estimate, Plan, value_bound
 from radio.schemes.base import Scheme
 from testbed.config.schema import RunConfig
@@ -235,13 +234,9 @@ class Transmitter:
 
     def _receive(self, round_index: int, attempt: int, plan: Plan, channels: Channels, radio: _Stopwatch) -> Reception:
         """Capture the payload, or every active device's slot in turn, and estimate."""
-        polled = _Stopwatch()
-
-        def poll(device: int) -> None:
-            with polled.running():
-                self.polls.poll(round_index, attempt, device, "payload")
-
-        with radio.running():
-            reception = channels.receive(plan, poll)
-        radio.seconds -= polled.seconds
+        reception = channels.receive(plan, lambda device: self._poll_payload(round_index, attempt, device))
+        radio.seconds += reception.radio_s
         return reception
+
+    def _poll_payload(self, round_index: int, attempt: int, device: int) -> None:
+        self.polls.poll(round_index, attempt, device, "payload")

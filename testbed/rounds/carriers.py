@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from radio.link.block import Block
-
 from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import RunConfig
 from testbed.control.polls import Polls

@@ -1,7 +1,6 @@
 """Whole rounds on the rigs that stock hardware makes: free-running, faded, late, out of turn."""
 
 import math
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -39,12 +38,13 @@ def scores(rig: SimulatedRig, rounds: int, num_queries: int = 1) -> tuple[float,
     error, power, standardised, rejected = 0.0, 0.0, [], 0
     for t in range(rounds):
         values = values_of(t, len(rig.devices), num_queries)
-        got = rig.round(values, round_index=t)
+        played = rig.play(values, round_index=t)
+        got = played.reception.estimate
         if got.rejected is not None:
             rejected += 1
             continue
-        errors = got.values - rig.reference(values)
-        error, power = error + np.sum(errors**2), power + np.sum(rig.reference(values) ** 2)
+        errors = got.values - played.reference
+        error, power = error + np.sum(errors**2), power + np.sum(played.reference**2)
         standardised += (errors**2 / got.error_variance).tolist()
     return 10 * math.log10(error / power), float(np.mean(standardised)), rejected
 
@@ -90,9 +90,8 @@ def test_fsk_votes_need_neither_sounding_nor_lock():
 def test_signs_are_added_up_on_a_shared_clock():
     rig = SimulatedRig(AirConfig(snr_db=30.0), "sign", num_devices=3)
     for t in range(20):
-        values = values_of(t, 3)
-        got = rig.round(values, round_index=t)
-        assert got.values == rig.reference(values)
+        played = rig.play(values_of(t, 3), round_index=t)
+        assert played.reception.estimate.values == played.reference
 
 
 @pytest.mark.parametrize("name", ["coherent", "energy"])
@@ -101,20 +100,20 @@ def test_truncation_silences_the_weak_device_and_the_reference_follows(name):
     silenced = 0
     for t in range(12):
         values = values_of(t, 12)
-        got = rig.round(values, round_index=t)
+        played = rig.play(values, round_index=t)
+        got, active = played.reception.estimate, played.plan.active
         assert got.rejected is None
-        powers = {k: abs(e.gain) ** 2 for k, e in rig.access_point.channel_estimates.items()}
-        silenced += 12 - len(rig.plan.active)
-        assert max([p for k, p in powers.items() if k not in rig.plan.active], default=0) < min(
-            powers[k] for k in rig.plan.active
-        )
-        assert abs(got.values - rig.reference(values)) < 6 * np.sqrt(got.error_variance)
+        powers = {k: abs(sounding.gain) ** 2 for k, sounding in played.soundings.items()}
+        silenced += 12 - len(active)
+        assert max([p for k, p in powers.items() if k not in active], default=0) < min(powers[k] for k in active)
+        assert abs(got.values - played.reference) < 6 * np.sqrt(got.error_variance)
+        assert np.allclose(played.reference, values[list(active)].mean(axis=0))
     assert silenced > 0
 
 
 def test_no_device_above_the_threshold_is_a_silent_round():
     rig = SimulatedRig(AirConfig(), rule=TRUNCATED)
-    alignment = rig.access_point.align({}, clip=1.0, noise_std=0.0)
+    alignment = rig.access_point.block(0, 1).told({}).align(clip=1.0, noise_std=0.0)
     assert (alignment.gain, alignment.active) == (0.0, ())
 
 
@@ -144,13 +143,12 @@ def test_regularised_inversion_over_the_links_never_exceeds_power():
 @pytest.mark.parametrize("name", ["coherent", "energy"])
 def test_a_device_of_another_round_makes_the_round_rejected(name):
     rig = SimulatedRig(AirConfig(snr_db=40.0, fading="none", cfo_max_hz=0.0), name, num_devices=3)
-    rig.sound(5)
-    csi = rig.access_point.predict_csi()
-    plan = rig.make_plan(csi, clip=1.0, num_queries=1, round_index=5)
-    old = replace(plan, round_index=4)
+    channels = rig.sound(5).channels()
+    plan = rig.make_plan(channels, clip=1.0, num_queries=1, round_index=5)
+    old = msgspec.structs.replace(plan, round_index=4)
     for device, used in ((0, plan), (1, old), (2, plan)):
-        rig.devices[device].send_values(np.ones(1), used, csi[device])
-    rejected = rig.access_point.receive_superposed(plan).rejected
+        rig.devices[device].send_values(np.ones(1), used, channels.csi[device])
+    rejected = channels.receive(plan).estimate.rejected
     assert rejected is not None
     assert "device" in rejected
 
@@ -158,12 +156,11 @@ def test_a_device_of_another_round_makes_the_round_rejected(name):
 @pytest.mark.parametrize("name", ["coherent", "energy"])
 def test_a_device_that_keeps_silent_is_named(name):
     rig = SimulatedRig(AirConfig(snr_db=40.0, fading="none", cfo_max_hz=0.0), name, num_devices=3)
-    rig.sound(0)
-    csi = rig.access_point.predict_csi()
-    plan = rig.make_plan(csi, clip=1.0, num_queries=1, round_index=0)
+    channels = rig.sound(0).channels()
+    plan = rig.make_plan(channels, clip=1.0, num_queries=1, round_index=0)
     for device in (0, 2):
-        rig.devices[device].send_values(np.ones(1), plan, csi[device])
-    assert "device 1" in rig.access_point.receive_superposed(plan).rejected
+        rig.devices[device].send_values(np.ones(1), plan, channels.csi[device])
+    assert "device 1" in channels.receive(plan).estimate.rejected
 
 
 @pytest.mark.parametrize("name", ["coherent", "energy"])
@@ -171,17 +168,17 @@ def test_reciprocity_gives_a_device_its_own_channel(name):
     air = AirConfig(snr_db=40.0, cfo_max_hz=0.0)
     rig = SimulatedRig(air, name, num_devices=4, tuning=RadioConfig(residual_cfo_max_hz=0.0))
     values = values_of(3, 4)
-    rig.access_point.begin_block(3, 1)
-    rig.access_point.measure_noise()
-    rig.access_point.send_pilot()
+    block = rig.access_point.block(3, 1)
+    block.measure_noise()
+    block.send_pilot()
     for k, device in enumerate(rig.devices):
-        assert rig.access_point.learn_csi(k, device.hear_pilot()).is_heard
-    rig.access_point.pass_pilot()
-    csi = rig.access_point.predict_csi()
-    plan = rig.make_plan(csi, clip=1.0, num_queries=1, round_index=3)
+        assert block.learn(k, device.hear_pilot()).is_heard
+    block.pass_pilot()
+    channels = block.channels()
+    plan = rig.make_plan(channels, clip=1.0, num_queries=1, round_index=3)
     for k, device in enumerate(rig.devices):
-        device.send_values(values[k], plan, csi[k], np.random.default_rng(k))
-    got = rig.access_point.receive_superposed(plan)
+        device.send_values(values[k], plan, channels.csi[k], np.random.default_rng(k))
+    got = channels.receive(plan).estimate
     assert got.rejected is None
     assert abs(got.values[0] - values.mean()) < 5 * math.sqrt(got.error_variance[0])
 

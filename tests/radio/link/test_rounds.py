@@ -79,7 +79,8 @@ def test_the_default_rig_keeps_its_nmse_promise(bench):
     errors, powers = [], []
     for round_index in range(warm_up + rounds):
         values = values_of(round_index)
-        got = rig.round(values, clip=CLIP, round_index=round_index)
+        played = rig.play(values, clip=CLIP, round_index=round_index)
+        got = played.reception.estimate
         assert got.rejected is None
         errors.append(abs(got.values[0] - values.mean()) ** 2)
         powers.append(values.mean() ** 2)
@@ -87,7 +88,7 @@ def test_the_default_rig_keeps_its_nmse_promise(bench):
     assert 10 * np.log10(np.median(error / power)) <= -30
     assert 10 * np.log10(error.sum() / power.sum()) <= -25
     truth = rig.air.truth()
-    estimated = np.array([rig.access_point.channel_estimates[device].cfo_hz for device in range(5)])
+    estimated = np.array([played.soundings[device].cfo_hz for device in range(5)])
     assert np.abs(estimated - truth.cfo_hz).max() < 2.0
     num_guard_samples = (5 * 48 + 240) * (warm_up + rounds)
     assert rig.access_point.noise_power == pytest.approx(truth.noise_power, rel=5 / math.sqrt(num_guard_samples))
@@ -132,40 +133,33 @@ def test_a_saturated_receiver_rejects_the_round(bench):
 
 def test_a_device_that_kept_silent_makes_the_gain_vanish_and_the_round_silent(bench):
     rig = bench(NOISELESS, num_devices=2)
-    rig.access_point.begin_block(0, 0)
+    block = rig.access_point.block(0, 0)
     rig.devices[0].send_pilot()
-    rig.access_point.capture_pilot(0)
-    rig.access_point.capture_pilot(1)
-    csi = rig.access_point.predict_csi()
-    gain = rig.access_point.align(csi, clip=CLIP, noise_std=0.0).gain
+    assert block.sound(0).is_heard
+    assert not block.sound(1).is_heard
+    channels = block.channels()
+    gain = channels.align(clip=CLIP, noise_std=0.0).gain
     assert gain == 0
     plan = Plan(gain=gain, artificial_noise_std=0.0, clip=CLIP, num_queries=1, active=(0, 1))
     for index in (0, 1):
-        rig.devices[index].send_values(np.ones(1), plan, csi[index])
-    assert "silent" in rig.access_point.receive_superposed(plan).rejected
+        rig.devices[index].send_values(np.ones(1), plan, channels.csi[index])
+    assert "silent" in channels.receive(plan).estimate.rejected
 
 
 def test_a_round_takes_its_air_time_from_soundings_wait_and_payload(bench):
     rig, frame = bench(AirConfig()), FrameConfig()
-    rig.round(values_of(1), clip=CLIP)
+    reception = rig.play(values_of(1), clip=CLIP).reception
     payload = frame.num_samples(6 + 1 + 1 + 6)  # pilots of five devices and of nobody, gap, value, pilots
     samples = 5 * frame.num_samples(3) + frame.sounding_to_payload_samples + payload
-    assert rig.access_point.airtime_s == pytest.approx(samples / 1e6)
-    assert rig.access_point.last_capture.shape == (payload,)
-
-
-def test_asking_twice_for_csi_waits_once(bench):
-    rig = bench(AirConfig())
-    rig.sound()
-    first, second = rig.access_point.predict_csi(), rig.access_point.predict_csi()
-    assert first == second
+    assert reception.airtime_s == pytest.approx(samples / 1e6)
+    assert reception.capture.shape == (payload,)
 
 
 def test_noise_is_unknown_before_the_first_capture(bench):
     access_point = bench(AirConfig()).access_point
     with pytest.raises(SignalError, match="measure_noise"):
         _ = access_point.noise_power
-    assert access_point.measure_noise() > 0
+    assert access_point.block(0, 1).measure_noise() == access_point.noise_power > 0
 
 
 @pytest.mark.parametrize(

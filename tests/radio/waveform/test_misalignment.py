@@ -44,10 +44,6 @@ def test_a_common_turn_is_turned_back_and_costs_nothing():
     assert turned.problem is None
 
 
-def test_the_drift_is_the_largest_turn_between_the_pilots():
-    assert judged(np.ones(3), np.exp([0.1j, -0.2j, 0j])).drift_rad == pytest.approx(-0.2)
-
-
 def test_a_missing_device_a_stray_one_and_one_turned_too_far_are_named():
     assert "device 1: its pilots are missing" in judged([1, 0.01, 1]).problem
     assert "device 2: turned by 86°" in judged([1, 1, np.exp(1.5j)]).problem

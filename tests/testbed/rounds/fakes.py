@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from radio.link.block import Reception
 
+from radio.link.block import Reception
 from radio.records import Csi, Estimate, Plan
 from radio.schemes.precoding import Alignment
 from testbed.control import messages as m
@@ -150,4 +150,10 @@ class FakeChannels:
             rejected=rejected,
         )
         capture = np.full(4, self.block.round_index + self.block.attempt / 10, dtype=np.complex64)
-        return Reception(estimate=estimate, capture=capture, symbols=np.full(plan.num_queries, 1 + 0j))
+        return Reception(
+            estimate=estimate,
+            capture=capture,
+            symbols=np.full(plan.num_queries, 1 + 0j),
+            airtime_s=self.block.airtime_s,
+            radio_s=0.0,
+        )

@@ -1,0 +1,308 @@
+"""One fading block, from the soundings to the estimate: a step that comes later does not exist before it can be taken.
+
+`Block` sounds, `Channels` says who can transmit and receives the payload, `Reception` is what came of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from radio.arrays import Complexes
+from radio.errors import SignalError
+from radio.link.receiver import Receiver
+from radio.records import Csi, Estimate, Plan, Received, value_bound
+from radio.samples import IQ
+from radio.schemes.alignment import choose_alignment
+from radio.schemes.precoding import Alignment
+from radio.waveform.base import Known
+from radio.waveform.block import is_saturated, noise_power_of_guard
+from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
+from radio.waveform.estimates import Sounding
+
+UNIT_CSI = Csi(gain=1.0 + 0.0j)
+
+
+def _poll_nobody(device: int) -> None:
+    """Whoever sends has already begun, or waits for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reception:
+    """What one payload came to."""
+
+    estimate: Estimate
+    capture: IQ
+    """The payload's samples, shape [N]; of slots, the last one's."""
+    symbols: Complexes
+    """y, superposed values after the matched filter, turned upright, shape [S]; empty for tones and slots."""
+    airtime_s: float
+    """Since the block began, to the payload's end."""
+    radio_s: float
+    """Wall-clock time of capturing and estimating, without that of polls."""
+
+
+class Block:
+    """A fading block that has begun: devices are heard, and the access point learns their channels."""
+
+    def __init__(self, receiver: Receiver, round_index: int, attempt: int) -> None:
+        receiver.radio.begin_block(round_index, attempt)
+        self._receiver = receiver
+        self._waveform = receiver.setup.waveform
+        self._begin = receiver.radio.clock_samples
+        self._soundings: dict[int, Sounding] = {}
+        self._saturated = False
+        self._arrival: int | None = None
+
+    @property
+    def airtime_s(self) -> float:
+        """Air time since the block began, captured and elapsed."""
+        receiver = self._receiver
+        return (receiver.radio.clock_samples - self._begin) / receiver.setup.radio_config.sample_rate_hz
+
+    @property
+    def needs_sounding(self) -> bool:
+        """Whether devices must be sounded before `channels`."""
+        return self._receiver.needs_sounding
+
+    @property
+    def soundings(self) -> dict[int, Sounding]:
+        """What was learned so far, by device."""
+        return dict(self._soundings)
+
+    # ---- where devices are in time and frequency
+
+    def unaligned(self) -> list[int]:
+        """Devices that must send an alignment frame first, for `hear_start`; none where nobody counts samples."""
+        return self._receiver.starts.unaligned()
+
+    def hear_start(self, device: int, start_sample: int) -> bool:
+        """Capture a sounding that `device` started at a sample of its own count; False when it was not heard."""
+        starts = self._receiver.starts
+        first_sample = self._receiver.radio.clock_samples
+        return starts.learn(device, start_sample, self._receiver.capture(starts.num_alignment_samples), first_sample)
+
+    def hear_tone(self) -> CarrierOffset | None:
+        """The carrier offset of the device that has just begun to send a tone; None when it was not heard."""
+        setup = self._receiver.setup
+        late = setup.frame.start_uncertainty_samples
+        capture = self._receiver.capture(TONE_SAMPLES, skip_samples=late)
+        self._receiver.radio.elapse(late)  # the end of a tone that began late
+        return measure_carrier(capture, setup.radio_config.sample_rate_hz)
+
+    # ---- soundings
+
+    def measure_noise(self) -> float:
+        """Capture a guard while nobody sends, and return N0 as known now."""
+        frame = self._receiver.setup.frame
+        self._receiver.noise.update(noise_power_of_guard(self._receiver.capture(frame.guard_samples), frame))
+        return self._receiver.noise_power
+
+    def start_of(self, device: int) -> int | None:
+        """When, on its own count, a device must start its pilot for the coming `sound`; None where nobody counts."""
+        if self._arrival is None:
+            self._arrival = self._receiver.starts.next_arrival()
+        return self._receiver.starts.start_of(device, self._arrival)
+
+    def sound(self, device: int) -> Sounding:
+        """Capture the sounding that `device` has started, and estimate its channel."""
+        receiver, lengths = self._receiver, self._waveform.sounding
+        if not 0 <= device < receiver.num_devices:
+            raise SignalError(f"device: got {device}; allowed: 0..{receiver.num_devices - 1}")
+        arrival, self._arrival = self._arrival, None
+        skip_samples = lengths.settle_samples + receiver.starts.wait_samples(arrival)
+        first_sample = receiver.radio.clock_samples + skip_samples
+        capture = receiver.capture(lengths.capture_samples, skip_samples=skip_samples)
+        receiver.noise.update(self._waveform.sounding_noise_power(capture))
+        sounding = self._waveform.sound(
+            capture,
+            noise_power=receiver.noise_power,
+            first_sample=first_sample,
+            tracker=receiver.trackers[device],
+        )
+        self._saturated = self._saturated or is_saturated(capture, receiver.setup.frame)
+        return self._remember(device, sounding)
+
+    def send_pilot(self) -> None:
+        """Send the access point's own sounding, from which devices learn their channels by reciprocity."""
+        pilot, settle_samples = self._waveform.pilot(), self._waveform.sounding.settle_samples
+        self._receiver.radio.transmit(pilot.frame, num_repeats=pilot.num_repeats)
+        if settle_samples:
+            self._receiver.radio.elapse(settle_samples)
+
+    def learn(self, device: int, csi: Csi | None) -> Sounding:
+        """Take in what `device` heard of the access point's sounding; its receiver is taken to be as noisy as this one.
+
+        None is a device that heard nothing.
+        """
+        noise_power, now = self._receiver.noise_power, self._receiver.radio.clock_samples
+        return self._remember(device, self._waveform.reported(csi, noise_power=noise_power, time_samples=now))
+
+    def pass_pilot(self) -> None:
+        """Let the time of the access point's own sounding pass, and end it."""
+        self._receiver.radio.elapse(self._waveform.sounding.on_air_samples)
+        self._receiver.radio.stop()
+
+    # ---- what comes next
+
+    def channels(self) -> Channels:
+        """Let the air time from sounding to payload pass, and extrapolate every sounded channel to then.
+
+        Devices must start sending after this call, as the payload is expected at the next capture. Without sounding:
+        the genie's gains, else ones.
+        """
+        receiver = self._receiver
+        arrival = receiver.starts.next_arrival()
+        if not receiver.needs_sounding:
+            return self._next(_unsounded(receiver), arrival)
+        frame = receiver.setup.frame
+        if arrival is None:
+            receiver.radio.elapse(frame.sounding_to_payload_samples)
+        begin = receiver.radio.clock_samples if arrival is None else arrival
+        first_symbol_time = begin + frame.first_symbol_samples
+        csi = {device: sounding.csi_at(first_symbol_time) for device, sounding in sorted(self._soundings.items())}
+        return self._next(csi, arrival)
+
+    def told(self, csi: Mapping[int, Csi]) -> Channels:
+        """Channels that somebody knows already; no air time passes."""
+        return self._next(csi, self._receiver.starts.next_arrival())
+
+    def _next(self, csi: Mapping[int, Csi], arrival: int | None) -> Channels:
+        return Channels(
+            self._receiver,
+            csi,
+            dict(self._soundings),
+            begin=self._begin,
+            arrival=arrival,
+            saturated=self._saturated,
+        )
+
+    def _remember(self, device: int, sounding: Sounding) -> Sounding:
+        self._soundings[device] = sounding
+        self._receiver.link_power.update(abs(sounding.gain) ** 2)
+        return sounding
+
+
+class Channels:
+    """What is known of every channel at the coming payload; made by `Block.channels`."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        csi: Mapping[int, Csi],
+        soundings: Mapping[int, Sounding],
+        *,
+        begin: int,
+        arrival: int | None,
+        saturated: bool,
+    ) -> None:
+        """`begin` is the block's first sample, `arrival` the payload's where starts are counted."""
+        self.csi: dict[int, Csi] = dict(csi)
+        """What each device is told of its own channel."""
+        self._receiver = receiver
+        self._soundings = soundings
+        self._begin = begin
+        self._arrival = arrival
+        self._saturated = saturated
+
+    @property
+    def noise_variance(self) -> float:
+        """N0' = Var(Re z) of a symbol after the matched filter, as known now."""
+        return self._receiver.noise_variance
+
+    @property
+    def num_noise_samples(self) -> float:
+        """How many complex samples the noise is the mean of, at least; infinite with a genie."""
+        return self._receiver.num_noise_samples
+
+    def align(self, *, clip: float, noise_std: float, num_queries: int = 1) -> Alignment:
+        """Who transmits, and with which gain at most, by the rule; gain 0 when nobody can."""
+        receiver = self._receiver
+        heard = {k for k in self.csi if k not in self._soundings or self._soundings[k].is_heard}
+        return choose_alignment(
+            self.csi,
+            receiver.rule,
+            bound=value_bound(clip, noise_std),
+            num_queries=num_queries,
+            scheme=receiver.setup.scheme,
+            waveform=receiver.setup.waveform,
+            max_amplitude=receiver.setup.symbol_format.max_amplitude,
+            heard=heard,
+            mean_power=receiver.link_power.power,
+            noise_variance=self.noise_variance if receiver.rule.name == "regularised" else 0.0,
+            value_power=receiver.value_power(clip),
+        )
+
+    def starts(self, plan: Plan) -> dict[int, int]:
+        """When, on its own count, each active device must start its payload; empty where nobody counts."""
+        starts = {device: self._receiver.starts.start_of(device, self._arrival) for device in plan.active}
+        return {device: start for device, start in starts.items() if start is not None}
+
+    def receive(self, plan: Plan, poll: Callable[[int], None] = _poll_nobody) -> Reception:
+        """Capture what the active devices send, and estimate their mean.
+
+        They have started a superposed payload already. Of slotted schemes `poll(device)` lets each one start, right
+        before its slot is captured.
+        """
+        receiver, scheme = self._receiver, self._receiver.setup.scheme
+        captured: list[tuple[IQ, Received]] = []
+        began, polling_s = time.perf_counter(), 0.0
+        if scheme.superposed:
+            captured.append(self._capture(plan, None))
+        else:
+            for device in plan.active:
+                polled = time.perf_counter()
+                poll(device)
+                polling_s += time.perf_counter() - polled
+                captured.append(self._capture(plan, device))
+        estimate = scheme.estimate([received for _, received in captured], plan)
+        if scheme.superposed and estimate.rejected is None and not scheme.votes:
+            receiver.values.update(estimate.values, estimate.error_variance, len(plan.active))
+        return Reception(
+            estimate=estimate,
+            capture=captured[-1][0] if captured else np.zeros(0, dtype=np.complex64),
+            symbols=captured[0][1].symbols if scheme.superposed else np.zeros(0, dtype=np.complex128),
+            airtime_s=(receiver.radio.clock_samples - self._begin) / receiver.setup.radio_config.sample_rate_hz,
+            radio_s=time.perf_counter() - began - polling_s,
+        )
+
+    def _capture(self, plan: Plan, device: int | None) -> tuple[IQ, Received]:
+        receiver, waveform = self._receiver, self._receiver.setup.waveform
+        soundings = {device: self._soundings[device] for device in plan.active if device in self._soundings}
+        gains = self._gains_of(plan)
+        lengths = waveform.payload_lengths(plan)
+        skip_samples = lengths.settle_samples + receiver.starts.wait_samples(self._arrival)
+        first_sample = receiver.radio.clock_samples + skip_samples
+        capture = receiver.capture(lengths.capture_samples, skip_samples=skip_samples)
+        receiver.noise.update(waveform.payload_noise_power(capture))
+        known = Known(
+            soundings=soundings,
+            gains=gains,
+            noise_power=receiver.noise_power,
+            first_sample=first_sample,
+            saturated=self._saturated,
+            value_power=receiver.value_power(plan.clip),
+        )
+        return capture, waveform.receive(capture, plan, known, device=device)
+
+    def _gains_of(self, plan: Plan) -> Complexes:
+        """ĥ of the active devices, ones where nobody knows."""
+        if self._receiver.genie is not None:
+            return self._receiver.genie().gains[list(plan.active)]
+        gains = [self._soundings[k].gain if k in self._soundings else 1.0 for k in plan.active]
+        return np.array(gains, dtype=np.complex128)
+
+
+def _unsounded(receiver: Receiver) -> dict[int, Csi]:
+    """The genie's gains, else ones."""
+    if receiver.genie is None:
+        return dict.fromkeys(range(receiver.num_devices), UNIT_CSI)
+    gains = receiver.genie().gains
+    powers = np.abs(gains) ** 2
+    return {
+        device: Csi(gain=complex(gain), resource_powers=(float(power), float(power)))
+        for device, (gain, power) in enumerate(zip(gains, powers, strict=True))
+    }

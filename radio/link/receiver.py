@@ -1,0 +1,81 @@
+"""The access point's receiver: a radio, and what is remembered from block to block of noise, carriers and links."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from radio.air.channel import Truth
+from radio.backends.base import Radio
+from radio.errors import SignalError
+from radio.link.meters import NoiseMeter, ValueMeter
+from radio.link.setup import LinkSetup
+from radio.link.starts import CountedStarts
+from radio.samples import IQ, check_capture
+from radio.schemes.precoding import AlignmentRule
+from radio.waveform.block import real_noise_variance
+from radio.waveform.trackers import CfoTracker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Receiver:
+    """What outlives a fading block; the meters and trackers change, nothing else does."""
+
+    radio: Radio
+    setup: LinkSetup
+    num_devices: int
+    rule: AlignmentRule
+    genie: Callable[[], Truth] | None
+    """Replaces sounding by the air's own truth (symbol level only)."""
+    starts: CountedStarts
+    trackers: tuple[CfoTracker, ...]
+    """Of every device's carrier."""
+    noise: NoiseMeter = field(default_factory=NoiseMeter)
+    link_power: NoiseMeter = field(default_factory=NoiseMeter)
+    """|h|² over devices and rounds."""
+    values: ValueMeter = field(default_factory=ValueMeter)
+
+    def capture(self, num_samples: int, *, skip_samples: int = 0) -> IQ:
+        """The next samples. Raises SignalError for what no radio may give."""
+        capture = self.radio.capture(num_samples, skip_samples=skip_samples)
+        check_capture(capture, num_samples)
+        return capture
+
+    @property
+    def needs_sounding(self) -> bool:
+        """Whether devices must send pilots before the payload."""
+        return self.setup.scheme.needs_sounding and self.genie is None
+
+    @property
+    def noise_power(self) -> float:
+        """N0, total per complex sample: the mean over the noise heard so far (the truth with a genie).
+
+        Raises SignalError before the first capture.
+        """
+        if self.genie is not None:
+            return self.genie().noise_power
+        if self.noise.num_captures == 0:
+            raise SignalError("noise_power: nothing was captured yet; sound a device, or call measure_noise() first")
+        return self.noise.power
+
+    @property
+    def noise_variance(self) -> float:
+        """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
+        return real_noise_variance(self.noise_power, self.setup.frame)
+
+    @property
+    def num_noise_samples(self) -> float:
+        """How many complex samples `noise_power` is the mean of, at least; infinite with a genie."""
+        if self.genie is not None:
+            return math.inf
+        frame = self.setup.frame
+        fewest = frame.guard_samples * 3 // 4
+        if not frame.is_symbol_level:
+            gap = frame.symbol_samples - frame.cyclic_prefix_samples * 3 // 2
+            fewest = min(fewest, gap) - 1  # a constant was taken out
+        return self.noise.num_captures * fewest
+
+    def value_power(self, clip: float) -> float:
+        """E p_k² as far as known."""
+        return 1.0 if self.setup.scheme.votes else self.values.prior(clip)
