@@ -23,7 +23,7 @@ RunName = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[^\s./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,79}\Z",
-        description="1 to 80 characters that can name a folder: no slash, backslash or control character, and no dot or "
+        description="1 to 80 characters that can name a folder: no slash, backslash or control character, no dot or "
         "space in front",
     ),
 ]
@@ -79,7 +79,7 @@ class Rig(Config, frozen=True):
     """Deadlines."""
     air: AirConfig = AirConfig()
     """The simulated channel."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a backend from outside is told; ours have sections of their own."""
     pluto: PlutoSettings = PlutoSettings()
     """Where the PlutoSDRs are."""

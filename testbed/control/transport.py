@@ -12,6 +12,8 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -70,6 +72,16 @@ class Codec(Generic[M]):
 def new_context() -> zmq.Context[zmq.Socket[bytes]]:
     """A ZeroMQ context; processes make one, and threads of one process that talk over inproc share it."""
     return zmq.Context()
+
+
+@contextmanager
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    """A ZeroMQ context that ends with its block, however that ends; its sockets must have been closed by then."""
+    made = new_context()
+    try:
+        yield made
+    finally:
+        made.term()
 
 
 def check_address(address: str) -> str:

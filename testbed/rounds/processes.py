@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from radio.air.medium import Medium
 from testbed.config.files import override
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
-from testbed.control.air_service import AirWire, RemoteAir, air_codec, air_setup, make_air
-from testbed.control.transport import Client, Server, new_context
+from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_air
+from testbed.control.transport import Client, Server
+from testbed.control.transport import context as zmq_context
 from testbed.errors import NothingUsedError
 from testbed.failures import EXPECTED
 from testbed.plan.terms import is_simulated
@@ -66,20 +67,18 @@ def run_in_one_process(
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
     air = make_air(air_setup(config, session.info.run_id)) if is_simulated(config.rig) else None
-    context = new_context()
     codec = m.control_codec()
     with (
-        Watch() as watch,
         session.journal,
+        zmq_context() as context,
         Server(context, codec, f"inproc://control-{uuid.uuid4().hex}") as server,
         Client(context, codec, server.address) as client,
+        Watch() as watch,
     ):
         host = LearnerHost(
             client, range(config.rig.num_devices), lambda _: air, load=lambda _: loaded, host_name="this process"
         )
-        thread = threading.Thread(target=_host_thread, args=(host,), name="learner-host", daemon=True)
-        thread.start()
-        try:
+        with _in_a_thread(host):
             summary = conduct(
                 session,
                 server=server,
@@ -89,11 +88,19 @@ def run_in_one_process(
                 should_stop=should_stop,
                 check=watch.check,
             )
-        finally:
-            host.stop()
-            thread.join(_HOST_EXIT_TIMEOUT_S)
-    context.term()
     return _outcome(session, summary)
+
+
+@contextmanager
+def _in_a_thread(host: LearnerHost) -> Iterator[None]:
+    """Serve beside what is done meanwhile, and stop with it."""
+    thread = threading.Thread(target=_host_thread, args=(host,), name="learner-host", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        host.stop()
+        thread.join(_HOST_EXIT_TIMEOUT_S)
 
 
 def _host_thread(host: LearnerHost) -> None:
@@ -120,32 +127,36 @@ def serve_access_point(
     on_listening: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """The access point of a run whose hosts and air are other processes."""
-    context = new_context()
-    with Watch() as watch, Server(context, m.control_codec(), bind) as server, ExitStack() as stack:
-        opened = resume_session(resume) if resume is not None else None
-        if opened is not None:
-            session = opened
-        else:
-            learner = config.experiment.learner
-            session = begin(config, out, Replica.load(config.experiment.model, num_threads=learner.num_threads))
-        with session.journal:
-            air: RemoteAir | None = None
-            if is_simulated(session.config.rig):
-                air_client = stack.enter_context(Client(context, air_codec(), air_address))
-                air = RemoteAir(air_client, air_setup(session.config, session.info.run_id))
-                air.set_up()
-            on_listening(server.address)
-            summary = conduct(
-                session,
-                server=server,
-                medium=air,
-                air_address=air_address,
-                progress=progress or Quiet(),
-                should_stop=should_stop,
-                check=watch.check,
-            )
-    context.term()
+    with (
+        Watch() as watch,
+        zmq_context() as context,
+        Server(context, m.control_codec(), bind) as server,
+        ExitStack() as stack,
+    ):
+        session = resume_session(resume) if resume is not None else begin(config, out, _untouched(config))
+        stack.enter_context(session.journal)
+        air: RemoteAir | None = None
+        if is_simulated(session.config.rig):
+            air_client = stack.enter_context(Client(context, air_codec(), air_address))
+            air = RemoteAir(air_client, air_setup(session.config, session.info.run_id))
+            air.set_up()
+        on_listening(server.address)
+        summary = conduct(
+            session,
+            server=server,
+            medium=air,
+            air_address=air_address,
+            progress=progress or Quiet(),
+            should_stop=should_stop,
+            check=watch.check,
+        )
     return _outcome(session, summary)
+
+
+def _untouched(config: RunConfig) -> Replica:
+    """The model that a run starts from."""
+    experiment = config.experiment
+    return Replica.load(experiment.model, num_threads=experiment.learner.num_threads)
 
 
 def serve_devices(
@@ -159,32 +170,25 @@ def serve_devices(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
     """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights."""
-    context = new_context()
-    air_clients: list[Client[AirWire]] = []
+    with zmq_context() as context, ExitStack() as stack:
+        client = stack.enter_context(Client(context, m.control_codec(), connect))
 
-    def medium_for(welcome: m.Welcome) -> Medium | None:
-        if not is_simulated(welcome.config.rig):
-            return None
-        client = Client(context, air_codec(), air_address or welcome.air_address)
-        air_clients.append(client)
-        return RemoteAir(client, air_setup(welcome.config, welcome.run_id))
+        def medium_for(welcome: m.Welcome) -> Medium | None:
+            if not is_simulated(welcome.config.rig):
+                return None
+            air_client = stack.enter_context(Client(context, air_codec(), air_address or welcome.air_address))
+            return RemoteAir(air_client, air_setup(welcome.config, welcome.run_id))
 
-    try:
-        with Client(context, m.control_codec(), connect) as client:
-            host = LearnerHost(
-                client,
-                devices,
-                medium_for,
-                load=lambda config: load_model_and_task(override(config, overrides)),
-                localise=lambda config: override(config, overrides),
-                timeout_s=timeout_s,
-                should_stop=should_stop,
-            )
-            reason = host.run()
-            if save is not None and host.has_model:
-                host.save_weights(save)
-    finally:
-        for air_client in air_clients:
-            air_client.close()
-    context.term()
+        host = LearnerHost(
+            client,
+            devices,
+            medium_for,
+            load=lambda config: load_model_and_task(override(config, overrides)),
+            localise=lambda config: override(config, overrides),
+            timeout_s=timeout_s,
+            should_stop=should_stop,
+        )
+        reason = host.run()
+        if save is not None and host.has_model:
+            host.save_weights(save)
     return reason

@@ -77,7 +77,7 @@ def test_a_host_that_hangs_ends_the_run_after_as_many_skipped_rounds_as_it_says(
     released = threading.Event()
     failing_from(monkeypatch, 3, lambda: released.wait(60))
     try:
-        with pytest.raises(StalledRunError, match=r"3 rounds in a row were skipped .* no answer in 0\.5 s"):
+        with pytest.raises(StalledRunError, match=r"3 rounds in a row were skipped .* no answer in 5 s"):
             run_in_one_process(
                 config("rounds.num=60", "rounds.eval_every=60", *SHORT, "control.learner_timeout_s=5"),
                 out=tmp_path / "run",
