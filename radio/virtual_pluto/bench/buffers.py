@@ -5,20 +5,20 @@ from __future__ import annotations
 import errno
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from radio.air.propagation import FOREVER_SAMPLES
 from radio.virtual_pluto.bench.chip import IioError
-from radio.virtual_pluto.bench.station import Playout, Station, Words, sample_at, time_of
+from radio.virtual_pluto.bench.clock import Cancelled, Clock, sample_at, time_of
+from radio.virtual_pluto.bench.emission import Emission
+from radio.virtual_pluto.bench.reception import Reception
+from radio.virtual_pluto.bench.station import Playout, Station, Words
 
-if TYPE_CHECKING:
-    from radio.virtual_pluto.bench.shared_air import SharedAir
-
-Cancelled = Callable[[], bool]
+MAX_PINNED = 64
+MARGIN_SAMPLES = 1 << 14
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,8 @@ class RxBuffer:
     """A queue of `count` blocks. While the client holds one, the rest are filled in turn; when all are full the
     converter's samples are lost, the overflow flag is set, and what comes next starts after a gap."""
 
-    air: SharedAir
+    clock: Clock
+    reception: Reception
     station: Station
     num_samples: int
     count: int
@@ -58,7 +59,7 @@ class RxBuffer:
 
     def read(self, cancelled: Cancelled) -> Words:
         """The oldest block, [2N]; waits for it. The client holds it until it reads again. Raises IioError."""
-        with self.air.condition:
+        with self.clock.condition:
             self.is_reading = True
             try:
                 return self._read(cancelled)
@@ -90,7 +91,7 @@ class RxBuffer:
         self.run_until_now()
         rate = self.station.chip.rx_rate_uhz
         unknown = (time_of(b.start + b.num_filled, rate) for b in self._blocks() if b.start + b.num_filled < b.stop)
-        return min(unknown, default=self.air.now_ps)
+        return min(unknown, default=self.clock.now_ps)
 
     def shift(self, num_samples: int) -> None:
         """Renumber."""
@@ -105,7 +106,7 @@ class RxBuffer:
             self._filling = self._new_block(self._now())
         while not self._full:
             assert self._filling is not None
-            self.air.reach(time_of(self._filling.stop, self.station.chip.rx_rate_uhz), self, cancelled)
+            self.clock.reach_to_read(time_of(self._filling.stop, self.station.chip.rx_rate_uhz), self, cancelled)
             if self.is_closed:
                 raise IioError(errno.EBADF)
             self.run_until_now()
@@ -119,9 +120,7 @@ class RxBuffer:
     def _compute(self, block: Block, stop: int) -> None:
         first = block.start + block.num_filled
         if first < stop:
-            self.air.reception.receive(
-                self.station, first, block.words[2 * block.num_filled : 2 * (stop - block.start)]
-            )
+            self.reception.receive(self.station, first, block.words[2 * block.num_filled : 2 * (stop - block.start)])
             block.num_filled = stop - block.start
 
     def _blocks(self) -> list[Block]:
@@ -131,14 +130,17 @@ class RxBuffer:
         return Block(start, np.empty(2 * self.num_samples, dtype=np.int16))
 
     def _now(self) -> int:
-        return sample_at(self.air.now_ps, self.station.chip.rx_rate_uhz)
+        return sample_at(self.clock.now_ps, self.station.chip.rx_rate_uhz)
 
 
 @dataclass(slots=True, eq=False)
 class TxBuffer:
     """A queue of at most `count` buffers; a buffer pushed before the last one ended follows it without a gap."""
 
-    air: SharedAir
+    clock: Clock
+    emission: Emission
+    receivers: Collection[RxBuffer]
+    """All that are open on the bench, live."""
     station: Station
     num_samples: int
     count: int
@@ -156,12 +158,12 @@ class TxBuffer:
 
     def push(self, words: Words, cancelled: Cancelled) -> None:
         """Queue words [2N]; waits while the queue is full. Raises IioError: a cyclic buffer takes one push."""
-        with self.air.condition:
+        with self.clock.condition:
             if self.cyclic and self._queue:
                 raise IioError(errno.EBUSY)
             self.run_until_now()
             while len(self._queue) >= self.count:
-                self.air.reach(time_of(self._queue[0].stop, self.station.chip.tx_rate_uhz), self, cancelled)
+                self.clock.reach_to_send(time_of(self._queue[0].stop, self.station.chip.tx_rate_uhz), self, cancelled)
                 if self.is_closed:
                     raise IioError(errno.EBADF)
                 self.run_until_now()
@@ -171,14 +173,14 @@ class TxBuffer:
                 start, amplitude = last.stop, last.amplitude
             else:
                 self.is_streaming = False
-                start, amplitude = self.air.draw_start(self.station)
+                start, amplitude = self.emission.draw_start(self.station, self.clock.now_ps)
             stop = FOREVER_SAMPLES if self.cyclic else start + words.size // 2
-            playout = self.air.radiate(self.station, Playout(words, start, stop, amplitude))
+            playout = self.emission.radiate(self.station, Playout(words, start, stop, amplitude))
             self._queue.append(playout)
             self.station.playouts.append(playout)
             self.dry_since_s = None
-            self.air.prune(self.station)
-            self.air.condition.notify_all()
+            forget_unheard(self.station, self.receivers, self.clock.now_ps)
+            self.clock.condition.notify_all()
 
     def run_until_now(self) -> None:
         """Let the DMA have done what it did until now: a queue that has run dry is flagged."""
@@ -197,4 +199,14 @@ class TxBuffer:
         self.is_streaming = False
 
     def _now(self) -> int:
-        return sample_at(self.air.now_ps, self.station.chip.tx_rate_uhz)
+        return sample_at(self.clock.now_ps, self.station.chip.tx_rate_uhz)
+
+
+def forget_unheard(station: Station, receivers: Collection[RxBuffer], now_ps: int) -> None:
+    """Forget what a station sent and nobody can hear any more."""
+    if len(station.playouts) > MAX_PINNED:
+        for receiver in receivers:
+            receiver.settle()
+    unknown_ps = min((receiver.first_unknown_ps() for receiver in receivers), default=now_ps)
+    oldest = sample_at(unknown_ps, station.chip.tx_rate_uhz) - MARGIN_SAMPLES
+    station.playouts = [playout for playout in station.playouts if playout.stop > oldest]

@@ -74,11 +74,6 @@ class Links:
         self.block, self.attempt = 0, 1
         self._gains = lru_cache(maxsize=8)(self._draw_gains)
 
-    @property
-    def is_moving(self) -> bool:
-        """Whether gains turn with time rather than from block to block."""
-        return self._uplinks.moving is not None
-
     def begin_block(self, block: int, attempt: int) -> None:
         """Which fading block it is."""
         self.block, self.attempt = block, attempt

@@ -9,9 +9,10 @@ from radio.air.channel import Oscillator, Truth
 from radio.air.hardware import leak, mirror
 from radio.air.propagation import FOREVER_SAMPLES, Path, chunk_edges, propagate
 from radio.config import RadioConfig
+from radio.virtual_pluto.bench.clock import PS_PER_S, PS_UHZ, sample_at
 from radio.virtual_pluto.bench.kernels import digitise_noise, digitise_signal, loop_words, normal_quantiles
 from radio.virtual_pluto.bench.links import Links
-from radio.virtual_pluto.bench.station import PS_PER_S, PS_UHZ, RX_FULL_SCALE, Station, Words, sample_at
+from radio.virtual_pluto.bench.station import RX_FULL_SCALE, Station, Words
 
 PIECE_SAMPLES = 1 << 16
 AGC_PIECE_SAMPLES = 1 << 12

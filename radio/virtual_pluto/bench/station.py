@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +14,12 @@ from radio.air.propagation import FOREVER_SAMPLES
 from radio.virtual_pluto.bench.chip import Chip, Tone
 from radio.virtual_pluto.bench.kernels import read_words
 
-if TYPE_CHECKING:
-    from radio.virtual_pluto.bench.buffers import RxBuffer, TxBuffer
-
 Words = NDArray[np.int16]
 """Interleaved I and Q, shape [2N]."""
 
 TX_FULL_SCALE = 1 << 14
 RX_FULL_SCALE = 1 << 11
-PS_PER_S = 10**12
-PS_UHZ = 10**18
-"""Picoseconds times µHz in one cycle."""
 DDS_PERIOD_SAMPLES = 1 << 16
-
-
-def sample_at(time_ps: int, rate_uhz: int) -> int:
-    """The first sample that is not before a time."""
-    return -(-time_ps * rate_uhz // PS_UHZ)
-
-
-def time_of(sample: int, rate_uhz: int) -> int:
-    """When a sample is, rounded up to whole picoseconds."""
-    return -(-sample * PS_UHZ // rate_uhz)
 
 
 @dataclass(slots=True, eq=False)
@@ -82,8 +65,8 @@ class Station:
     num_relocks: int = 0
     num_starts: int = 0
     playouts: list[Playout] = field(default_factory=list)
-    rx: RxBuffer | None = None
-    tx: TxBuffer | None = None
+    has_tx_buffer: bool = False
+    """A transmit buffer is open, which silences the synthesiser."""
     overflowed: bool = False
     """Received samples were lost since the flag was cleared."""
     underflowed: bool = False
@@ -93,19 +76,17 @@ class Station:
 
     def sent(self) -> list[Playout]:
         """What is on the air: buffers, or the tones of the synthesiser while no buffer is open."""
-        if self.tx is not None:
+        if self.has_tx_buffer:
             return self.playouts
         tones = self._tones()
         return [*self.playouts, tones] if tones is not None else self.playouts
 
-    def shift(self, rx_samples: int, tx_samples: int) -> None:
-        """Renumber everything after the clocks were changed."""
+    def shift(self, num_samples: int) -> None:
+        """Renumber what is sent after the clocks were changed."""
         for playout in self.playouts:
-            playout.start += tx_samples
+            playout.start += num_samples
             if playout.stop < FOREVER_SAMPLES:
-                playout.stop += tx_samples
-        if self.rx is not None:
-            self.rx.shift(rx_samples)
+                playout.stop += num_samples
 
     def _tones(self) -> Playout | None:
         tones, rate = self.chip.tones, self.chip.sample_rate_hz // (8 if self.chip.tx_by_8 else 1)

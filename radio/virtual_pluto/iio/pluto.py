@@ -60,18 +60,13 @@ class Pluto:
 
     def _status(self, flag: str) -> bool:
         with self.air.condition:
-            self._run_buffers()
+            self.air.run_buffers(self.station)
             return bool(getattr(self.station, flag))
 
     def _clear(self, flag: str) -> None:
         with self.air.condition:
-            self._run_buffers()
+            self.air.run_buffers(self.station)
             setattr(self.station, flag, False)
-
-    def _run_buffers(self) -> None:
-        for buffer in (self.station.rx, self.station.tx):
-            if buffer is not None:
-                buffer.run_until_now()
 
     def _rssi_db(self) -> float:
         rssi = self.station.chip.rx_gain_db - self.station.rx_power_dbfs

@@ -13,7 +13,7 @@ import pytest
 from radio.air.air import Air
 from radio.air.config import AirConfig, ReceiverConfig, TransmitterConfig
 from radio.errors import RadioConfigError
-from radio.virtual_pluto.bench.station import PS_PER_S, sample_at, time_of
+from radio.virtual_pluto.bench.clock import PS_PER_S, sample_at, time_of
 from radio.virtual_pluto.config import VirtualConfig
 
 from .conftest import FREQUENCY_HZ, QUIET, RATE_HZ, STEADY, Bench, iq_of, random_frame, words_of
@@ -305,7 +305,7 @@ def test_an_unread_receiver_blocks_nobody() -> None:
     for _ in range(50):
         stream.push(words_of(random_frame(1000)), never)
     assert bench.air.now_ps == 48 * 1000 * PS_PER_S // RATE_HZ
-    bench.access_point.rx.run_until_now()
+    bench.air.run_buffers(bench.access_point)
     assert bench.access_point.overflowed
 
 
