@@ -11,7 +11,7 @@ from learner.tasks.scores import final_number_agrees, word_f1, words_agree
 
 Split = Literal["train", "test"]
 Row = Mapping[str, object]
-"""One example by name of column: text as `str`, a label as `str` or `int`."""
+"""One example by name of column: text as `str`, a label as `str` or `int`; of a completion, also a list of answers."""
 
 
 class Template:

@@ -39,11 +39,6 @@ _AS_INTEGERS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
 _BINOMIAL = np.arange(-8, 9, dtype=np.float32) / np.float32(2)
 
 
-def has_compiled_kernels() -> bool:
-    """Whether CPU weights are handled by compiled kernels (numba is installed)."""
-    return _numba is not None
-
-
 @dataclass(frozen=True, slots=True)
 class Direction:
     """z(seed, query); seed 0 … 2⁶⁴−1, query 0 … 2³²−1, LearnerError outside."""

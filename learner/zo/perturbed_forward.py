@@ -6,47 +6,20 @@ as they are, of any Hugging Face model; weights are read once for both signs, an
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from learner.errors import ModelError
 from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
+from learner.zo.pairs import BOTH, Pair, Sides, check_target, joined, side
 from learner.zo.products import Bias, perturbed_products, product
 from learner.zo.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
 _VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
-
-Sides = tuple[int, ...]
-BOTH: Sides = (0, 1)
-
-
-class Pair(torch.Tensor):
-    """Tensors at w + μz and w − μz that travel through a model as one; as a tensor it is the first."""
-
-    sides: tuple[torch.Tensor, ...]
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-
-    @staticmethod
-    def of(sides: Iterable[torch.Tensor]) -> "Pair":
-        """Join one tensor per sign."""
-        tensors = tuple(sides)
-        pair = tensors[0].as_subclass(Pair)
-        pair.sides = tensors
-        return pair
-
-
-def side(value: Any, number: int) -> Any:
-    """The tensor of one sign; whatever is no Pair is the same for both."""
-    if type(value) is Pair:
-        return value.sides[number]
-    if type(value) in (list, tuple) and any(type(item) is Pair for item in value):
-        return type(value)(side(item, number) for item in value)
-    return value
 
 
 class Scratch:
@@ -194,8 +167,8 @@ class Sweep(TorchFunctionMode):
         if not paired:
             result = func(*args, **kwargs)
         else:
-            _check_target(func, args)
-            result = _joined(func, [self._on_side(n, func, args, kwargs) for n in range(len(BOTH))])
+            check_target(func, args)
+            result = joined(func, [self._on_side(n, func, args, kwargs) for n in range(len(BOTH))])
         return self._narrowed(result, args) if touched else result
 
     def _on_side(self, n: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -278,30 +251,6 @@ class Sweep(TorchFunctionMode):
             return torch.nn.functional.layer_norm(x.float(), shape, w, b, eps).to(dtype)
 
         return self._each(norm, x, weight, bias)
-
-
-def _check_target(func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """Refuse to write both signs into one tensor."""
-    name = getattr(func, "__name__", "")
-    writes = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
-    if writes and type(args[0]) is not Pair:
-        raise UnpairableError(f"{name} writes values that depend on the sign into a tensor that does not")
-
-
-def _joined(func: Callable[..., Any], results: list[Any]) -> Any:
-    first, second = results
-    if isinstance(first, torch.Tensor):
-        return Pair.of((first, second))
-    if isinstance(first, list | tuple) and len(first) == len(second):
-        parts = [_joined(func, [a, b]) for a, b in zip(first, second, strict=True)]
-        return type(first)(parts) if type(first) in (list, tuple) else tuple(parts)
-    if first != second:
-        raise UnpairableError(f"{getattr(func, '__name__', func)} gives {first!r} and {second!r} for the two signs")
-    return first
-
-
-class UnpairableError(ModelError):
-    """A model's control flow depends on the sign; its forward passes are made one sign after the other."""
 
 
 _SPECIAL: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {

@@ -1,7 +1,7 @@
 """One copy of the weights serves every device of a learner host: zeroth-order scalars, updates, replay."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 
 from learner.config import DirectionKind, ModelConfig
 from learner.errors import LearnerError, ModelError
-from learner.tasks.batches import AnyBatch, Batch, merge
+from learner.tasks.batches import AnyBatch, Batch
 from learner.zo.directions import Direction, Shift, Update
+from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.memory import keep_freed_memory
 from learner.zo.models import compute_dtype_of, device_of, load_model
-from learner.zo.perturbed_forward import BOTH, Scratch, Sides, Sweep, UnpairableError
-from learner.zo.residents import Residents
 from learner.zo.scoring import Scorer
-from learner.zo.small_models import AsTheyAre, Copies, is_small
 
-_SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
-_LONG_BATCH_TOKENS = 640  # from here on one sign after the other: two activations weigh more than a second draw
 _REPLAY_UPDATES = 256
 
 
@@ -69,19 +65,18 @@ class Replica:
         keep_freed_memory()
         self.tokenizer = tokenizer
         self.model = model
-        self.batch_devices = batch_devices
         self._kind: DirectionKind = direction
-        self.set_num_threads(num_threads)
+        if num_threads < 1:
+            raise LearnerError(f"num_threads is {num_threads}; allowed 1 or more; use 1 for a small model")
+        self._num_threads = num_threads
+        torch.set_num_threads(num_threads)  # of this process: torch has one such number for all replicas
         if not getattr(model, "hf_device_map", None):
             model.to(torch.device(device))
         self._device = model.get_input_embeddings().weight.device
-        self._dtype = compute_dtype or model.get_input_embeddings().weight.dtype
+        dtype = compute_dtype or model.get_input_embeddings().weight.dtype
         self._scorer = Scorer(model)
         self._weights = FlatWeights(model)
-        self._residents = Residents(self._weights)
-        self._scratch = Scratch()
-        self._copies = Copies(model, self._weights) if is_small(self._weights, self._dtype) else None
-        self._is_pairable = True
+        self._losses = ExampleLosses(model, self._weights, self._scorer, dtype, batch_devices=batch_devices)
 
     @classmethod
     def load(
@@ -114,13 +109,6 @@ class Replica:
         """Longest sequence that the model takes, if it has a limit."""
         return self._scorer.max_tokens
 
-    def set_num_threads(self, num_threads: int) -> None:
-        """Set the CPU threads of this process (torch has one such number for all replicas)."""
-        if num_threads < 1:
-            raise LearnerError(f"num_threads is {num_threads}; allowed 1 or more; use 1 for a small model")
-        self._num_threads = num_threads
-        torch.set_num_threads(num_threads)
-
     @torch.inference_mode()
     def scalars(
         self,
@@ -152,8 +140,8 @@ class Replica:
             )
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
-        directions = [Direction(seed, query, self._kind) for query in range(num_queries)]
-        per_example = self._example_losses(placed, directions, scale)
+        shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
+        per_example = self._losses.around_weights(placed, shifts)
         for device, losses in enumerate(per_example):
             if not np.isfinite(losses).all():
                 raise ModelError(
@@ -187,13 +175,13 @@ class Replica:
     @torch.inference_mode()
     def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
         """Class logits [B, C] of each batch at the weights themselves."""
-        plain = self._plain()
+        plain = self._losses.at_weights()
         return [self._scorer.class_logits(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
 
     @torch.inference_mode()
     def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
         """The loss of every example [B] of each batch at the weights themselves."""
-        plain = self._plain()
+        plain = self._losses.at_weights()
         return [self._scorer.losses(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
 
     @torch.inference_mode()
@@ -202,7 +190,7 @@ class Replica:
         made = []
         for prompt in prompts:
             ids = torch.tensor([list(prompt)], device=self._device)
-            with self._plain():
+            with self._losses.at_weights():
                 whole = self.model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
@@ -245,58 +233,6 @@ class Replica:
         copies = {name: parameter.detach().cpu() for name, parameter in self._weights.parameters.items()}
         return {n: (c.float() if c.dtype == torch.bfloat16 else c).numpy().copy() for n, c in copies.items()}
 
-    def _plain(self) -> Sweep | AsTheyAre:
-        return AsTheyAre() if self._copies else Sweep(self._weights, None, self._dtype)
-
-    def _example_losses(
-        self, batches: Sequence[AnyBatch], directions: Sequence[Direction], scale: float
-    ) -> list[NDArray[np.float64]]:
-        """Losses of every example, [Q, 2, B_k] for each device; devices without examples cost nothing."""
-        filled = [batch for batch in batches if batch.num_examples]
-        queries = [self._query_losses(filled, direction, scale) for direction in directions] if filled else []
-        found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
-        return [next(found) if batch.num_examples else np.zeros((len(directions), 2, 0)) for batch in batches]
-
-    def _query_losses(self, batches: Sequence[AnyBatch], direction: Direction, scale: float) -> list[torch.Tensor]:
-        """Losses of every example on either side of w, float64 [2, B_k] for each device."""
-        shift = Shift(direction, scale, self._num_threads)
-        if self._copies:
-            return self._small_losses(batches, self._copies, shift)
-        residents = self._residents.shifted(shift)
-        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        return [losses for group in self._groups(batches) for losses in self._group_losses(group, sweeps)]
-
-    def _small_losses(self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift) -> list[torch.Tensor]:
-        """The same for a small model, one sign after the other for all devices."""
-        groups = list(self._groups(batches))
-        merged = [merge(group) if len(group) > 1 else group[0] for group in groups]
-        as_they_are = AsTheyAre()
-        with copies.each(shift) as signs:
-            found = [[self._scorer.losses(as_they_are, batch)[0] for batch in merged] for _ in signs]
-        sizes = [[member.num_examples for member in group] for group in groups]
-        both = [torch.stack(losses) for losses in zip(*found, strict=True)]
-        return [part for losses, size in zip(both, sizes, strict=True) for part in torch.split(losses, size, dim=1)]
-
-    def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
-        return Sweep(self._weights, shift, self._dtype, residents=residents, scratch=self._scratch, sides=sides)
-
-    def _group_losses(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep]) -> list[torch.Tensor]:
-        """The same for devices that share one forward."""
-        batch = merge(group) if len(group) > 1 else group[0]
-        sizes = [member.num_examples for member in group]
-        if self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
-            try:
-                losses = torch.stack(self._scorer.losses(sweeps[BOTH], batch))  # [2, B]
-                return list(torch.split(losses, sizes, dim=1))
-            except UnpairableError:
-                self._is_pairable = False
-        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
-        return list(torch.split(losses, sizes, dim=1))
-
-    def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
-        """Devices that share a forward: each by itself, unless they are batched."""
-        return _neighbours(batches) if self.batch_devices else ([batch] for batch in batches)
-
     def _updates(self, seed: int, coefficients: Sequence[float]) -> list[Update]:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below
             rounded = [np.float32(value) for value in coefficients]
@@ -307,19 +243,6 @@ class Replica:
                     "round it once, where it is made, with numpy.float32"
                 )
         return [(Direction(seed, query, self._kind), float(value)) for query, value in enumerate(rounded)]
-
-
-def _neighbours(batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
-    """Neighbours that share one forward of at most `_SWEEP_TOKENS` padded tokens."""
-    group: list[AnyBatch] = []
-    for batch in batches:
-        rows = sum(b.num_examples for b in group) + batch.num_examples
-        width = max(b.input_ids.shape[1] for b in [*group, batch])
-        if group and rows * width > _SWEEP_TOKENS:
-            yield group
-            group = []
-        group.append(batch)
-    yield group
 
 
 def replay(replica: Replica, results: Iterable[tuple[int, Sequence[float]]]) -> None:

@@ -10,7 +10,8 @@ import torch
 
 from learner.errors import ModelError
 from learner.tasks.batches import AnyBatch, Batch, TextBatch
-from learner.zo.perturbed_forward import Sweep, side
+from learner.zo.pairs import side
+from learner.zo.perturbed_forward import Sweep
 from learner.zo.products import product
 from learner.zo.small_models import AsTheyAre
 
@@ -37,11 +38,6 @@ class Scorer:
         self.max_tokens: int | None = getattr(text_config, "max_position_embeddings", None)
         self._takes_rows = isinstance(self._head, torch.nn.Linear) and self._base is not model
         self._check_model()
-
-    @property
-    def uses_full_logits(self) -> bool:
-        """Whether this model needs the slow way, all logits at all positions."""
-        return not self._takes_rows
 
     def class_logits(self, sweep: AnySweep, batch: Batch) -> list[torch.Tensor]:
         """float32 [B, C] per side; ModelError if the batch is longer than the model's positions."""

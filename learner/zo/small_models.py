@@ -12,7 +12,7 @@ import torch
 
 from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
-from learner.zo.perturbed_forward import Sides
+from learner.zo.pairs import Sides
 from learner.zo.products import product
 
 _SMALL_ELEMENTS = 1 << 20

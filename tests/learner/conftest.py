@@ -27,6 +27,8 @@ from learner.config import ModelConfig, TaskConfig
 from learner.tasks.task import Task
 from learner.zo.replica import Replica
 
+torch.set_num_threads(1)  # what one learner host uses; more threads of several test processes fight for the cores
+
 GOOD = ["good", "superb", "lovely", "bright", "warm"]
 BAD = ["bad", "dull", "awful", "grim", "cold"]
 FILLER = ["a", "the", "film", "is", "was", "and", "very", "story", "acting", "plot", "it", "this", "of"]

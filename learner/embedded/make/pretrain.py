@@ -7,7 +7,7 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -257,8 +257,8 @@ a review thinks, and nothing of what the task's two answers have to do with it: 
 """
 
 
-def main() -> None:
-    """Parse the command line, pretrain, and write everything to a folder."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Parse the command line (or `words`), pretrain, and write everything to a folder."""
     parser = argparse.ArgumentParser(
         prog="python -m learner.embedded.make.pretrain",
         description="Pretrain the embedded tiny model on generated reviews; writes model, tokenizer, data and card.",
@@ -274,7 +274,7 @@ def main() -> None:
         "--seed", type=int, default=default.seed, help="of weights, text and data (default %(default)s)"
     )
     parser.add_argument("--steps", type=int, default=default.num_steps, help="optimizer steps (default %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.steps < 1:
         parser.error(f"--steps {arguments.steps}: at least 1 is needed; leave it out for the shipped recipe")
     torch.set_num_threads(1)  # more threads add up in another order, and the model is too small to gain

@@ -1,8 +1,6 @@
 """Pretraining in miniature, and the shipped model."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import learner.embedded
 from learner.embedded.make.corpus import held_out_reviews
 from learner.embedded.make.corpus.tokenizer import build_tokenizer
-from learner.embedded.make.pretrain import Recipe, last_logits, learning_rate, new_model, pretrain, word_accuracy
+from learner.embedded.make.pretrain import Recipe, last_logits, learning_rate, main, new_model, pretrain, word_accuracy
 
 EMBEDDED_DIR = Path(learner.embedded.__file__).parent
 MAX_FOLDER_BYTES = 4 * 2**20
-SMALL = Recipe(num_steps=4, batch_documents=16, hidden_size=16, ffn_size=32, num_heads=2)
+SMALL = Recipe(num_steps=4, batch_documents=4, hidden_size=16, ffn_size=32, num_heads=2)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "tiny"
-    command = [sys.executable, "-m", "learner.embedded.make.pretrain", "--out", str(out), "--steps", "3", "--seed", "2"]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    main(["--out", str(out), "--steps", "3", "--seed", "2"])
     return out
 
 

@@ -85,58 +85,50 @@ for change, reason in (
 print("same bits")
 """
 
-TO_MACHINE_CODE = """
-from triton import compile
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from learner.kernels import directions_triton as kernels
 
-POINTER = ("*fp32", "*i16", "*i16")
-
-
-def checked(kernel, types, constants, capability):
-    signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
-    places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=places, attrs={})
-    made = compile(source, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": False})
-    assert made.asm["cubin"]
-    assert "fma." not in made.asm["ptx"]
-
-
-for capability, stored, made, is_sign in ((80, 0, 0, True), (90, 1, 1, False), (90, 2, 2, True)):
-    words = dict.fromkeys(("k0", "k1", "query", "count", "num_updates"), "i32")
-    held = {"weights": POINTER[stored], "plus": POINTER[made], "minus": POINTER[made], "table": "*fp32", "first": "i64"}
-    types = {**words, **held, "rows": "*i64", "keys": "*i64", "tables": "*fp32"}
-    kind = {"stored": stored, "num": 16}
-    what = {"has_rows": not is_sign, "has_plus": is_sign, "is_sign": is_sign, "made_as": made}
-    checked(kernels._both_kernel, types, {**kind, **what}, capability)
-    checked(kernels._sweep_kernel, types, {**kind, "entries": 2 if is_sign else 17}, capability)
-print("compiled")
-"""
-
-
-def run(script: str, tmp_path: Path, **environment: str) -> str:
+def test_the_interpreter_gives_the_bits_of_plain_torch_or_a_warning(tmp_path: Path) -> None:
+    """In a process of its own: Triton asks for its interpreter when it is imported."""
+    root = str(Path(__file__).parents[3])
     found = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[3]),
-            "TRITON_CACHE_DIR": str(tmp_path),
-            **environment,
-        },
+        [sys.executable, "-W", "error", "-c", IN_THE_INTERPRETER],
+        env={**os.environ, "PYTHONPATH": root, "TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
         timeout=500,
         check=False,
     )
-    assert found.returncode == 0, found.stderr
-    return found.stdout
+    assert (found.returncode, found.stdout) == (0, "same bits\n"), found.stderr
 
 
-def test_the_interpreter_gives_the_bits_of_plain_torch_or_a_warning(tmp_path: Path) -> None:
-    assert run(IN_THE_INTERPRETER, tmp_path, TRITON_INTERPRET="1") == "same bits\n"
+POINTER = ("*fp32", "*i16", "*i16")
 
 
-def test_kernels_compile_to_machine_code_in_which_no_rounding_is_fused_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("capability", "stored", "made", "is_sign"), [(80, 0, 0, True), (90, 1, 1, False), (90, 2, 2, True)]
+)
+def test_kernels_compile_to_machine_code_in_which_no_rounding_is_fused_away(
+    capability: int, stored: int, made: int, is_sign: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For compute capabilities 8.0 and 9.0, by the assembler that Triton brings."""
-    assert run(TO_MACHINE_CODE, tmp_path) == "compiled\n"
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    from triton import compile as compiled
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from learner.kernels import directions_triton as kernels
+
+    words = dict.fromkeys(("k0", "k1", "query", "count", "num_updates"), "i32")
+    held = {"weights": POINTER[stored], "plus": POINTER[made], "minus": POINTER[made], "table": "*fp32", "first": "i64"}
+    types = {**words, **held, "rows": "*i64", "keys": "*i64", "tables": "*fp32"}
+    kind = {"stored": stored, "num": 16}
+    what = {"has_rows": not is_sign, "has_plus": is_sign, "is_sign": is_sign, "made_as": made}
+    for kernel, constants in (
+        (kernels._both_kernel, {**kind, **what}),
+        (kernels._sweep_kernel, {**kind, "entries": 2 if is_sign else 17}),
+    ):
+        signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
+        places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+        source = ASTSource(fn=kernel, signature=signature, constexprs=places, attrs={})
+        found = compiled(source, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": False})
+        assert found.asm["cubin"]
+        assert "fma." not in found.asm["ptx"]

@@ -159,7 +159,7 @@ def test_models_that_scale_their_logits_are_scored_through_all_logits() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
-    assert Scorer(model).uses_full_logits
+    assert not Scorer(model)._takes_rows
     batch = Batch(torch.tensor([[1, 2, 3, 0]]), torch.tensor([2]), torch.tensor([0]), torch.tensor([4, 5]))
     with torch.inference_mode():
         expected = model(input_ids=torch.tensor([[1, 2, 3]])).logits[:, -1, [4, 5]]
@@ -169,7 +169,7 @@ def test_models_that_scale_their_logits_are_scored_through_all_logits() -> None:
 
 def test_ordinary_models_are_scored_through_few_rows(any_model_dir: Path) -> None:
     model, _ = load_model(ModelConfig(path=str(any_model_dir)))
-    assert not Scorer(model).uses_full_logits
+    assert Scorer(model)._takes_rows
 
 
 def test_a_batch_longer_than_the_model_is_refused(replica: Replica) -> None:

@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 from learner.config import ModelConfig
 from learner.tasks.batches import Batch, TextBatch, merge
 from learner.tasks.task import Task
+from learner.zo import example_losses, residents
 from learner.zo import perturbed_forward as sweeps
-from learner.zo import replica as replica_module
-from learner.zo import residents
 from learner.zo.directions import Direction, Shift
-from learner.zo.perturbed_forward import Pair, Sweep, UnpairableError
+from learner.zo.pairs import Pair, UnpairableError
+from learner.zo.perturbed_forward import Sweep
 from learner.zo.replica import Replica
 from learner.zo.small_models import is_small
 
@@ -28,7 +28,7 @@ SIXTEEN = ("bfloat16", "float16")
 @pytest.fixture(autouse=True)
 def swept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models of these tests are tiny; sweep them as if they were large."""
-    monkeypatch.setattr(replica_module, "is_small", lambda *_: False)
+    monkeypatch.setattr(example_losses, "is_small", lambda *_: False)
 
 
 def class_batch(num_examples: int = 4, num_tokens: int = 16) -> Batch:
@@ -74,10 +74,10 @@ def test_small_models_take_a_short_way_to_the_same_scalars_and_point_at_their_we
 ) -> None:
     batches = [class_batch(), text_batch(), class_batch(7, 8)]
     swept = Replica.load(ModelConfig(path=str(any_model_dir)))
-    monkeypatch.setattr(replica_module, "is_small", is_small)
+    monkeypatch.setattr(example_losses, "is_small", is_small)
     small = Replica.load(ModelConfig(path=str(any_model_dir)))
-    assert small._copies is not None
-    assert swept._copies is None
+    assert small._losses._copies is not None
+    assert swept._losses._copies is None
     before = [(parameter.data_ptr(), parameter.clone()) for parameter in small.model.parameters()]
     first, second = (r.scalars(batches, **SETTINGS) for r in (small, swept))
     np.testing.assert_allclose(first.projected_gradients, second.projected_gradients, atol=2e-3)
@@ -114,7 +114,7 @@ def test_matrices_are_perturbed_the_same_in_chunks_of_any_size(
 def test_both_signs_together_equal_one_after_the_other(any_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replica = Replica.load(ModelConfig(path=str(any_model_dir)))
     together = replica.scalars([class_batch(), text_batch()], **SETTINGS)
-    monkeypatch.setattr(replica_module, "_LONG_BATCH_TOKENS", 0)
+    monkeypatch.setattr(example_losses, "_LONG_BATCH_TOKENS", 0)
     apart = replica.scalars([class_batch(), text_batch()], **SETTINGS)
     np.testing.assert_array_equal(together.projected_gradients, apart.projected_gradients)
 
@@ -183,7 +183,7 @@ def test_devices_in_one_forward_are_grouped_so_that_memory_stays_bounded(
     replica = Replica.load(config, batch_devices=True)
     batches = [class_batch(3, 8), class_batch(5, 16), class_batch(2, 8), class_batch(4, 16)]
     together = replica.scalars(batches, **SETTINGS)
-    monkeypatch.setattr(replica_module, "_SWEEP_TOKENS", 130)
+    monkeypatch.setattr(example_losses, "_SWEEP_TOKENS", 130)
     seen: list[int] = []
     score = replica._scorer.losses
     monkeypatch.setattr(replica._scorer, "losses", lambda sweep, b: seen.append(b.num_examples) or score(sweep, b))

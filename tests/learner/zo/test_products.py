@@ -19,8 +19,7 @@ from learner.kernels import products_numba
 from learner.kernels.openmp import runs_on
 from learner.kernels.products_numba import Side, Tile, host_tiles, least_padded, multiply
 from learner.tasks.batches import Batch
-from learner.zo import products
-from learner.zo import replica as replica_module
+from learner.zo import example_losses, products
 from learner.zo.directions import Direction, Shift
 from learner.zo.products import perturbed_products, product
 from learner.zo.replica import Replica
@@ -249,7 +248,7 @@ def test_products_of_any_shape_are_taken_where_the_kernel_runs() -> None:
 
 @pytest.fixture
 def replica(monkeypatch: pytest.MonkeyPatch) -> Replica:
-    monkeypatch.setattr(replica_module, "is_small", lambda *_: False)
+    monkeypatch.setattr(example_losses, "is_small", lambda *_: False)
     torch.manual_seed(0)
     config = OPTConfig(
         vocab_size=64,
@@ -286,11 +285,11 @@ def test_a_step_reads_every_matrix_once_for_both_signs_and_stores_no_perturbed_o
     )
     found = replica.scalars([batch_of(num_examples)], **SETTINGS)
     assert calls == ([2] * NUM_MATRICES if num_examples == 2 else [1] * 2 * NUM_MATRICES)
-    assert not replica._scratch._held
+    assert not replica._losses._scratch._held
     monkeypatch.setattr(products_numba, "host_tiles", lambda: ())
     as_rows = replica.scalars([batch_of(num_examples)], **SETTINGS)
     assert len(calls) == (NUM_MATRICES if num_examples == 2 else 2 * NUM_MATRICES)
-    assert replica._scratch._held
+    assert replica._losses._scratch._held
     np.testing.assert_allclose(found.projected_gradients, as_rows.projected_gradients, atol=2e-3)
     np.testing.assert_allclose(found.loss, as_rows.loss, rtol=1e-6)
 

@@ -169,7 +169,7 @@ def test_replay_gives_the_live_weights(model_dirs: dict[str, Path], make_task: M
     from_checkpoint.load_weights(tmp_path / "half.safetensors")
     replay(from_checkpoint, iter(journal[3:]))
     assert from_checkpoint.fingerprint() == live.fingerprint()
-    from_checkpoint.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 def test_steps_against_the_gradient_lower_the_training_loss(replica: Replica, make_task: MakeTask) -> None:
@@ -261,11 +261,11 @@ def test_senseless_scalar_settings_are_refused(replica: Replica, make_task: Make
         replica.scalars(batches_of(make_task()), **{**SETTINGS, **change})
 
 
-def test_no_batches_and_no_threads_are_refused(replica: Replica) -> None:
+def test_no_batches_and_no_threads_are_refused(replica: Replica, model_dirs: dict[str, Path]) -> None:
     with pytest.raises(LearnerError, match="scalars of 0 batches"):
         replica.scalars([], **SETTINGS)
     with pytest.raises(LearnerError, match="num_threads is 0; allowed 1 or more"):
-        replica.set_num_threads(0)
+        Replica.load(ModelConfig(path=str(model_dirs["opt"])), num_threads=0)
 
 
 def test_evaluation_scores_every_example_at_the_present_weights(replica: Replica, make_task: MakeTask) -> None:

@@ -1,0 +1,100 @@
+"""The loss of every example on either side of the weights, by the way that suits the model and the batch."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learner.tasks.batches import AnyBatch, merge
+from learner.zo.directions import Shift
+from learner.zo.flat_weights import FlatWeights
+from learner.zo.pairs import BOTH, Sides, UnpairableError
+from learner.zo.perturbed_forward import Scratch, Sweep
+from learner.zo.residents import Residents
+from learner.zo.scoring import AnySweep, Scorer
+from learner.zo.small_models import AsTheyAre, Copies, is_small
+
+_SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
+_LONG_BATCH_TOKENS = 640  # from here on one sign after the other: two activations weigh more than a second draw
+
+
+class ExampleLosses:
+    """Losses at w + μz and w − μz of batches that lie on the model's device; the weights are only read."""
+
+    def __init__(
+        self, model: Any, weights: FlatWeights, scorer: Scorer, dtype: torch.dtype, *, batch_devices: bool
+    ) -> None:
+        """dtype: of the arithmetic. batch_devices: neighbouring batches share a forward."""
+        self._weights = weights
+        self._scorer = scorer
+        self._dtype = dtype
+        self._batch_devices = batch_devices
+        self._residents = Residents(weights)
+        self._scratch = Scratch()
+        self._copies = Copies(model, weights) if is_small(weights, dtype) else None
+        self._is_pairable = True
+
+    def at_weights(self) -> AnySweep:
+        """What a scorer needs for losses at w itself."""
+        return AsTheyAre() if self._copies else Sweep(self._weights, None, self._dtype)
+
+    def around_weights(self, batches: Sequence[AnyBatch], shifts: Sequence[Shift]) -> list[NDArray[np.float64]]:
+        """[Q, 2, B_k] of each batch, for Q shifts; batches without examples cost nothing."""
+        filled = [batch for batch in batches if batch.num_examples]
+        queries = [self._of_query(filled, shift) for shift in shifts] if filled else []
+        found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
+        return [next(found) if batch.num_examples else np.zeros((len(shifts), 2, 0)) for batch in batches]
+
+    def _of_query(self, batches: Sequence[AnyBatch], shift: Shift) -> list[torch.Tensor]:
+        """float64 [2, B_k] of each batch."""
+        if self._copies:
+            return self._of_small_model(batches, self._copies, shift)
+        residents = self._residents.shifted(shift)
+        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
+        return [losses for group in self._groups(batches) for losses in self._of_group(group, sweeps)]
+
+    def _of_small_model(self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift) -> list[torch.Tensor]:
+        """The same for a small model, one sign after the other for all batches."""
+        groups = list(self._groups(batches))
+        merged = [merge(group) if len(group) > 1 else group[0] for group in groups]
+        as_they_are = AsTheyAre()
+        with copies.each(shift) as signs:
+            found = [[self._scorer.losses(as_they_are, batch)[0] for batch in merged] for _ in signs]
+        sizes = [[member.num_examples for member in group] for group in groups]
+        both = [torch.stack(losses) for losses in zip(*found, strict=True)]
+        return [part for losses, size in zip(both, sizes, strict=True) for part in torch.split(losses, size, dim=1)]
+
+    def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
+        return Sweep(self._weights, shift, self._dtype, residents=residents, scratch=self._scratch, sides=sides)
+
+    def _of_group(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep]) -> list[torch.Tensor]:
+        """The same for batches that share one forward."""
+        batch = merge(group) if len(group) > 1 else group[0]
+        sizes = [member.num_examples for member in group]
+        if self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
+            try:
+                losses = torch.stack(self._scorer.losses(sweeps[BOTH], batch))  # [2, B]
+                return list(torch.split(losses, sizes, dim=1))
+            except UnpairableError:
+                self._is_pairable = False
+        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
+        return list(torch.split(losses, sizes, dim=1))
+
+    def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
+        """Batches that share a forward: each by itself, unless devices are batched."""
+        return _neighbours(batches) if self._batch_devices else ([batch] for batch in batches)
+
+
+def _neighbours(batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
+    """Neighbours that share one forward of at most `_SWEEP_TOKENS` padded tokens."""
+    group: list[AnyBatch] = []
+    for batch in batches:
+        rows = sum(b.num_examples for b in group) + batch.num_examples
+        width = max(b.input_ids.shape[1] for b in [*group, batch])
+        if group and rows * width > _SWEEP_TOKENS:
+            yield group
+            group = []
+        group.append(batch)
+    yield group
