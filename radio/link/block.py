@@ -23,8 +23,6 @@ from radio.waveform.block import is_saturated, noise_power_of_guard
 from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.waveform.estimates import Sounding
 
-UNIT_CSI = Csi(gain=1.0 + 0.0j)
-
 
 def _poll_nobody(device: int) -> None:
     """Whoever sends has already begun, or waits for nothing."""
@@ -157,7 +155,7 @@ class Block:
         receiver = self._receiver
         arrival = receiver.starts.next_arrival()
         if not receiver.needs_sounding:
-            return self._next(_unsounded(receiver), arrival)
+            return self._next(receiver.unsounded_csi(), arrival)
         frame = receiver.setup.frame
         if arrival is None:
             receiver.radio.elapse(frame.sounding_to_payload_samples)
@@ -294,15 +292,3 @@ class Channels:
             return self._receiver.genie().gains[list(plan.active)]
         gains = [self._soundings[k].gain if k in self._soundings else 1.0 for k in plan.active]
         return np.array(gains, dtype=np.complex128)
-
-
-def _unsounded(receiver: Receiver) -> dict[int, Csi]:
-    """The genie's gains, else ones."""
-    if receiver.genie is None:
-        return dict.fromkeys(range(receiver.num_devices), UNIT_CSI)
-    gains = receiver.genie().gains
-    powers = np.abs(gains) ** 2
-    return {
-        device: Csi(gain=complex(gain), resource_powers=(float(power), float(power)))
-        for device, (gain, power) in enumerate(zip(gains, powers, strict=True))
-    }

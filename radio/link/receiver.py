@@ -6,16 +6,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from radio.air.channel import Truth
 from radio.backends.base import Radio
 from radio.errors import SignalError
 from radio.link.meters import NoiseMeter, ValueMeter
 from radio.link.setup import LinkSetup
 from radio.link.starts import CountedStarts
+from radio.records import Csi
 from radio.samples import IQ, check_capture
 from radio.schemes.precoding import AlignmentRule
 from radio.waveform.block import real_noise_variance
 from radio.waveform.trackers import CfoTracker
+
+UNIT_CSI = Csi(gain=1.0 + 0.0j)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,3 +84,14 @@ class Receiver:
     def value_power(self, clip: float) -> float:
         """E p_k² as far as known."""
         return 1.0 if self.setup.scheme.votes else self.values.prior(clip)
+
+    def unsounded_csi(self) -> dict[int, Csi]:
+        """What every device is told without a sounding: the genie's gains, else ones."""
+        if self.genie is None:
+            return dict.fromkeys(range(self.num_devices), UNIT_CSI)
+        gains = self.genie().gains
+        powers = np.abs(gains) ** 2
+        return {
+            device: Csi(gain=complex(gain), resource_powers=(float(power), float(power)))
+            for device, (gain, power) in enumerate(zip(gains, powers, strict=True))
+        }

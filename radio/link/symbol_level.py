@@ -15,9 +15,12 @@ from radio.air.fading import BlockFading, profile_of
 from radio.arrays import Complexes, Flags, Indices, Reals
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError, SignalError
+from radio.link.setup import waveform_type
 from radio.randomness import generator
 from radio.schemes.alignment import regularised_gain, strong_enough
+from radio.schemes.base import Scheme
 from radio.schemes.precoding import AlignmentRule, expected_alignment
+from radio.schemes.registry import scheme
 from radio.schemes.votes import decide_shares, decide_sums
 from radio.waveform.tones import PILOT_SHARE, max_tone_power
 
@@ -52,26 +55,27 @@ def play_rounds(
     """
     if scheme_name not in SUPPORTED:
         raise RadioConfigError(f"scheme: got {scheme_name!r}; allowed on this path: {', '.join(SUPPORTED)}")
-    if rule is not None and rule.name == "regularised" and scheme_name in ("energy", "fsk_vote"):
+    played = scheme(scheme_name)
+    if rule is not None and rule.name == "regularised" and not waveform_type(played).has_ridge:
         raise RadioConfigError(f"alignment.name: got 'regularised' with {scheme_name!r}; allowed: min_k or truncated")
     if values.ndim != 2 or not values.size or not np.abs(values).max() <= clip:
         raise SignalError(f"values: got shape {values.shape}; allowed: [T, K], finite and within ±{clip:g}; clip them")
     radio, rule = radio or RadioConfig(), rule or AlignmentRule()
-    if scheme_name == "ideal":
-        air = AirConfig.perfect()
+    air = played.air_override or air
     num_rounds, num_devices = values.shape
     fading = BlockFading(profile_of(_symbol(air), radio.sample_rate_hz), num_devices, seed, air.block_correlation)
     gains = np.array([fading.gains(t, 1)[:, 0] for t in range(num_rounds)]) * np.sqrt(air.mean_gain_power)  # [T, K]
     powers = np.abs(gains) ** 2
-    kept = strong_enough(powers, rule, air.mean_gain_power) if scheme_name != "fsk_vote" else np.ones_like(powers) > 0
+    kept = np.ones(powers.shape, dtype=np.bool_)
+    if played.needs_sounding:
+        kept = strong_enough(powers, rule, air.mean_gain_power)
     noise_power = _symbol(air).noise_power(radio.max_power)
     draws = generator(seed, purpose="symbol level").standard_normal((num_rounds, 3))
-    play = _amplitudes if scheme_name in ("coherent", "sign", "ideal") else _energies
-    votes = scheme_name in ("sign", "fsk_vote")
-    estimates, variances = play(scheme_name, values, gains, kept, draws, noise_power, clip, radio, rule)
+    play = {"symbols": _amplitudes, "tones": _energies}[played.waveform]
+    estimates, variances = play(played, values, gains, kept, draws, noise_power, clip, radio, rule)
     num_active = kept.sum(axis=1)
-    sums = np.where(kept, np.sign(values) if votes else values, 0).sum(axis=1)
-    references = np.sign(sums) if votes else sums / np.maximum(num_active, 1)
+    sums = np.where(kept, np.sign(values) if played.votes else values, 0).sum(axis=1)
+    references = np.sign(sums) if played.votes else sums / np.maximum(num_active, 1)
     silent = num_active == 0
     for array in (estimates, references, variances):
         array[silent] = np.nan
@@ -83,18 +87,17 @@ def _symbol(air: AirConfig) -> AirConfig:
 
 
 def _amplitudes(
-    name: str, values: Reals, gains: Complexes, kept: Flags, draws: Reals,
+    played: Scheme, values: Reals, gains: Complexes, kept: Flags, draws: Reals,
     noise_power: float, clip: float, radio: RadioConfig, rule: AlignmentRule,
 ) -> tuple[Reals, Reals]:  # fmt: skip
-    bound = 1.0 if name == "sign" else clip
-    sent = np.sign(values) if name == "sign" else values
+    bound, sent = played.mapped_clip(clip), played.mapped(values)
     amplitude = np.sqrt(radio.max_power)
-    value_power = 1.0 if name == "sign" else (clip / 3) ** 2
+    value_power = 1.0 if played.votes else (clip / 3) ** 2
     noise_variance = noise_power / 2
     aligned = np.ones(values.shape)
     weakest = np.where(kept, np.abs(gains), np.inf).min(axis=1)
     gain = amplitude * np.where(np.isfinite(weakest), weakest, 1.0) / bound  # [T]
-    if rule.name == "regularised" and name != "ideal":
+    if rule.name == "regularised" and played.needs_sounding:
         for t, row in enumerate(gains):
             gain[t], ridge = regularised_gain(
                 row, bound=bound, max_amplitude=amplitude, noise_variance=noise_variance, value_power=value_power
@@ -103,19 +106,19 @@ def _amplitudes(
     num_active = np.maximum(kept.sum(axis=1), 1)
     sums = np.where(kept, aligned * sent, 0).sum(axis=1) + np.sqrt(noise_variance) * draws[:, 0] / gain
     variances = noise_variance / gain**2 + np.where(kept, (aligned - 1) ** 2, 0).sum(axis=1) * value_power
-    if name == "sign":
+    if played.votes:
         return _decided(sums, variances, num_active)
     return sums / num_active, variances / num_active**2
 
 
 def _energies(
-    name: str, values: Reals, gains: Complexes, kept: Flags, draws: Reals,
+    played: Scheme, values: Reals, gains: Complexes, kept: Flags, draws: Reals,
     noise_power: float, clip: float, radio: RadioConfig, rule: AlignmentRule,
 ) -> tuple[Reals, Reals]:  # fmt: skip
     limit = max_tone_power(radio.max_power) * (1 - PILOT_SHARE)
     powers = np.abs(gains) ** 2
     num_active = np.maximum(kept.sum(axis=1), 1)
-    if name == "energy":
+    if not played.votes:
         weakest = np.where(kept, powers, np.inf).min(axis=1)
         gain = limit * np.where(np.isfinite(weakest), weakest, 1.0) / clip  # [T]
         arriving = np.where(kept, gain[:, None] * np.abs(values), 0)  # [T, K]
@@ -131,7 +134,7 @@ def _energies(
         variance += noise**2 * TONES_PER_RESOURCE
         measured.append(total + np.sqrt(variance) * draw)
         spread.append(variance)
-    if name == "energy":
+    if not played.votes:
         scale = num_active * gain
         return (measured[0] - measured[1]) / scale, (spread[0] + spread[1]) / scale**2
     total = measured[0] + measured[1]
