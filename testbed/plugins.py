@@ -45,8 +45,8 @@ _ROOMS: dict[Kind, _Room] = {
     "optimiser": _Room(
         registry="testbed.optimisers.registry", names="optimiser_names", base="testbed.optimisers.base:Optimiser"
     ),
-    "backend": _Room(registry="radio.backends.registry", names="backend_names", base="radio.backends.base:Backend"),
-    "task": _Room(registry="learner.tasks.registry", names="names", base="learner.tasks.task:Task"),
+    "backend": _Room(registry="radio.backends.registry", names="backend_names", base="radio.backends.backend:Backend"),
+    "task": _Room(registry="learner.tasks.registry", names="names", base="learner.tasks.templates:Template"),
 }
 _lock = threading.RLock()
 _loaded: set[str] = set()
@@ -72,10 +72,12 @@ def registered(kind: Kind) -> tuple[str, ...]:
     return _names(kind)
 
 
-def look_for(kind: Kind, name: str) -> None:
-    """Load what other packages bring, unless the name is known already. Raises ConfigError as `load` does."""
-    if name not in _names(kind):
-        load()
+def look_for(kind: Kind, name: str) -> bool:
+    """Whether there is a part of that name; loads what other packages bring if nothing here has it.
+
+    Raises ConfigError as `load` does.
+    """
+    return name in _names(kind) or name in registered(kind)
 
 
 def load() -> None:
