@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from radio.schemes.base import Scheme
 from radio.schemes.registry import scheme
 from testbed import plugins
+from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Experiment, Rig, RunConfig
 from testbed.config.words import AccountantName
 from testbed.privacy.accountants import Accountant, accountant
@@ -60,7 +61,7 @@ def scheme_of(experiment: Experiment) -> Scheme:
 
 def is_simulated(rig: Rig) -> bool:
     """Whether devices are simulated, so that their noise and batches come from the experiment's seed."""
-    return rig.backend == "loopback"
+    return backend_of(rig).is_simulated
 
 
 def aligned_exactly(rig: Rig, experiment: Experiment) -> bool:
@@ -189,7 +190,7 @@ def _guarantee(rig: Rig, experiment: Experiment) -> str:
     void = ""
     if is_simulated(rig):
         void = " Simulated: noise and batches come from a seed, so the guarantee itself is void here."
-    elif rig.pluto.is_virtual:
+    elif backend_of(rig).draws_noise(settings_of(rig)):
         void = " Virtual radios: the receiver's noise comes from a seed, so the guarantee itself is void here."
     return (
         f"{neighbours_of(experiment).words}, by {methods[name]}. Threat model: an honest-but-curious access point that "
