@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from learner.tasks.templates import template_of
+from learner.tasks.registry import template_of
 from learner.zo.replica import Replica, replay
 from radio.air.medium import Medium
 from radio.link.access_point import AccessPointLink
