@@ -55,7 +55,7 @@ class ScheduleContract:
             schedule.begin(problem if schedule.needs_future else unknown(problem))
             for round_index, cap in enumerate(problem.caps):
                 for _ in range(1 + generator.integers(2)):
-                    wanted = schedule.next(round_index, float(cap), remaining)
+                    wanted = schedule.next(round_index, float(cap), max(0.0, remaining))
                     assert 0 <= wanted < math.inf
                     remaining -= float(problem.accountant.cost(np.array(min(wanted, cap))))
                     assert remaining >= -1e-9 * limit

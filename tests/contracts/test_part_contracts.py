@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from learner.tasks.registry import BUILT_IN as TASKS
+from learner.tasks.registry import template as template_named
+from learner.tasks.templates import Template
 from radio.schemes.base import Scheme
 from radio.schemes.registry import BUILT_IN as SCHEMES
 from radio.schemes.registry import scheme as scheme_named
@@ -16,6 +19,7 @@ from testbed.schedule.registry import schedule as schedule_named
 from testbed.testing.optimisers import OptimiserContract
 from testbed.testing.schedules import ScheduleContract
 from testbed.testing.schemes import SchemeContract
+from testbed.testing.tasks import TaskContract
 
 
 class TestSchemes(SchemeContract):
@@ -34,3 +38,9 @@ class TestOptimisers(OptimiserContract):
     @pytest.fixture(params=sorted(OPTIMISERS))
     def optimiser(self, request: pytest.FixtureRequest) -> Optimiser[Any]:
         return optimiser_named(request.param)
+
+
+class TestTasks(TaskContract):
+    @pytest.fixture(params=sorted(TASKS))
+    def template(self, request: pytest.FixtureRequest) -> Template:
+        return template_named(request.param)
