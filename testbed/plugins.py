@@ -72,10 +72,12 @@ def registered(kind: Kind) -> tuple[str, ...]:
     return names(kind)
 
 
-def look_for(kind: Kind, name: str) -> None:
-    """Load what other packages bring, unless the name is known already. Raises ConfigError as `load` does."""
-    if name not in names(kind):
-        load()
+def look_for(kind: Kind, name: str) -> bool:
+    """Whether there is a part of that name; loads what other packages bring if nothing here has it.
+
+    Raises ConfigError as `load` does.
+    """
+    return name in names(kind) or name in registered(kind)
 
 
 def load() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from radio.config import Capabilities
 from radio.errors import RadioConfigError, SchemeUnsupportedError
 from radio.registry import Registry
-from radio.schemes.base import Scheme
+
+if TYPE_CHECKING:  # names are asked for where nothing may be slow
+    from radio.config import Capabilities
+    from radio.schemes.base import Scheme
 
 BUILT_IN = {
     "coherent": "radio.schemes.coherent:Coherent",
@@ -19,7 +21,7 @@ BUILT_IN = {
     "sign": "radio.schemes.sign:Sign",
 }
 _SCHEMES: Registry[Scheme] = Registry("scheme", "scheme.name", BUILT_IN, RadioConfigError)
-S = TypeVar("S", bound=type[Scheme])
+S = TypeVar("S", bound="type[Scheme]")
 
 
 def register(cls: S) -> S:

@@ -10,12 +10,14 @@ import msgspec
 from radio.backends.backend import Backend
 from radio.backends.pluto.config import PlutoBench
 from radio.backends.registry import backend
+from testbed import plugins
 from testbed.config.schema import Rig
 from testbed.errors import ConfigError
 
 
 def backend_of(rig: Rig) -> Backend:
     """The backend that the rig names. Raises RadioConfigError with the names there are."""
+    plugins.look_for("backend", rig.backend)
     return backend(rig.backend)
 
 

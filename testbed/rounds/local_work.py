@@ -12,6 +12,7 @@ from learner.tasks.task import Task
 from learner.zo.replica import Replica, Scalars
 from radio.records import Plan
 from radio.schemes.base import Scheme
+from testbed import plugins
 from testbed.config.schema import Experiment, RunConfig
 from testbed.rounds.randomness import DeviceRandomness, artificial_noise
 
@@ -30,6 +31,7 @@ def load_model_and_task(config: RunConfig) -> Loaded:
     """Load the experiment's model and data. Raises LearnerError."""
     experiment = config.experiment
     learner = experiment.learner
+    plugins.look_for("task", experiment.task.template)
     replica = Replica.load(
         experiment.model,
         direction=learner.direction,

@@ -71,3 +71,10 @@ def test_a_silent_vote_is_a_coin_and_a_loud_one_errs_as_the_devices_do():
     assert float(PAPER.wrong(np.array(0.0))) == 0.5
     sure = Votes(num_devices=1, error_probability=0.1)
     assert float(sure.wrong(np.array(1e12))) == pytest.approx(0.5 * math.erfc(0.8 / math.sqrt(0.36) / math.sqrt(2)))
+
+
+def test_a_causal_schedule_of_votes_uses_all_the_power_where_that_is_free():
+    loose = replace(problem(20, 0.9, cap=1e-4), votes=PAPER)
+    found = schedule("online")
+    found.begin(loose)
+    assert [found.next(t, 1e-4, loose.accountant.limit) for t in range(20)] == [1e-4] * 20
