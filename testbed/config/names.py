@@ -12,9 +12,19 @@ from radio.allowed import choices, hints_of, suggestion
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
 
-SCHEDULES = ("full", "online", "paper", "reversed", "solution", "static")
+SCHEDULES = {
+    "full": "All the power there is; no budget, no claim.",
+    "online": "The optimum, causal: decides from the budget that is left.",
+    "paper": "arXiv 2604.12401, Theorems 3 (analog) and 4 (sign; corrected), clamped.",
+    "reversed": "The solution with its weights upside down: a control, which should be worse than static.",
+    "solution": "The optimum of the sound problem, given all channels in advance.",
+    "static": "One noise for all rounds, capped by power.",
+}
 SCHEMES = ("coherent", "digital", "energy", "fsk_vote", "ideal", "sign")
-BACKENDS = ("loopback", "pluto")
+BACKENDS = {
+    "loopback": "Radios on a simulated air, in this process or beside it.",
+    "pluto": "PlutoSDRs, real or virtual, through libiio.",
+}
 
 NAMES: dict[str, Callable[[], Collection[str]]] = {
     "backend": lambda: BACKENDS,

@@ -22,7 +22,7 @@ RunName = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[^\s./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,79}\Z",
-        description="1 to 80 characters that can name a folder: no slash, backslash or control character, and no dot or "
+        description="1 to 80 characters that can name a folder: no slash, backslash or control character, no dot or "
         "space in front",
     ),
 ]
@@ -139,7 +139,9 @@ class PrivacyConfig(Config, frozen=True):
     """What is promised to whom, against whom, and how it is accounted."""
 
     dp_epsilon: Positive = 5.0
+    """ε of the promise, over the whole run."""
     dp_delta: Fraction = 1e-2
+    """δ of the promise: how likely it may fail."""
     level: Level = "client"
     """``client``: a whole client's data is protected. ``example``: one training example."""
     adjacency: Adjacency = "replace"
