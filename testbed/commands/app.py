@@ -32,7 +32,7 @@ def _show_version(asked: bool) -> None:
 
 
 @app.callback()
-def testbed(
+def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")

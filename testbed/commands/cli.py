@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 expected failure (one line), 2 usage, 130 interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -13,10 +14,11 @@ from collections.abc import Sequence
 
 import typer
 
-# isort: off - each adds its commands to `app`, and help lists them in this order
-from testbed.commands import catalogue, config, doctor, plan, processes, results, run  # noqa: F401
-
+# Each adds its commands to `app`, and help lists them in this order.
+# isort: off
+from testbed.commands import run, processes, plan, results, doctor, catalogue, config  # noqa: F401
 # isort: on
+
 from testbed.commands.app import app
 from testbed.commands.terminal import INTERRUPTED
 from testbed.failures import EXPECTED
@@ -52,7 +54,5 @@ def _fail(text: str) -> None:
 
 def _drop_stdout() -> None:
     """Python flushes standard output once more when it ends; let that go nowhere."""
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no file: somebody else's stream in this process
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # no file: somebody else's stream in this process
-        pass
