@@ -10,6 +10,7 @@ import re
 import textwrap
 import types
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -176,6 +177,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, int, str)) else json.dumps(list(value))
 
 
+@cache
 def _meanings(record: type) -> dict[str, str]:
     """The text under each field, from the source of the class and its bases."""
     found: dict[str, str] = {}
