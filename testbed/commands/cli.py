@@ -5,10 +5,7 @@ Exit codes: 0 done, 1 expected failure (one line), 2 usage, 130 interrupted.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +17,7 @@ from testbed.commands import run, processes, plan, results, doctor, catalogue, c
 # isort: on
 
 from testbed.commands.app import app
+from testbed.commands.output import written_output
 from testbed.commands.terminal import INTERRUPTED
 from testbed.failures import EXPECTED
 
@@ -29,30 +27,20 @@ _log = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: turns expected failures into one line and an exit code; always ends with SystemExit."""
     try:
-        try:
+        with written_output():
             app(args=arguments, standalone_mode=True)
-        finally:
-            sys.stdout.flush()  # while a disk that is full can still be said
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
     except EXPECTED as err:
         _fail(str(err))
     except OSError as err:
-        _log.info("unexpected", exc_info=True)
         if err.filename is None:
-            _drop_stdout()
-        if err.errno == errno.EPIPE:  # whoever read our output has seen enough
-            sys.exit(1)
-        _fail(f"{err.filename or 'standard output'}: {err.strerror or err}")
+            raise
+        _log.info("a file that no command reckoned with", exc_info=True)
+        _fail(f"{err.filename}: {err.strerror or err}")
 
 
 def _fail(text: str) -> None:
     typer.echo(f"error: {' '.join(text.splitlines())}", err=True)
     sys.exit(1)
-
-
-def _drop_stdout() -> None:
-    """Python flushes standard output once more when it ends; let that go nowhere."""
-    with contextlib.suppress(OSError, ValueError):  # no file: somebody else's stream in this process
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
