@@ -133,7 +133,7 @@ def _limits(meta: msgspec.Meta, of: Any) -> str:
 
 def _number(limit: float) -> str:
     if not isinstance(limit, int):
-        return f"{limit:g}"
+        return f"{limit:.10g}"
     return f"2**{limit.bit_length() - 1}" if limit >= 1 << 24 and limit.bit_count() == 1 else str(limit)
 
 

@@ -20,7 +20,7 @@ class TestbedError(Exception):
 
 
 class ConfigError(TestbedError, ValueError):
-    """A rig, an experiment or an override that cannot be used; a ValueError, which msgspec reports with its key."""
+    """A rig, an experiment or an override that cannot be used; a ValueError too, so that msgspec tells its key."""
 
 
 class RunDirectoryError(TestbedError):

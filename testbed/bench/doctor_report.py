@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from radio.backends.backend import RadioFinding
 from testbed.bench.doctor import Findings, LinkFinding, examine_links, examine_radio, installed, visible
@@ -19,9 +19,8 @@ HEALTH_HEADER = ("radio", "chip, board °C", "supplies V", "loopback", "link MS/
 LINK_HEADER = ("device", "tone SNR dB", "CFO Hz", "corrected Hz", "drift Hz/s", "phase ° rms", "starts ms", "heard")
 
 
-def examine(rig: Rig | None) -> Findings:
-    """The machine, and the radios of a rig; without one, whatever is connected."""
-    console = Console(stderr=True)
+def examine(rig: Rig | None, console: Console) -> Findings:
+    """The machine, and the radios of a rig; without one, whatever is connected. Progress goes to the console."""
     software, unusable = installed()
     if rig is None:
         return Findings(software=software, contexts=visible(unusable))
@@ -35,7 +34,7 @@ def examine(rig: Rig | None) -> Findings:
             status.update(f"radio {station + 1} of {rig.num_devices + 1}")
             radios.append(examine_radio(rig, station))
         problems = [radio.problem for radio in radios if radio.problem is not None]
-        links = () if problems else examine_links(rig, lambda text: status.update(text))
+        links = () if problems else examine_links(rig, lambda text: status.update(Text(text)))
     problems += [link.problem for link in links if link.problem is not None]
     schemes = scheme_findings(rig, links) if links else ()
     if links and not any(finding.supported for finding in schemes):
@@ -43,9 +42,8 @@ def examine(rig: Rig | None) -> Findings:
     return Findings(software=software, radios=tuple(radios), links=links, schemes=schemes, problems=tuple(problems))
 
 
-def show(findings: Findings) -> None:
-    """Tables on stdout."""
-    console = Console(file=sys.stdout)
+def show(findings: Findings, console: Console) -> None:
+    """Tables on a console, which must not read markup into what radios and errors say."""
     _table(console, "software", ("", ""), list(findings.software.items()))
     if findings.contexts:
         _table(console, "radios that libiio sees", ("URI", "what"), list(findings.contexts.items()))
@@ -62,7 +60,7 @@ def show(findings: Findings) -> None:
         rows = [(finding.scheme, "yes" if finding.supported else "no", finding.why) for finding in findings.schemes]
         _table(console, "schemes", ("scheme", "works", "why"), rows)
     for problem in findings.problems:
-        console.print(f"problem: {problem}", highlight=False, soft_wrap=True)
+        console.print(f"problem: {problem}", soft_wrap=True)
 
 
 def _table(console: Console, title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

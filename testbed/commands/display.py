@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from testbed.commands.terminal import console
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.report import summary_rows
 from testbed.rounds.processes import Outcome
@@ -21,7 +20,7 @@ class RunDisplay:
     """Shows round, loss, NMSE, SNR and accuracy; one line per evaluation where stderr is no terminal."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = console(stderr=True)
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._loss: float | None = None
@@ -52,14 +51,13 @@ class RunDisplay:
             self._console.print(
                 f"{info.num_parameters:,} parameters, {num_rounds} rounds; untouched model: "
                 f"accuracy {initial.metric:.1%} of {initial.num_examples:,} test sentences",
-                highlight=False,
                 soft_wrap=True,
             )
         if self._console.is_terminal:
             self._bar = Progress(
                 BarColumn(bar_width=18),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 TimeRemainingColumn(),
                 console=self._console,
                 refresh_per_second=8,
@@ -86,23 +84,23 @@ class RunDisplay:
         if self._bar is not None:
             self._bar.update(self._task, completed=record.round + 1, figures=figures)
         elif record.metric is not None:
-            self._console.print(f"round {record.round + 1}/{self._num_rounds}  {figures}", highlight=False)
+            self._console.print(f"round {record.round + 1}/{self._num_rounds}  {figures}")
         if record.status in ("skipped", "rejected"):
-            self._console.print(f"round {record.round + 1} {record.status}: {record.reason}", highlight=False)
+            self._console.print(f"round {record.round + 1} {record.status}: {record.reason}")
 
 
 def print_outcome(outcome: Outcome) -> None:
     """The summary table, the privacy statement and where the files are, on stdout."""
-    console = Console(file=sys.stdout)
+    out = console()
     summary = outcome.summary
     table = Table(title=f"{summary.name}, seed {summary.seed}", show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in summary_rows(summary):
         table.add_row(label, text)
-    console.print(table)
-    console.print(summary.privacy)
-    console.print(f"report: {outcome.directory.report}", soft_wrap=True)
+    out.print(table)
+    out.print(summary.privacy)
+    out.print(f"report: {outcome.directory.report}", soft_wrap=True)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -41,7 +41,9 @@ def load(
     """
     rig_path = _find(rig or DEFAULT_RIG, RIG_DIRECTORY, "rig")
     experiment_path = _find(experiment or DEFAULT_EXPERIMENT, EXPERIMENT_DIRECTORY, "experiment")
-    return _Sources(_read(rig_path), _read(experiment_path), str(rig_path), str(experiment_path)).made(overrides, check)
+    return _Sources(read_toml(rig_path), read_toml(experiment_path), str(rig_path), str(experiment_path)).made(
+        overrides, check
+    )
 
 
 def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
@@ -55,7 +57,7 @@ def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
 def from_toml(path: Path) -> RunConfig:
     """Read the resolved configuration of an earlier run."""
     try:
-        config = _convert(_read(path), RunConfig)
+        config = _convert(read_toml(path), RunConfig)
         check_names(config)
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from err
@@ -151,7 +153,8 @@ def _find(name: str, directory: Path, kind: str) -> Path:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file's tables. Raises ConfigError that names the file."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:

@@ -121,7 +121,9 @@ class PrivacyConfig(Config, frozen=True):
     """What is promised to whom, against whom, and how it is accounted."""
 
     dp_epsilon: Positive = 5.0
+    """ε of the promise, over the whole run."""
     dp_delta: Fraction = 1e-2
+    """δ of the promise: how likely it may fail."""
     level: Level = "client"
     """``client``: a whole client's data is protected. ``example``: one training example."""
     adjacency: Adjacency = "replace"

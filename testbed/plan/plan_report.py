@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,9 +27,8 @@ _COLORS = {
 }
 
 
-def show_plan(config: RunConfig, *, snrs_db: Sequence[float], png: Path) -> None:
+def show_plan(config: RunConfig, console: Console, *, snrs_db: Sequence[float], png: Path) -> None:
     """Print the tables and write the picture. Raises RunDirectoryError if that cannot be written."""
-    console = Console(file=sys.stdout)
     own = plan_of(config)
     name = config.experiment.schedule.name
     console.print(_by_round(own.preview(name), config.experiment.rounds.num))
@@ -123,7 +121,9 @@ def plan_figure(plan: Plan) -> Figure:
             axis.set_yscale("log")
         else:
             axis.text(0.5, 0.5, "none", ha="center", va="center", transform=axis.transAxes)
-    axes[0].legend(frameon=False, ncols=len(plan.previews), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    legend = axes[0].legend(frameon=False, ncols=len(plan.previews), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are text, also with a dollar sign
     axes[-1].set_xlabel("round")
     return figure
 

@@ -155,19 +155,6 @@ def test_wrong_usage_is_exit_code_2(command, arguments):
     assert "Traceback" not in stderr
 
 
-@pytest.mark.parametrize("name", ["run", "access-point", "device", "air", "replay", "report"])
-def test_every_command_has_help_with_an_example(command, name):
-    code, stdout, _ = command(name, "--help")
-    assert code == 0
-    assert re.search(rf"^ *testbed {name}", stdout, re.MULTILINE)
-
-
-def test_a_bad_key_is_found_before_anything_heavy_is_loaded(bench):
-    done = bench.run("run", "--set", "rounds.nmu=1")
-    assert done.returncode == 1
-    assert "did you mean 'num'" in the_one_line(done.stderr)
-
-
 def test_ctrl_c_keeps_the_results_so_far_and_the_run_can_go_on(bench):
     process = bench.start("run", "--out", "run", *SHORT[2:], "--set", "rounds.num=80", "--set", "learner.batch_size=4")
     run = bench.directory / "run"

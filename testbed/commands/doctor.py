@@ -1,0 +1,39 @@
+"""`testbed doctor`."""
+
+from __future__ import annotations
+
+import typer
+
+from testbed.commands.app import app
+from testbed.commands.options import JsonOption, RigOption, SetOption
+from testbed.commands.terminal import console
+
+
+@app.command()
+def doctor(rig: RigOption = None, overrides: SetOption = None, json: JsonOption = False) -> None:
+    """Say what is installed and connected, what works, and which schemes a rig supports and why.
+
+    Sends test signals 10 dB below the rig's transmit gain. Exit code 1 if something needed failed. Examples:
+
+        testbed doctor
+
+        testbed doctor --rig hardware_configs/pluto_bench_5.toml
+
+        testbed doctor --rig virtual_plutos --json
+    """
+    if overrides and rig is None:
+        raise typer.BadParameter("allowed with --rig only", param_hint="--set")
+    import msgspec
+
+    from testbed.config.files import load
+
+    asked = load(rig, None, overrides or []).rig if rig is not None else None
+    from testbed.bench.doctor_report import examine, show
+
+    findings = examine(asked, console(stderr=True))
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
+    else:
+        show(findings, console())
+    if findings.problems:
+        raise typer.Exit(1)

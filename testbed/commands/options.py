@@ -1,0 +1,75 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from testbed.config.schema import RunConfig
+
+DEFAULT_CONTROL = "tcp://127.0.0.1:5555"
+DEFAULT_AIR = "tcp://127.0.0.1:5556"
+
+RigOption = Annotated[str | None, typer.Option("--rig", "-r", help="Rig: a name in hardware_configs/, or a TOML file.")]
+ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Experiment: a name, or a TOML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Override one key of either; repeatable."),
+]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory (default: runs/<time>-<name>).")]
+ResumeOption = Annotated[
+    Path | None, typer.Option("--resume", help="Continue the run in this directory from its journal.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+DirArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
+
+
+def configured(rig: str | None, experiment: str | None, overrides: list[str] | None) -> RunConfig:
+    """The resolved configuration; what is wrong with it is found before anything slow is imported, where that can be.
+
+    Raises ConfigError, or what `testbed.bench.rig.resolve` raises.
+    """
+    from testbed.config.files import load
+
+    return load(rig, experiment, overrides or [], check=_resolved)
+
+
+def _resolved(config: RunConfig) -> RunConfig:
+    from testbed.bench.rig import resolve  # SciPy and Numba, once ranges and names are right
+
+    return resolve(config)
+
+
+def refuse_both(resume: Path | None, *others: object) -> None:
+    """A resumed run keeps its configuration and directory; raises typer.BadParameter if others are asked for."""
+    if resume is not None and any(others):
+        raise typer.BadParameter(
+            "a resumed run keeps its own configuration and directory; leave out --rig, --experiment, --set and --out",
+            param_hint="--resume",
+        )
+
+
+def device_numbers(text: str) -> list[int]:
+    """Of "0-4" or "0,2,3", ascending. Raises typer.BadParameter."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise typer.BadParameter(
+                f"got {text!r}, expected numbers and ranges such as 0-4 or 0,2,3", param_hint="--devices"
+            )
+        numbers.update(range(int(first), int(last or first) + 1))
+    if not numbers:
+        raise typer.BadParameter(f"got {text!r}, an empty range", param_hint="--devices")
+    return sorted(numbers)
+
+
+def decibels(text: str | None) -> list[float]:
+    """Of "-10,0,10". Raises typer.BadParameter."""
+    try:
+        return [float(part) for part in text.split(",")] if text else []
+    except ValueError as err:
+        raise typer.BadParameter(f"got {text!r}, expected numbers such as -10,0,10", param_hint="--snr-db") from err

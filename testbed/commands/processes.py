@@ -1,0 +1,149 @@
+"""`testbed access-point`, `testbed device` and `testbed air`: a run in several processes, on one host or more."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from testbed.commands.app import app
+from testbed.commands.options import (
+    DEFAULT_AIR,
+    DEFAULT_CONTROL,
+    ExperimentOption,
+    OutOption,
+    ResumeOption,
+    RigOption,
+    SetOption,
+    configured,
+    device_numbers,
+    refuse_both,
+)
+from testbed.commands.terminal import exit_if_interrupted, interruptible
+
+
+@app.command("access-point")
+def access_point(
+    rig: RigOption = None,
+    experiment: ExperimentOption = None,
+    out: OutOption = None,
+    overrides: SetOption = None,
+    resume: ResumeOption = None,
+    bind: Annotated[str, typer.Option(help="Address that devices connect to.")] = DEFAULT_CONTROL,
+    air: Annotated[str, typer.Option(help="Address of the simulated air.")] = DEFAULT_AIR,
+) -> None:
+    """Be the access point of an experiment whose devices are other processes.
+
+    Start `testbed air` and `testbed device` beside it, in any order. Example, three shells:
+
+        testbed air
+
+        testbed access-point --out runs/three-processes
+
+        testbed device --devices 0-4
+    """
+    refuse_both(resume, rig, experiment, overrides, out)
+    config = configured(rig, experiment, overrides)
+    from testbed.commands.display import RunDisplay, print_outcome
+    from testbed.rounds.processes import serve_access_point
+
+    with interruptible() as should_stop, RunDisplay() as display:
+        outcome = serve_access_point(
+            config,
+            bind=bind,
+            air_address=air,
+            out=out,
+            resume=resume,
+            progress=display,
+            should_stop=should_stop,
+            on_listening=lambda address: typer.echo(f"access point at {address}", err=True),
+        )
+    print_outcome(outcome)
+    exit_if_interrupted(outcome.summary.stopped)
+
+
+@app.command()
+def device(
+    devices: Annotated[str, typer.Option(help="Devices that this host serves: 0-4, or 0,2,3.")],
+    connect: Annotated[str, typer.Option(help="Address of the access point.")] = DEFAULT_CONTROL,
+    air: Annotated[
+        str | None, typer.Option(help="Address of the simulated air (default: what the access point says).")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="SECTION.KEY=VALUE",
+            help="What is different on this host, for example task.path.",
+        ),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write this host's final weights here (safetensors).")] = None,
+    timeout_s: Annotated[
+        float, typer.Option(min=1, help="Give up when the access point is silent for so long.")
+    ] = 60.0,
+) -> None:
+    """Be a learner host: one copy of the model that computes for several devices.
+
+    Examples:
+
+        testbed device --devices 0-4
+
+        testbed device --devices 0,1 --connect tcp://127.0.0.1:5555 --set model.device=cuda
+    """
+    numbers = device_numbers(devices)
+    from testbed.rounds.processes import serve_devices
+
+    with interruptible() as should_stop:
+        reason = serve_devices(
+            numbers,
+            connect=connect,
+            air_address=air,
+            overrides=overrides or [],
+            save=save,
+            timeout_s=timeout_s,
+            should_stop=should_stop,
+        )
+    typer.echo(f"devices {devices}: {reason}")
+    exit_if_interrupted(reason)
+
+
+@app.command()
+def air(
+    bind: Annotated[
+        str | None, typer.Option(help=f"Address that the access point and the devices connect to [{DEFAULT_AIR}].")
+    ] = None,
+    rig: RigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Serve a simulated air to an access point and devices in other processes, until interrupted.
+
+    The access point configures it from its rig. With --rig: serve that rig's virtual PlutoSDRs to any libiio program
+    instead; prints the URI of each, the access point last. Examples:
+
+        testbed air --bind tcp://127.0.0.1:5556
+
+        testbed air --rig virtual_plutos --set virtual.pacing=real_time
+    """
+    if rig is not None:
+        if bind is not None:
+            raise typer.BadParameter("virtual Plutos listen where virtual.host says", param_hint="--bind")
+        from testbed.config.files import load
+
+        config = load(rig, None, overrides or []).rig
+        from testbed.bench.virtual_bench import serve_virtual_plutos
+
+        with interruptible("stopping") as should_stop:
+            serve_virtual_plutos(config, should_stop, on_ready=typer.echo)
+        return
+    if overrides:
+        raise typer.BadParameter("allowed with --rig only", param_hint="--set")
+    from testbed.control.air_service import air_codec, serve_air
+    from testbed.control.transport import Server, new_context
+
+    with interruptible("stopping") as should_stop, Server(new_context(), air_codec(), bind or DEFAULT_AIR) as server:
+        typer.echo(f"air at {server.address}")
+        sys.stdout.flush()
+        serve_air(server, should_stop)

@@ -1,0 +1,49 @@
+"""`testbed run`."""
+
+from __future__ import annotations
+
+from testbed.commands.app import app
+from testbed.commands.options import (
+    ExperimentOption,
+    OutOption,
+    ResumeOption,
+    RigOption,
+    SetOption,
+    configured,
+    refuse_both,
+)
+from testbed.commands.terminal import exit_if_interrupted, interruptible
+
+
+@app.command()
+def run(
+    rig: RigOption = None,
+    experiment: ExperimentOption = None,
+    out: OutOption = None,
+    overrides: SetOption = None,
+    resume: ResumeOption = None,
+) -> None:
+    """Run a whole experiment in one process; without arguments the quickstart on the loopback rig.
+
+    Examples:
+
+        testbed run
+
+        testbed run --set scheme.name=ideal --set seed=2 --out runs/ideal
+
+        testbed run --set task.path=../shared/data/sst2
+
+        testbed run --resume runs/20261121-120000-quickstart
+    """
+    refuse_both(resume, rig, experiment, overrides, out)
+    config = configured(rig, experiment, overrides)
+    from testbed.commands.display import (  # torch is imported only once the configuration is fine
+        RunDisplay,
+        print_outcome,
+    )
+    from testbed.rounds.processes import run_in_one_process
+
+    with interruptible() as should_stop, RunDisplay() as display:
+        outcome = run_in_one_process(config, out=out, resume=resume, progress=display, should_stop=should_stop)
+    print_outcome(outcome)
+    exit_if_interrupted(outcome.summary.stopped)
