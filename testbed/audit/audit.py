@@ -11,8 +11,8 @@ from radio.schemes.registry import scheme
 from testbed.audit.attack import Finding, Observations, attack
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
-from testbed.plan.ledger import Ledger
-from testbed.plan.terms import Terms, is_simulated, scheme_of, terms_of
+from testbed.planning.ledger import Ledger
+from testbed.planning.terms import Terms, is_simulated, scheme_of, terms_of
 from testbed.plugins import registered
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory

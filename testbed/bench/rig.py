@@ -15,8 +15,8 @@ from radio.schemes.registry import check_support
 from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Rig, RunConfig
 from testbed.errors import ConfigError
-from testbed.plan import terms
-from testbed.plan.checks import check_privacy
+from testbed.planning import terms
+from testbed.planning.checks import check_privacy
 
 
 def resolve(config: RunConfig) -> RunConfig:

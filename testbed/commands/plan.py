@@ -34,6 +34,6 @@ def plan(
     """
     snrs_db = decibels(snr_db)
     config = configured(rig, experiment, overrides)
-    from testbed.plan.plan_report import show_plan
+    from testbed.planning.plan_report import show_plan
 
     show_plan(config, console(), snrs_db=snrs_db, png=png)

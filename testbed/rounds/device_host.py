@@ -26,7 +26,7 @@ from testbed.control import messages as m
 from testbed.control.transport import Client
 from testbed.errors import CrashError, DivergenceError, PeerTimeoutError, TransportError
 from testbed.failures import EXPECTED
-from testbed.plan.terms import is_simulated
+from testbed.planning.terms import is_simulated
 from testbed.rounds.local_work import Loaded, Prepared, load_model_and_task, prepare
 from testbed.rounds.randomness import DeviceRandomness, device_randomness
 from testbed.rounds.watch import in_one_line, traceback_of

@@ -24,9 +24,9 @@ from testbed.control.roster import AttemptFailedError, InterruptedRunError, Rost
 from testbed.control.transport import Server
 from testbed.errors import CrashError, DivergenceError, JournalError, PeerTimeoutError, StalledRunError
 from testbed.failures import EXPECTED
-from testbed.plan.ledger import BudgetSpentError, Ledger
-from testbed.plan.planner import Planner
-from testbed.plan.terms import Terms, terms_of
+from testbed.planning.ledger import BudgetSpentError, Ledger
+from testbed.planning.planner import Planner
+from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, save_capture
 from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
 from testbed.results.report import write_report

@@ -20,7 +20,7 @@ from testbed.control.transport import Client, Server
 from testbed.control.transport import context as zmq_context
 from testbed.errors import NothingUsedError
 from testbed.failures import EXPECTED
-from testbed.plan.terms import is_simulated
+from testbed.planning.terms import is_simulated
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
 from testbed.rounds.device_host import LearnerHost

@@ -14,8 +14,8 @@ from radio.samples import IQ
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.roster import AttemptFailedError, Roster
-from testbed.plan.ledger import Ledger
-from testbed.plan.terms import Terms
+from testbed.planning.ledger import Ledger
+from testbed.planning.terms import Terms
 from testbed.results.journal import Journal, Result, Status
 from testbed.results.records import RoundRecord
 from testbed.results.statistics import nmse_db

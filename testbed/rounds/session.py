@@ -9,7 +9,7 @@ from pathlib import Path
 from learner.zo.replica import Replica, replay
 from testbed.config.schema import RunConfig
 from testbed.errors import JournalError
-from testbed.plan.terms import terms_of
+from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.provenance import new_run_info

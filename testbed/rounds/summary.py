@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from learner.tasks.registry import template_of
 from testbed.config.schema import RunConfig
-from testbed.plan.ledger import Ledger
-from testbed.plan.terms import Terms
+from testbed.planning.ledger import Ledger
+from testbed.planning.terms import Terms
 from testbed.results.records import RoundRecord, RunInfo, Summary
 from testbed.results.statistics import median, pooled_nmse_db
 

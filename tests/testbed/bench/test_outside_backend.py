@@ -19,7 +19,7 @@ from testbed.config.backends import settings_of
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
-from testbed.plan.terms import is_simulated, terms_of
+from testbed.planning.terms import is_simulated, terms_of
 from testbed.rounds.processes import run_in_one_process
 
 

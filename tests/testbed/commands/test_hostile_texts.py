@@ -13,7 +13,7 @@ from testbed.bench.doctor_report import show
 from testbed.commands import terminal
 from testbed.commands.display import RunDisplay, print_outcome
 from testbed.config.files import load
-from testbed.plan.plan_report import plan_figure
+from testbed.planning.plan_report import plan_figure
 from testbed.results.directory import RunDirectory
 from testbed.results.records import RoundRecord, RunInfo, Summary
 from testbed.results.report import write_report

@@ -11,9 +11,9 @@ from testbed.bench.rig import resolve, scheme_of
 from testbed.config.files import load
 from testbed.control import messages as m
 from testbed.control.polls import Polls
-from testbed.plan.ledger import Ledger
-from testbed.plan.planner import Planner
-from testbed.plan.terms import terms_of
+from testbed.planning.ledger import Ledger
+from testbed.planning.planner import Planner
+from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.results.records import RoundRecord
 from testbed.rounds.attempt import SILENT, Transmitter

@@ -8,7 +8,7 @@ from radio.schemes.registry import scheme
 from testbed import plugins
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
-from testbed.plan.terms import crediting_of, is_simulated, scheme_of
+from testbed.planning.terms import crediting_of, is_simulated, scheme_of
 from testbed.schedule.base import Schedule
 from testbed.schedule.registry import schedule
 

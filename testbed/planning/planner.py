@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.config.schema import RunConfig
-from testbed.plan.forecast import noise_variance, weakest_amplitudes
-from testbed.plan.ledger import BudgetSpentError, Ledger
-from testbed.plan.terms import Terms, scheme_of
+from testbed.planning.forecast import noise_variance, weakest_amplitudes
+from testbed.planning.ledger import BudgetSpentError, Ledger
+from testbed.planning.terms import Terms, scheme_of
 from testbed.privacy.gaussian import leak
 from testbed.schedule.artificial import DeviceNoise
 from testbed.schedule.power import Power, RoundLimits, credited_noise, least_noise, power_for

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
-from testbed.plan.preview import Plan, Preview, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
+from testbed.planning.preview import Plan, Preview, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
 
 _ROWS = 10
 _OTHER_COLOR = "#1a202c"

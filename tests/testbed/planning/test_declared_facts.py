@@ -8,9 +8,9 @@ from radio.schemes.coherent import Coherent
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.errors import ConfigError
-from testbed.plan.planner import Planner
-from testbed.plan.preview import plan_of
-from testbed.plan.terms import terms_of
+from testbed.planning.planner import Planner
+from testbed.planning.preview import plan_of
+from testbed.planning.terms import terms_of
 from testbed.schedule import registry as schedules
 from testbed.schedule.base import Schedule, Scope
 from tests.parts import keep_parts
