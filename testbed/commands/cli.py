@@ -338,8 +338,11 @@ def report(run_dir: DirArgument) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: turns expected failures into one line and an exit code; always ends with SystemExit."""
+    from testbed.commands.output import written_output
+
     try:
-        app(args=arguments, standalone_mode=True)
+        with written_output():
+            app(args=arguments, standalone_mode=True)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)

@@ -49,9 +49,24 @@ def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     )
 
 
-def from_toml(path: Path) -> RunConfig:
-    """Read the resolved configuration of an earlier run."""
-    return _convert(_read(path), RunConfig, path, set())
+def from_toml(path: Path, *, leave_out_unknown: bool = False) -> RunConfig:
+    """Read the resolved configuration of an earlier run; of an earlier version's, without the keys that are gone."""
+    table = _read(path)
+    return _convert(known_keys(table, RunConfig) if leave_out_unknown else table, RunConfig, path, set())
+
+
+def known_keys(table: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """What ``kind`` has a field for, also in the sections."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    return {
+        key: known_keys(value, types[key]) if isinstance(value, dict) and _is_section(types[key]) else value
+        for key, value in table.items()
+        if key in types
+    }
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _apply(overrides: Sequence[str], rig: dict[str, Any], experiment: dict[str, Any]) -> set[str]:

@@ -17,6 +17,7 @@ from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.air_service import AirWire, RemoteAir, air_codec, air_setup, make_air
 from testbed.control.transport import Client, Server, new_context
+from testbed.results import files
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
 from testbed.rounds import session as s
@@ -160,7 +161,7 @@ def serve_devices(
             )
             reason = host.run()
             if save is not None and host.has_model:
-                host.save_weights(save)
+                files.write_with(save, host.save_weights, remedy="choose another place with --save")
     finally:
         for air_client in air_clients:
             air_client.close()

@@ -36,8 +36,6 @@ from testbed.results.report import write_report
 from testbed.results.statistics import median, pooled_nmse_db
 from testbed.rounds.access_point import AccessPoint, round_seed
 
-JOURNAL_VERSION = 1
-
 
 class Progress(Protocol):
     """Whoever watches a run."""
@@ -87,14 +85,20 @@ class Session:
 
 def begin(config: RunConfig, out: Path | None, replica: Replica) -> Session:
     """Make the run directory of a new run, with the initial weights in it."""
-    directory = RunDirectory.create(out, config)
+    directory = RunDirectory.create(out, config, num_parameters=replica.num_parameters)
     run_id = uuid.uuid4().hex
     info = new_run_info(config, run_id=run_id, num_parameters=replica.num_parameters, fingerprint=replica.fingerprint())
-    directory.write_json(directory.info, info)
-    replica.save_weights(directory.initial_weights)
-    journal = j.Journal(directory.journal)
-    journal.append(j.Start(version=JOURNAL_VERSION, run_id=run_id, initial_fingerprint=info.initial_fingerprint))
-    journal.append(promise_of(config))
+    try:
+        directory.write_json(directory.info, info)
+        directory.write_with(directory.initial_weights, replica.save_weights)
+        journal = j.Journal.begun(
+            directory.journal,
+            j.Start(version=j.VERSION, run_id=run_id, initial_fingerprint=info.initial_fingerprint),
+            promise_of(config),
+        )
+    except BaseException:
+        directory.discard()
+        raise
     return Session(config=config, directory=directory, journal=journal, info=info)
 
 
@@ -115,12 +119,19 @@ def resume(path: Path) -> Session:
     config, info = directory.read_config(), directory.read_info()
     j.read(directory.journal)  # says what is wrong with a foreign file
     journal = j.Journal(directory.journal)
+    try:
+        return _resumed(directory, journal, config, info)
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, info: RunInfo) -> Session:
     promised = [record for record in journal.records if isinstance(record, j.Promised)]
     if promised and promised[0] != promise_of(config):
-        journal.close()
         raise JournalError(
-            f"{path}: config.toml promises another privacy budget or threat model than this run began with; restore "
-            "it, or start a new run"
+            f"{directory.path}: config.toml promises another privacy budget or threat model than this run began "
+            "with; restore it, or start a new run"
         )
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
@@ -136,6 +147,7 @@ def resume(path: Path) -> Session:
             )
         )
     known = {record.round: record for record in directory.read_rounds()}
+    directory.check_space(config, num_parameters=info.num_parameters, first_round=session.next_round)
     session.records = [known.get(r.round) or _recovered(r, config) for r in session.journal_results()]
     directory.rewrite_rounds(session.records)
     return session
@@ -268,7 +280,7 @@ def _play(
         if should_stop():
             return "interrupted"
         record = access_point.play(round_index)
-        _keep_capture(session, access_point.last_capture, record)
+        record = _keep_capture(session, access_point.last_capture, record)
         if (round_index + 1) % experiment.rounds.eval_every == 0 or round_index + 1 == experiment.rounds.num:
             record = _evaluated(access_point, record)
         session.directory.append_round(record)
@@ -290,11 +302,11 @@ def _evaluated(access_point: AccessPoint, record: RoundRecord) -> RoundRecord:
     return msgspec.structs.replace(record, metric=evaluated.metric, eval_loss=evaluated.loss)
 
 
-def _keep_capture(session: Session, samples: IQ | None, record: RoundRecord) -> None:
+def _keep_capture(session: Session, samples: IQ | None, record: RoundRecord) -> RoundRecord:
     """Record the payload of the first round and of every evaluated one."""
     rounds = session.config.experiment.rounds
     if samples is None or not (record.round == 0 or (record.round + 1) % rounds.eval_every == 0):
-        return
+        return record
     radio = session.config.rig.radio
     info = CaptureInfo(
         round=record.round,
@@ -304,7 +316,9 @@ def _keep_capture(session: Session, samples: IQ | None, record: RoundRecord) -> 
         center_freq_hz=radio.center_freq_hz,
         run_id=session.info.run_id,
     )
-    save_capture(session.directory.captures, samples, info)
+    max_bytes = session.config.experiment.results.max_capture_mib * 2**20
+    kept = save_capture(session.directory.captures, samples, info, max_bytes=max_bytes)
+    return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 
 def _finish(session: Session, roster: Roster, stopped: str) -> str:
@@ -317,7 +331,7 @@ def _finish(session: Session, roster: Roster, stopped: str) -> str:
         goodbyes = {}
     live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
     rebuilt = rebuild(session.directory, session.config, session.journal_results())
-    rebuilt.save_weights(session.directory.final_weights)
+    session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
     fingerprint = rebuilt.fingerprint()
     session.info = msgspec.structs.replace(session.info, final_fingerprint=live or fingerprint)
     session.directory.write_json(session.directory.info, session.info)
@@ -389,4 +403,6 @@ def summarise(
         dp_delta=config.experiment.privacy.dp_delta,
         stopped=stopped,
         final_fingerprint=final_fingerprint,
+        captures_kept=sum(record.capture == "kept" for record in records),
+        captures_left_out=sum(record.capture == "left out" for record in records),
     )
