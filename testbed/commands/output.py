@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 from testbed.errors import TestbedError
 
@@ -13,26 +17,77 @@ class OutputError(TestbedError):
     """Standard output cannot be written."""
 
 
-def flush_or_fail() -> None:
-    """Flush standard output before the process ends. Raises OutputError; a reader who has left (``| head``) is none.
+@contextmanager
+def written_output() -> Iterator[None]:
+    """Whatever is printed inside has been written when this ends. Raises OutputError.
 
-    Afterwards standard output leads nowhere, so that the interpreter does not try, and fail, once more.
+    A reader who has left (``| head``) stays a BrokenPipeError inside, and is no failure at the end.
     """
+    stream = sys.stdout
+    if stream is None:  # a process without one
+        yield
+        return
+    sys.stdout = cast(TextIO, _Output(stream))
+    try:
+        yield
+    finally:
+        sys.stdout = stream
+        flush_or_fail()
+
+
+def flush_or_fail() -> None:
+    """Flush standard output. Raises OutputError; a reader who has left is no failure."""
     try:
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
     except OSError as err:
-        raise_output_error(err)
+        _lead_nowhere(sys.stdout)
+        if err.errno != errno.EPIPE:
+            raise _said(err) from err
 
 
-def raise_output_error(err: OSError) -> None:
-    """Say that standard output cannot be written, unless its reader has left; it leads nowhere afterwards."""
+class _Output:
+    """A stream whose failures are OutputErrors; in everything else the stream itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._refused():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._refused():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as err:
+            if err.errno == errno.EPIPE:
+                raise
+            _lead_nowhere(self._stream)
+            raise _said(err) from err
+
+
+def _said(err: OSError) -> OutputError:
+    return OutputError(
+        f"standard output: cannot be written: {err.strerror or err}; free some space or send it elsewhere"
+    )
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """Let the interpreter find nothing to complain of when it flushes once more at its end."""
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:  # no file of the operating system
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, descriptor)
     finally:
         os.close(nowhere)
-    if err.errno != errno.EPIPE:
-        raise OutputError(
-            f"standard output: cannot be written: {err.strerror or err}; free some space or send it elsewhere"
-        ) from err
