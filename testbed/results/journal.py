@@ -140,8 +140,8 @@ class Journal:
             self._fd = files.system.open(path, os.O_RDWR | os.O_CREAT)
         except OSError as err:
             raise JournalError(
-                f"{path}: cannot be opened for writing: {files.reason(err)}; make the run directory writable, or work "
-                "on a copy"
+                f"{path}: cannot be opened for writing: {files.reason(err)}; free some space or make the run "
+                "directory writable, and run again"
             ) from err
         try:
             size_bytes = os.fstat(self._fd).st_size
@@ -162,25 +162,33 @@ class Journal:
         journal = cls(path)
         try:
             for record in records:
-                journal.append(record)
-        except JournalError:
+                journal._put(record)
+        except OSError as err:
             journal.close()
-            raise
+            raise JournalError(
+                f"{path}: {files.reason(err)}; the run has not begun: free some space and run again"
+            ) from err
         return journal
 
     def append(self, record: AnyRecord) -> None:
         """Write ``record`` and wait until it is on disk. Raises JournalError; what was cut short is no record."""
+        try:
+            self._put(record)
+        except OSError as err:
+            raise JournalError(
+                f"{self._path}: {files.reason(err)}; the run stops here with all earlier rounds safe: "
+                "free some space and continue with --resume"
+            ) from err
+
+    def _put(self, record: AnyRecord) -> None:
         body = msgspec.msgpack.encode(record)
         data = _HEAD.pack(len(body), zlib.crc32(body)) + body
         try:
             files.write_all(self._fd, data)
             files.system.sync(self._fd)
-        except OSError as err:
+        except OSError:
             self._undo()
-            raise JournalError(
-                f"{self._path}: {files.reason(err)}; the run stops here with all earlier rounds safe: "
-                "free some space and continue with --resume"
-            ) from err
+            raise
         self.records.append(record)
         self._end += len(data)
 

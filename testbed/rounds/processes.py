@@ -52,10 +52,10 @@ def run_in_one_process(
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
     air = make_air(air_setup(config, session.info.run_id)) if config.rig.backend == "loopback" else None
-    context = new_context()
     codec = m.control_codec()
     with (
         session.journal,
+        new_context() as context,
         Server(context, codec, f"inproc://control-{uuid.uuid4().hex}") as server,
         Client(context, codec, server.address) as client,
     ):
@@ -76,7 +76,6 @@ def run_in_one_process(
         finally:
             host.stop()
             thread.join(_HOST_EXIT_TIMEOUT_S)
-    context.term()
     return Outcome(directory=session.directory, summary=summary)
 
 
