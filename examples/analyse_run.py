@@ -1,6 +1,6 @@
 """Open a run directory, look at its rounds and weights, and rebuild the weights from the journal.
 
-    python examples/analyse_run.py runs/20261121-120000-quickstart
+python examples/analyse_run.py runs/20261121-120000-quickstart
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How the over-the-air mean and the accuracy depend on the SNR: a few short runs, a table, a picture.
 
-    python examples/sweep_snr.py --out runs/sweep
+python examples/sweep_snr.py --out runs/sweep
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from testbed.errors import TestbedError
 from testbed.results import report
 
 TINY = {"num_devices": 1, "rounds": {"num": 2, "eval_every": 3}, "task.num_test": 4, "learner.batch_size": 1}
-REMEDY = re.compile(r".*: No space left on device; [^\n]*(run again|--resume|`testbed report|choose another place)[^\n]*")
+REMEDY = re.compile(
+    r".*: No space left on device; [^\n]*(run again|--resume|`testbed report|choose another place)[^\n]*"
+)
 NUM_PARTS = 4
 
 
