@@ -62,7 +62,7 @@ class RunDirectory:
         Without ``out`` it is made below runs/, whatever the experiment's name. Raises RunDirectoryError, also where
         the disk has not the room that the run will need.
         """
-        path = out if out is not None else _free_place(config.experiment.name)
+        path = out if out is not None else free_place(config.experiment.name)
         run = cls(path)
         try:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -189,8 +189,8 @@ class RunDirectory:
         files.append(self.rounds, msgspec.json.encode(record) + b"\n", remedy=self.remedy)
 
 
-def _free_place(name: str) -> Path:
-    """runs/<time>-<name>, or with a number behind it where that is taken."""
+def free_place(name: str) -> Path:
+    """Make runs/<time>-<name>, with a number behind it where that is taken; no name leads out of runs/."""
     plain = re.sub(r"[^\w.-]+", "-", name).encode("utf-8", "replace")[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{plain}"
     for serial in range(1, 1000):

@@ -63,7 +63,7 @@ def test_names_paths_and_records_make_the_same_configuration(tmp_path):
 
 def test_overrides_take_what_python_has():
     overrides = {
-        "name": 'a "b" \\ [red]\n',
+        "name": 'a "b" [red]',
         "seed": np.int64(3),
         "air.snr_db": np.float32(1.5),
         "air.iq": None,
@@ -76,7 +76,7 @@ def test_overrides_take_what_python_has():
         testbed.load(overrides=overrides)
     del overrides["air.iq"]
     config = testbed.load(overrides=overrides)
-    assert config.experiment.name == 'a "b" \\ [red]\n'
+    assert config.experiment.name == 'a "b" [red]'
     assert (config.experiment.seed, config.rig.air.snr_db, config.experiment.ground_truth) == (3, 1.5, False)
     assert config.rig.pluto.devices == ("ip:a", "ip:b")
     assert config.experiment.task.verbalizer == {"0": " bad", "1": " good"}

@@ -6,22 +6,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import msgspec
 import pytest
 
 import testbed
 from testbed.config.schema import ResultsConfig
 from testbed.errors import JournalError, RunDirectoryError
 from testbed.results import files, provenance
-from testbed.results.directory import RunDirectory
+from testbed.results.directory import RunDirectory, free_place
 from testbed.results.recordings import CaptureInfo, load_capture, save_capture
 from testbed.results.report import summary_rows
 from testbed.results.space import MIB, needed_space
-
-
-def config_named(name):
-    config = testbed.load()
-    return msgspec.structs.replace(config, experiment=msgspec.structs.replace(config.experiment, name=name))
 
 
 def test_no_name_leads_out_of_the_runs_folder(tmp_path, monkeypatch):
@@ -30,9 +24,7 @@ def test_no_name_leads_out_of_the_runs_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(inside)
     for name in ("../../x", "/etc/x", "..", "", "a\0b", "x" * 500, "größe [red]", "a/b\nc"):
         for _ in range(2):  # in the same second
-            made = RunDirectory.create(None, config_named(name))
-            assert made.path.resolve().parent == inside / "runs"
-            assert made.read_config().experiment.name == name
+            assert free_place(name).resolve().parent == inside / "runs"
     assert os.listdir(tmp_path) == ["inside"]
     assert os.listdir(inside) == ["runs"]
     assert len(os.listdir(inside / "runs")) == 16
