@@ -15,7 +15,7 @@ from learner.zo.evaluation import evaluate
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
-from testbed.plan.preview import at_symbol_snr, plan_of
+from testbed.planning.preview import at_symbol_snr, plan_of
 from testbed.privacy.accountants import accountant
 from testbed.rounds.access_point import round_seed
 from testbed.rounds.local_work import load_model_and_task

@@ -18,7 +18,7 @@ from testbed.bench.rig import resolve
 from testbed.config import files
 from testbed.config.schema import Experiment, Rig, RunConfig
 from testbed.errors import ConfigError
-from testbed.plan.preview import Plan, plan_of
+from testbed.planning.preview import Plan, plan_of
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.run import Run
 from testbed.rounds.processes import run_in_one_process

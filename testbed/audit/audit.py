@@ -11,8 +11,8 @@ from testbed.audit.attack import Finding, Observations, attack
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.errors import RunDirectoryError
-from testbed.plan.ledger import Ledger
-from testbed.plan.terms import AGGREGATE_SCHEMES, Terms, is_simulated, terms_of
+from testbed.planning.ledger import Ledger
+from testbed.planning.terms import AGGREGATE_SCHEMES, Terms, is_simulated, terms_of
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.records import RoundRecord

@@ -19,7 +19,7 @@ from radio.schemes.base import Scheme
 from radio.schemes.registry import check_support, scheme
 from testbed.config.schema import Rig, RunConfig
 from testbed.errors import ConfigError
-from testbed.plan.checks import check_privacy
+from testbed.planning.checks import check_privacy
 
 STREAM_BLOCKS_AHEAD = 6
 """Kernel buffers of a transmit stream, one that is being made, and one that is being captured."""

@@ -240,7 +240,7 @@ def plan(
     """
     from testbed.bench.rig import resolve
     from testbed.config.files import load
-    from testbed.plan.plan_report import show_plan
+    from testbed.planning.plan_report import show_plan
 
     show_plan(resolve(load(rig, experiment, overrides or [])), snrs_db=_numbers(snr_db), png=png)
 

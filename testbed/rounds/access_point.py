@@ -21,9 +21,9 @@ from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.polls import Polls, check_transmitted
 from testbed.control.roster import AttemptFailedError, Roster
-from testbed.plan.ledger import Ledger
-from testbed.plan.planner import Planner, limits_of
-from testbed.plan.terms import Terms
+from testbed.planning.ledger import Ledger
+from testbed.planning.planner import Planner, limits_of
+from testbed.planning.terms import Terms
 from testbed.privacy.confidence import amplitude_margin, least_variance
 from testbed.results.journal import Journal, Result, Status
 from testbed.results.records import RoundRecord

@@ -28,7 +28,7 @@ from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.transport import Client
 from testbed.errors import DivergenceError, PeerTimeoutError, TestbedError, TransportError
-from testbed.plan.terms import is_simulated
+from testbed.planning.terms import is_simulated
 from testbed.rounds.access_point import radio_plan
 from testbed.rounds.local_work import Loaded, device_scalars, load_model_and_task
 from testbed.rounds.randomness import DeviceRandomness, artificial_noise, device_randomness

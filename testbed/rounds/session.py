@@ -25,8 +25,8 @@ from testbed.control import messages as m
 from testbed.control.roster import AttemptFailedError, InterruptedRunError, Roster
 from testbed.control.transport import Server
 from testbed.errors import DivergenceError, JournalError, PeerTimeoutError
-from testbed.plan.ledger import BudgetSpentError, Ledger
-from testbed.plan.terms import terms_of
+from testbed.planning.ledger import BudgetSpentError, Ledger
+from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.provenance import new_run_info

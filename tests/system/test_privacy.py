@@ -11,7 +11,7 @@ from testbed.audit.audit import audit_run
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.errors import JournalError, RunDirectoryError
-from testbed.plan.terms import terms_of
+from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.rounds.processes import run_in_one_process
 from testbed.rounds.session import resume

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from testbed.bench.rig import resolve
 from testbed.config.files import load
-from testbed.plan.ledger import BudgetSpentError, Ledger
-from testbed.plan.planner import Planner, limits_of
-from testbed.plan.terms import terms_of
+from testbed.planning.ledger import BudgetSpentError, Ledger
+from testbed.planning.planner import Planner, limits_of
+from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 
 PRIVATE = ["ground_truth=false", "schedule.name=static", "rounds.num=40"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from testbed.plan.terms import Terms
+from testbed.planning.terms import Terms
 from testbed.results.journal import AnyRecord, Journal, Spent
 
 _NOTHING_LEFT = 1e-9

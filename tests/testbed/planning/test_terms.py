@@ -9,7 +9,7 @@ from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.config.schema import PlutoRig, RunConfig
 from testbed.errors import ConfigError
-from testbed.plan.terms import is_simulated, terms_of
+from testbed.planning.terms import is_simulated, terms_of
 
 STATIC = ["ground_truth=false", "schedule.name=static"]
 GENIE = ["air.level=symbol", "air.csi=genie"]
@@ -132,7 +132,7 @@ def test_what_cannot_mean_what_it_says_is_refused(overrides, expected):
 
 
 def test_schedules_that_need_the_future_are_refused_on_real_radios():
-    from testbed.plan.checks import check_privacy
+    from testbed.planning.checks import check_privacy
 
     config = resolve(load(None, None, [*STATIC, "schedule.name=solution"]))
     real = msgspec.structs.replace(config, rig=msgspec.structs.replace(config.rig, backend="pluto"))

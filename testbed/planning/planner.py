@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from testbed.config.schema import RunConfig
 from testbed.config.words import ScheduleName
-from testbed.plan.forecast import noise_variance, weakest_amplitudes
-from testbed.plan.ledger import BudgetSpentError, Ledger
-from testbed.plan.terms import AGGREGATE_SCHEMES, Terms
+from testbed.planning.forecast import noise_variance, weakest_amplitudes
+from testbed.planning.ledger import BudgetSpentError, Ledger
+from testbed.planning.terms import AGGREGATE_SCHEMES, Terms
 from testbed.privacy.gaussian import leak
 from testbed.schedule import artificial as artificial_noise
 from testbed.schedule.causal import Online

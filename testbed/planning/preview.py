@@ -14,9 +14,9 @@ from scipy.special import logsumexp
 from testbed.config.schema import RunConfig
 from testbed.config.words import ScheduleName
 from testbed.errors import ConfigError
-from testbed.plan.forecast import noise_variance, weakest_amplitudes
-from testbed.plan.planner import caps_of, limits_of, planned_leaks, problem_of
-from testbed.plan.terms import Terms, terms_of
+from testbed.planning.forecast import noise_variance, weakest_amplitudes
+from testbed.planning.planner import caps_of, limits_of, planned_leaks, problem_of
+from testbed.planning.terms import Terms, terms_of
 from testbed.privacy.accountants import accountant
 from testbed.privacy.neighbours import Neighbours
 from testbed.privacy.sampled import pld_epsilon, rdp_epsilon

@@ -12,7 +12,7 @@ from radio.air.fading import BlockFading, profile_of
 from radio.schemes.alignment import strong_enough
 from radio.waveform.block import max_symbol_amplitude, real_noise_variance
 from testbed.config.schema import RunConfig
-from testbed.plan.terms import is_simulated
+from testbed.planning.terms import is_simulated
 
 Floats = NDArray[np.float64]
 

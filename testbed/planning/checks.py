@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
-from testbed.plan.terms import AGGREGATE_SCHEMES, SEPARABLE_SCHEMES, crediting_of, is_simulated
+from testbed.planning.terms import AGGREGATE_SCHEMES, SEPARABLE_SCHEMES, crediting_of, is_simulated
 
 _NON_CAUSAL = ("paper", "solution", "reversed")
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
-from testbed.plan.preview import Plan, Preview, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
+from testbed.planning.preview import Plan, Preview, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
 from testbed.results import files
 from testbed.results.plots import rendered
 
