@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from testbed.rounds.access_point import round_seed
 
 from learner.zo.evaluation import evaluate
 from testbed.bench.rig import resolve
@@ -17,7 +18,6 @@ from testbed.config.files import load
 from testbed.config.schema import RunConfig
 from testbed.planning.preview import at_symbol_snr, plan_of
 from testbed.privacy.accountants import accountant
-from testbed.rounds.access_point import round_seed
 from testbed.rounds.local_work import load_model_and_task
 from testbed.rounds.processes import run_in_one_process
 from testbed.rounds.randomness import SeededRandomness, artificial_noise

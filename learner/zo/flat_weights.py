@@ -99,7 +99,7 @@ class FlatWeights:
             _sync(partial)
             os.replace(partial, path)
             _sync(path.parent)
-        except OSError as err:
+        except (OSError, safetensors.SafetensorError) as err:
             with suppress(OSError):
                 partial.unlink()
             raise ModelError(f"cannot save weights to {path}: {err}; choose a writable folder with space left") from err

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from learner.config import DirectionKind, ModelConfig
 from learner.errors import LearnerError, ModelError
@@ -225,7 +226,7 @@ class Replica:
             self.model.save_pretrained(directory)
             if self.tokenizer is not None:
                 self.tokenizer.save_pretrained(directory)
-        except OSError as err:
+        except (OSError, SafetensorError) as err:
             raise ModelError(f"cannot save a model to {directory}: {err}; choose a writable folder with space") from err
 
     def weights(self) -> dict[str, NDArray[Any]]:

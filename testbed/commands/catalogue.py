@@ -29,27 +29,38 @@ def _experiments() -> dict[str, str]:
 
 def _schemes() -> dict[str, str]:
     from radio.schemes.registry import scheme
-    from testbed.config.names import NAMES
+    from testbed import plugins
 
-    return {name: _first_line(type(scheme(name))) for name in NAMES["scheme.name"]()}
+    return {name: _first_line(type(scheme(name))) for name in plugins.registered("scheme")}
 
 
 def _schedules() -> dict[str, str]:
-    from testbed.config.names import SCHEDULES
+    from testbed import plugins
+    from testbed.schedule.registry import schedule
 
-    return dict(SCHEDULES)
+    return {name: _first_line(type(schedule(name))) for name in plugins.registered("schedule")}
+
+
+def _optimisers() -> dict[str, str]:
+    from testbed import plugins
+    from testbed.optimisers.registry import optimiser
+
+    return {name: _first_line(type(optimiser(name))) for name in plugins.registered("optimiser")}
 
 
 def _backends() -> dict[str, str]:
-    from testbed.config.names import BACKENDS
+    from radio.backends.registry import backend
+    from testbed import plugins
 
-    return dict(BACKENDS)
+    return {name: _first_line(type(backend(name))) for name in plugins.registered("backend")}
 
 
 def _templates() -> dict[str, str]:
-    from learner.tasks.templates import TEMPLATES
+    from learner.tasks.registry import template
+    from testbed import plugins
 
-    return {name: f"{each.kind}, {each.metric}: {each.prompt!r}" for name, each in TEMPLATES.items()}
+    found = {name: template(name) for name in plugins.registered("task")}
+    return {name: f"{each.kind}, {each.metric}: {each.prompt!r}" for name, each in found.items()}
 
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
@@ -58,6 +69,7 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "schemes": _schemes,
     "schedules": _schedules,
     "templates": _templates,
+    "optimisers": _optimisers,
     "backends": _backends,
 }
 """For each kind, the line that says what each name is."""
@@ -70,7 +82,7 @@ def list_(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the rigs, experiments, schemes, schedules, task templates and backends that there are.
+    """List the rigs, experiments, schemes, schedules, task templates, optimisers and backends that there are.
 
     Examples:
 

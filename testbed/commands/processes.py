@@ -62,6 +62,7 @@ def access_point(
         )
     print_outcome(outcome)
     exit_if_interrupted(outcome.summary.stopped)
+    outcome.check()
 
 
 @app.command()
@@ -141,9 +142,13 @@ def air(
     if overrides:
         raise typer.BadParameter("allowed with --rig only", param_hint="--set")
     from testbed.control.air_service import air_codec, serve_air
-    from testbed.control.transport import Server, new_context
+    from testbed.control.transport import Server, context
 
-    with interruptible("stopping") as should_stop, Server(new_context(), air_codec(), bind or DEFAULT_AIR) as server:
+    with (
+        interruptible("stopping") as should_stop,
+        context() as sockets,
+        Server(sockets, air_codec(), bind or DEFAULT_AIR) as server,
+    ):
         typer.echo(f"air at {server.address}")
         sys.stdout.flush()
         serve_air(server, should_stop)

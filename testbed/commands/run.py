@@ -47,3 +47,4 @@ def run(
         outcome = run_in_one_process(config, out=out, resume=resume, progress=display, should_stop=should_stop)
     print_outcome(outcome)
     exit_if_interrupted(outcome.summary.stopped)
+    outcome.check()

@@ -54,14 +54,29 @@ def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     return _Sources(tables["rig"], tables["experiment"], "--set", "--set").made(overrides, lambda made: made)
 
 
-def from_toml(path: Path) -> RunConfig:
-    """Read the resolved configuration of an earlier run."""
+def from_toml(path: Path, *, leave_out_unknown: bool = False) -> RunConfig:
+    """Read the resolved configuration of an earlier run; of an earlier version's, without the keys that are gone."""
     try:
-        config = _convert(read_toml(path), RunConfig)
+        table = read_toml(path)
+        config = _convert(known_keys(table, RunConfig) if leave_out_unknown else table, RunConfig)
         check_names(config)
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from err
     return config
+
+
+def known_keys(table: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """What ``kind`` has a field for, also in the sections."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    return {
+        key: known_keys(value, types[key]) if isinstance(value, dict) and _is_section(types[key]) else value
+        for key, value in table.items()
+        if key in types
+    }
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def known_files(directory: Path) -> dict[str, Path]:

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from radio.allowed import allowed, hints_of, record_of, suggestion
-from testbed.config.names import NAMES
+from testbed import plugins
+from testbed.config.names import KINDS
 from testbed.config.schema import Experiment, Rig
 from testbed.errors import ConfigError
 
@@ -139,11 +140,11 @@ def _sections(record: type, file: Literal["rig", "experiment"], name: str = "") 
 
 
 def _key(dotted: str, hint: Any, field: msgspec.structs.FieldInfo, meaning: str) -> Key:
-    names = NAMES.get(dotted)
+    kind = KINDS.get(dotted)
     return Key(
         key=dotted,
-        type="name" if names is not None else _type(hint),
-        allowed=f"{', '.join(names())}, or a plug-in's" if names is not None else allowed(hint),
+        type="name" if kind is not None else _type(hint),
+        allowed=f"{', '.join(plugins.names(kind))}, or a plug-in's" if kind is not None else allowed(hint),
         unit=_unit(field.name),
         default=_default(field),
         meaning=_prose(meaning),

@@ -166,6 +166,13 @@ class RoundsConfig(Config, frozen=True):
     """So many rounds in a row given up for missing devices end the run."""
 
 
+class ResultsConfig(Config, frozen=True):
+    """What a run leaves on the disk."""
+
+    max_capture_mib: Annotated[float, msgspec.Meta(ge=0)] = 256.0
+    """Room for recorded payloads; further ones are left out, and the summary says how many."""
+
+
 class Experiment(Config, frozen=True):
     """What is asked of a rig: model, task, scheme, schedule, privacy, rounds."""
 
@@ -183,6 +190,7 @@ class Experiment(Config, frozen=True):
     privacy: PrivacyConfig = PrivacyConfig()
     update: UpdateConfig = UpdateConfig()
     rounds: RoundsConfig = RoundsConfig()
+    results: ResultsConfig = ResultsConfig()
 
 
 class RunConfig(Config, frozen=True):

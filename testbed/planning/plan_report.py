@@ -14,8 +14,11 @@ from rich.table import Table
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
 from testbed.planning.preview import Plan, Preview, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
+from testbed.results import files
+from testbed.results.plots import rendered
 
 _ROWS = 10
+_FORMATS = ("png", "svg", "pdf")
 _OTHER_COLOR = "#1a202c"
 _COLORS = {
     "solution": "#2b6cb0",
@@ -29,6 +32,7 @@ _COLORS = {
 
 def show_plan(config: RunConfig, console: Console, *, snrs_db: Sequence[float], png: Path) -> None:
     """Print the tables and write the picture. Raises RunDirectoryError if that cannot be written."""
+    image_format = _image_format(png)
     own = plan_of(config)
     name = config.experiment.schedule.name
     console.print(_by_round(own.preview(name), config.experiment.rounds.num))
@@ -44,11 +48,16 @@ def show_plan(config: RunConfig, console: Console, *, snrs_db: Sequence[float], 
         )
     for warning in warnings_of(plans):
         console.print(f"warning: {warning}", style="yellow")
-    try:
-        plan_figure(own).savefig(png)
-    except OSError as err:
-        raise RunDirectoryError(f"--png {png}: cannot be written: {err.strerror}; choose another place") from err
+    files.write(png, rendered(plan_figure(own), image_format), remedy="choose another place with --png")
     console.print(f"picture: {png}", soft_wrap=True)
+
+
+def _image_format(path: Path) -> str:
+    """What kind of image a path asks for by its suffix; without one, PNG."""
+    asked = path.suffix[1:].lower() or "png"
+    if asked not in _FORMATS:
+        raise RunDirectoryError(f"--png {path}: got suffix {path.suffix!r}; allowed: {', '.join(_FORMATS)}")
+    return asked
 
 
 def _planned_epsilon(plan: Plan, preview: Preview) -> float:

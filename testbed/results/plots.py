@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,13 @@ from testbed.results.records import InitialEvaluation, RoundRecord
 
 BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
 _SMOOTHING_ROUNDS = 25
+
+
+def rendered(figure: Figure, image_format: str = "png") -> bytes:
+    """A figure as the bytes of an image file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=image_format)
+    return buffer.getvalue()
 
 
 def _figure(num_rows: int = 1, *, height_in: float = 4.0) -> tuple[Figure, list[Axes]]:

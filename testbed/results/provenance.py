@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from testbed.config.schema import RunConfig
-from testbed.results.records import RunInfo
+from testbed.results.records import FORMAT, RunInfo
 
 _PACKAGES = ("airzero-testbed", "torch", "transformers", "numpy", "scipy", "pyzmq", "msgspec")
 
@@ -39,17 +39,31 @@ def host() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """The toolkit's commit, with ``-dirty`` if it was changed; None outside a checkout."""
+    """The toolkit's commit, with ``-dirty`` if it was changed; None unless it runs from its own checkout.
+
+    An installed toolkit may lie inside somebody's repository, whose commit says nothing about it.
+    """
+    root = Path(__file__).resolve().parents[2]
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root:
+        return None
+    return _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says about a folder, whatever the variables of a surrounding git command say; None if nothing."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
+            ["git", *arguments],
+            cwd=folder,
+            env=environment,
             capture_output=True,
             text=True,
             timeout=5,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, UnicodeDecodeError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
 
@@ -57,6 +71,7 @@ def git_revision() -> str | None:
 def new_run_info(config: RunConfig, *, run_id: str, num_parameters: int, fingerprint: str) -> RunInfo:
     """run.json of a run that starts now."""
     return RunInfo(
+        format=FORMAT,
         run_id=run_id,
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         seed=config.experiment.seed,
@@ -65,5 +80,10 @@ def new_run_info(config: RunConfig, *, run_id: str, num_parameters: int, fingerp
         versions=versions(),
         host=host(),
         git=git_revision(),
-        command=sys.argv,
+        command=[_readable(argument) for argument in sys.argv],
     )
+
+
+def _readable(argument: str) -> str:
+    """An argument with bytes that are no text, as JSON can hold it."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from sigmf import SigMFFile
 
 from radio.samples import IQ
 from testbed.errors import RunDirectoryError
+from testbed.results import files
+
+_REMEDY = "free some space and continue with --resume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +29,26 @@ class CaptureInfo:
     run_id: str
 
 
-def save_capture(directory: Path, samples: IQ, info: CaptureInfo) -> Path:
-    """Write ``round-NNNNNN.sigmf-data`` and ``.sigmf-meta``; returns the path of the data file."""
+def save_capture(directory: Path, samples: IQ, info: CaptureInfo, *, max_bytes: float = math.inf) -> bool:
+    """Write ``round-NNNNNN.sigmf-data`` and ``.sigmf-meta``, unless the folder would pass ``max_bytes`` of samples.
+
+    Returns whether they were kept. Raises RunDirectoryError.
+    """
+    data = np.asarray(samples, dtype=np.complex64).tobytes()
     data_path = directory / f"round-{info.round:06d}.sigmf-data"
+    if not directory.is_dir():
+        files.make_folder(directory, remedy=_REMEDY)
+    kept = sum(path.stat().st_size for path in directory.glob("*.sigmf-data") if path != data_path)
+    if kept + len(data) > max_bytes:
+        return False
+    files.write(data_path, data, remedy=_REMEDY)
+    files.write(data_path.with_suffix(".sigmf-meta"), _meta(data_path, info), remedy=_REMEDY)
+    return True
+
+
+def _meta(data_path: Path, info: CaptureInfo) -> str:
+    """SigMF's JSON, with the checksum of the data."""
     try:
-        np.asarray(samples, dtype=np.complex64).tofile(data_path)
         recording = SigMFFile(
             data_file=str(data_path),
             global_info={
@@ -41,13 +60,18 @@ def save_capture(directory: Path, samples: IQ, info: CaptureInfo) -> Path:
                 sigmf.VERSION_KEY: "1.0.0",
             },
         )
-        recording.add_capture(0, metadata={sigmf.FREQUENCY_KEY: info.center_freq_hz})
-        recording.tofile(str(data_path.with_suffix("")), overwrite=True)
     except OSError as err:
-        raise RunDirectoryError(f"{data_path}: {err.strerror}; free some space and continue with --resume") from err
-    return data_path
+        raise RunDirectoryError(f"{data_path}: cannot be read back: {files.reason(err)}; {_REMEDY}") from err
+    recording.add_capture(0, metadata={sigmf.FREQUENCY_KEY: info.center_freq_hz})
+    recording.validate()
+    return f"{recording.dumps(pretty=True)}\n"
 
 
 def load_capture(data_path: Path) -> IQ:
-    """The samples of a recording, complex64 [N]."""
-    return np.fromfile(data_path, dtype=np.complex64)
+    """The samples of a recording, complex64 [N]. Raises RunDirectoryError."""
+    data = files.read(data_path, remedy="give a .sigmf-data file of a run")
+    if len(data) % np.dtype(np.complex64).itemsize:
+        raise RunDirectoryError(
+            f"{data_path}: got {len(data)} bytes; allowed: 8 a sample; the file was cut off, leave it out"
+        )
+    return np.frombuffer(data, dtype=np.complex64)

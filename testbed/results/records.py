@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from testbed.results.journal import Status
+
+FORMAT = 2
+"""Of a run directory. 1 is that of airzero-testbed 0.1.0; raised when a file gets what earlier versions refuse."""
 
 
 class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +50,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     radio_s: float = 0.0
     control_s: float = 0.0
     wall_s: float = 0.0
+    capture: Literal["kept", "left out"] | None = None
+    """What became of the recorded payload; ``left out`` beyond results.max_capture_mib, null if none was due."""
 
     @property
     def is_used(self) -> bool:
@@ -63,6 +70,8 @@ class InitialEvaluation(msgspec.Struct, frozen=True, kw_only=True):
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """run.json: what produced the run, for whoever wants to reproduce it."""
 
+    format: int = 1
+    """Of the directory, see FORMAT."""
     run_id: str
     started: str
     seed: int
@@ -127,3 +136,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Rounds in which the plan was that nobody transmits."""
     warnings: tuple[str, ...] = ()
     """What a reader must not miss."""
+    captures_kept: int = 0
+    captures_left_out: int = 0
+    """Beyond results.max_capture_mib."""

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from testbed.errors import RunDirectoryError
-from testbed.results import plots
+from testbed.results import files, plots
 from testbed.results.directory import RunDirectory
 from testbed.results.recordings import load_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
@@ -43,15 +39,13 @@ def write_report(directory: RunDirectory) -> Path:
             sample_rate_hz=config.rig.radio.sample_rate_hz,
             round_index=int(captures[-1].stem.partition("-")[2]),
         )
-    images = {name: _png(figure) for name, figure in figures.items()}
-    try:
-        directory.plots.mkdir(exist_ok=True)
-        for name, data in images.items():
-            (directory.plots / f"{name}.png").write_bytes(data)
-        toml = directory.config.read_text(encoding="utf-8")
-    except OSError as err:
-        raise RunDirectoryError(f"{directory.plots}: {err.strerror}; free some space and run `testbed report`") from err
-    directory.write(directory.report, _page(images, info, summary, records, toml))
+    images = {name: plots.rendered(figure) for name, figure in figures.items()}
+    remedy = f"free some space and run `testbed report {directory.path}`"
+    files.make_folder(directory.plots, remedy=remedy)
+    for name, data in images.items():
+        files.write(directory.plots / f"{name}.png", data, remedy=remedy)
+    toml = files.read(directory.config).decode("utf-8", "replace")
+    files.write(directory.report, _page(images, info, summary, records, toml), remedy=remedy)
     return directory.report
 
 
@@ -60,6 +54,7 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
     bits = summary.uplink_bits_per_device
     air = "symbol-level air" if summary.air_level == "symbol" else "sampled air"
     csi = ", genie CSI" if summary.csi == "genie" else ""
+    left_out = summary.captures_left_out
     return [
         ("scheme", f"{summary.scheme} on the {air}{csi}, schedule {summary.schedule}"),
         ("devices", f"{summary.num_devices}"),
@@ -68,7 +63,7 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
         ("test accuracy, last 3 evaluations", _percent(summary.metric_final)),
         (
             "rounds used / played / asked",
-            f"{summary.rounds_ok} / {summary.rounds_total} / {summary.rounds_asked}",
+            f"{summary.rounds_ok} / {summary.rounds_total} / {summary.rounds_asked}{_troubles(summary)}",
         ),
         ("NMSE, median of rounds", _db(summary.nmse_db_median)),
         ("NMSE, pooled", _db(summary.nmse_db_pooled)),
@@ -81,8 +76,26 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
             f"{summary.wall_s:.1f} s (learner {summary.learner_s:.1f}, radio {summary.radio_s:.1f}, "
             f"control {summary.control_s:.1f})",
         ),
+        *(
+            [("captures", f"{summary.captures_kept} kept, {left_out} left out (results.max_capture_mib)")]
+            if left_out
+            else []
+        ),
+        *(("warning", warning) for warning in summary.warnings),
         ("ended", summary.stopped),
     ]
+
+
+def _troubles(summary: Summary) -> str:
+    """Rounds that did not simply go well, in brackets."""
+    counts = {
+        "retried": summary.rounds_retried,
+        "skipped": summary.rounds_skipped,
+        "rejected": summary.rounds_rejected,
+        "silent": summary.rounds_silent,
+    }
+    listed = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    return f" ({listed})" if listed else ""
 
 
 def _page(
@@ -128,12 +141,6 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
 
 def _image(png: bytes, alt: str) -> str:
     return f"<img alt='{html.escape(alt)}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def _percent(value: float | None) -> str:

@@ -240,7 +240,7 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
         record = played.record
         is_evaluated = (round_index + 1) % rounds.eval_every == 0
         if played.capture is not None and (round_index == 0 or is_evaluated):
-            _keep_capture(session, played.capture, record)
+            record = _keep_capture(session, played.capture, record)
         if is_evaluated or round_index + 1 == rounds.num:
             record = _evaluated(access_point, record)
         session.directory.append_round(record)
@@ -263,8 +263,8 @@ def _evaluated(access_point: AccessPoint, record: RoundRecord) -> RoundRecord:
     return msgspec.structs.replace(record, metric=evaluated.metric, eval_loss=evaluated.loss)
 
 
-def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> None:
-    """Record a round's received payload."""
+def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRecord:
+    """Record a round's received payload, within what captures may take of the disk."""
     radio = session.config.rig.radio
     info = CaptureInfo(
         round=record.round,
@@ -274,7 +274,9 @@ def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> None:
         center_freq_hz=radio.center_freq_hz,
         run_id=session.info.run_id,
     )
-    save_capture(session.directory.captures, samples, info)
+    max_bytes = session.config.experiment.results.max_capture_mib * 2**20
+    kept = save_capture(session.directory.captures, samples, info, max_bytes=max_bytes)
+    return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 
 def _finish(session: Session, roster: Roster, stopped: str) -> str:
@@ -287,7 +289,7 @@ def _finish(session: Session, roster: Roster, stopped: str) -> str:
         goodbyes = {}
     live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
     rebuilt = rebuild(session.directory, session.config, session.journal_results())
-    rebuilt.save_weights(session.directory.final_weights)
+    session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
     fingerprint = rebuilt.fingerprint()
     session.info = msgspec.structs.replace(session.info, final_fingerprint=live or fingerprint)
     session.directory.write_json(session.directory.info, session.info)

@@ -21,6 +21,7 @@ from testbed.control.transport import context as zmq_context
 from testbed.errors import NothingUsedError
 from testbed.failures import EXPECTED
 from testbed.planning.terms import is_simulated
+from testbed.results import files
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
 from testbed.rounds.device_host import LearnerHost
@@ -190,5 +191,5 @@ def serve_devices(
         )
         reason = host.run()
         if save is not None and host.has_model:
-            host.save_weights(save)
+            files.write_with(save, host.save_weights, remedy="choose another place with --save")
     return reason

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from learner.zo.replica import Replica, replay
 from testbed.config.schema import RunConfig
 from testbed.errors import JournalError
+from testbed.results import files
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.rounds.session import rebuild
 
 
-def replay_run(path: Path, *, num_rounds: int | None = None, save: Path | None = None) -> str:
-    """Rebuild the final weights of a run directory; returns one line that says what they were compared with.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What a replay came to; as text, one line."""
+
+    num_updates: int
+    fingerprint: str
+    """Of the rebuilt weights."""
+    compared: bool
+    """Whether they were the recorded final weights, bit for bit; else there was nothing to compare with."""
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def replay_run(path: Path, *, num_rounds: int | None = None, save: Path | None = None) -> Replayed:
+    """Rebuild the final weights of a run directory, and compare them with what it ended with.
 
     A run that was cut off has no final weights yet: they are written. With `num_rounds`, stop after so many rounds,
     which have nothing to be compared with. `save` gets the model as a Hugging Face directory. Raises JournalError if
@@ -22,17 +39,27 @@ def replay_run(path: Path, *, num_rounds: int | None = None, save: Path | None =
     directory = RunDirectory.open(path)
     config = directory.read_config()
     results = [record for record in j.read(directory.journal) if isinstance(record, j.Result)]
-    replica = _rebuilt(directory, config, [r for r in results if num_rounds is None or r.round < num_rounds])
-    if num_rounds is None:
-        said = _compare(directory, config, replica, sum(bool(result.coefficients) for result in results))
-    elif num_rounds > len(results):
+    if num_rounds is not None and not 0 <= num_rounds <= len(results):
         raise JournalError(f"{path}: got --rounds {num_rounds}; allowed 0 to {len(results)}, the rounds of this run")
+    kept = results[:num_rounds]
+    replica = _rebuilt(directory, config, kept)
+    fingerprint, num_updates = replica.fingerprint(), sum(bool(result.coefficients) for result in kept)
+    compared = False
+    if num_rounds is not None:
+        text = f"rebuilt the weights after {num_rounds} rounds ({fingerprint[:12]})"
+    elif not directory.final_weights.exists() or directory.read_info().final_fingerprint is None:
+        directory.write_with(directory.final_weights, replica.save_weights)
+        text = (
+            f"rebuilt from {num_updates} updates, run was cut off; wrote {directory.final_weights} ({fingerprint[:12]})"
+        )
     else:
-        said = f"rebuilt the weights after {num_rounds} rounds ({replica.fingerprint()[:12]})"
+        compared = True
+        _compare(directory, config, fingerprint, num_updates)
+        text = f"bit-identical: {num_updates} updates from the journal give the final weights ({fingerprint[:12]})"
     if save is not None:
-        replica.save_model(save)
-        said += f"; wrote {save}"
-    return said
+        files.write_with(save, replica.save_model, remedy="choose another place with --save")
+        text += f"; wrote {save}"
+    return Replayed(num_updates=num_updates, fingerprint=fingerprint, compared=compared, text=text)
 
 
 def _rebuilt(directory: RunDirectory, config: RunConfig, results: list[j.Result]) -> Replica:
@@ -48,24 +75,17 @@ def _rebuilt(directory: RunDirectory, config: RunConfig, results: list[j.Result]
     return replica
 
 
-def _compare(directory: RunDirectory, config: RunConfig, replica: Replica, num_updates: int) -> str:
-    """Compare with what the run and its hosts ended with; returns one line."""
-    info, fingerprint = directory.read_info(), replica.fingerprint()
-    if not directory.final_weights.exists() or info.final_fingerprint is None:
-        replica.save_weights(directory.final_weights)
-        return (
-            f"rebuilt from {num_updates} updates, run was cut off; wrote {directory.final_weights} ({fingerprint[:12]})"
-        )
+def _compare(directory: RunDirectory, config: RunConfig, fingerprint: str, num_updates: int) -> None:
+    """Compare with what the run and its hosts ended with. Raises JournalError."""
     stored = Replica.load(config.experiment.model)
     stored.load_weights(directory.final_weights)
     for name, other in (
         ("final weights", stored.fingerprint()),
-        ("live weights of the hosts", info.final_fingerprint),
+        ("live weights of the hosts", directory.read_info().final_fingerprint),
     ):
-        if other != fingerprint:
+        if other is None or other != fingerprint:
             raise JournalError(
                 f"{directory.path}: replay of {num_updates} updates gives {fingerprint[:12]}, "
-                f"the {name} are {other[:12]}; "
+                f"the {name} are {(other or 'not known')[:12]}; "
                 "a file of this run was changed, or another version of the toolkit wrote it"
             )
-    return f"bit-identical: {num_updates} updates from the journal give the final weights ({fingerprint[:12]})"

@@ -41,14 +41,20 @@ class Session:
 
 def begin(config: RunConfig, out: Path | None, replica: Replica) -> Session:
     """Make the run directory of a new run, with the initial weights in it."""
-    directory = RunDirectory.create(out, config)
+    directory = RunDirectory.create(out, config, num_parameters=replica.num_parameters)
     run_id = uuid.uuid4().hex
     info = new_run_info(config, run_id=run_id, num_parameters=replica.num_parameters, fingerprint=replica.fingerprint())
-    directory.write_json(directory.info, info)
-    replica.save_weights(directory.initial_weights)
-    journal = j.Journal(directory.journal)
-    journal.append(j.Start(version=JOURNAL_VERSION, run_id=run_id, initial_fingerprint=info.initial_fingerprint))
-    journal.append(promise_of(config))
+    try:
+        directory.write_json(directory.info, info)
+        directory.write_with(directory.initial_weights, replica.save_weights)
+        journal = j.Journal.begun(
+            directory.journal,
+            j.Start(version=j.VERSION, run_id=run_id, initial_fingerprint=info.initial_fingerprint),
+            promise_of(config),
+        )
+    except BaseException:
+        directory.discard()
+        raise
     return Session(config=config, directory=directory, journal=journal, info=info)
 
 
@@ -69,12 +75,19 @@ def resume(path: Path) -> Session:
     config, info = directory.read_config(), directory.read_info()
     j.read(directory.journal)  # says what is wrong with a foreign file
     journal = j.Journal(directory.journal)
+    try:
+        return _resumed(directory, journal, config, info)
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, info: RunInfo) -> Session:
     promised = [record for record in journal.records if isinstance(record, j.Promised)]
     if promised and promised[0] != promise_of(config):
-        journal.close()
         raise JournalError(
-            f"{path}: config.toml promises another privacy budget or threat model than this run began with; restore "
-            "it, or start a new run"
+            f"{directory.path}: config.toml promises another privacy budget or threat model than this run began "
+            "with; restore it, or start a new run"
         )
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
@@ -90,6 +103,7 @@ def resume(path: Path) -> Session:
             )
         )
     known = {record.round: record for record in directory.read_rounds()}
+    directory.check_space(config, num_parameters=info.num_parameters, first_round=session.next_round)
     session.records = [known.get(r.round) or _recovered(r, config) for r in session.journal_results()]
     directory.rewrite_rounds(session.records)
     return session

@@ -74,6 +74,8 @@ def summarise(
         dp_delta=config.experiment.privacy.dp_delta,
         stopped=stopped,
         final_fingerprint=final_fingerprint,
+        captures_kept=sum(record.capture == "kept" for record in records),
+        captures_left_out=sum(record.capture == "left out" for record in records),
     )
 
 
