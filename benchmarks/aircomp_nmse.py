@@ -24,7 +24,7 @@ from radio.errors import RadioError
 from radio.link.simulated_rig import FREE_RUNNING, SimulatedRig
 from radio.records import Csi
 from radio.schemes.precoding import AlignmentRule
-from radio.schemes.registry import SCHEME_NAMES
+from radio.schemes.registry import scheme_names
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -137,7 +137,7 @@ def curves(num_rounds: int) -> dict[str, dict[str, list[float | None]]]:
     for air_name in AIRS:
         for num_devices in NUMS_OF_DEVICES:
             row: dict[str, list[float | None]] = {}
-            for name in SCHEME_NAMES:
+            for name in scheme_names():
                 row[name] = []
                 for snr_db in SNRS_DB:
                     try:

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from testbed.config.words import ScheduleName
 from testbed.privacy.accountants import accountant
-from testbed.schedule.causal import Online
-from testbed.schedule.names import leaks
+from testbed.schedule.online import Balance
 from testbed.schedule.problem import Problem, caps_at_full_power, log_weights
+from testbed.schedule.registry import schedule
 
 Floats = NDArray[np.float64]
 
-BUDGETED: tuple[ScheduleName, ...] = ("paper", "solution", "static", "reversed")
+BUDGETED = ("paper", "solution", "static", "reversed")
 
 
 def weakest_gain_powers(generator: np.random.Generator, num_rounds: int, num_devices: int, rice_k: float) -> Floats:
@@ -65,9 +64,14 @@ def random_problem(generator: np.random.Generator, *, max_rounds: int = 40) -> P
     )
 
 
+def leaks(name: str, asked: Problem) -> Floats:
+    """Leaks [T] of the schedule of that name."""
+    return schedule(name).leaks(asked)
+
+
 def play_online(asked: Problem, forecast: Problem | None = None) -> Floats:
     """The causal schedule over a whole run, with caps sampled from ``forecast`` (default: this run's own)."""
-    online = Online(forecast or asked)
+    online = Balance(forecast or asked)
     remaining, played = asked.accountant.limit, []
     for round_index, cap in enumerate(asked.caps):
         rho = online.leak(round_index, float(cap), remaining)

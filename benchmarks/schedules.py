@@ -21,13 +21,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks import instances
+from benchmarks.instances import leaks
 from benchmarks.private_learning import learning
-from testbed.config.words import ScheduleName
 from testbed.privacy.accountants import accountant
-from testbed.schedule.names import leaks
 from testbed.schedule.problem import Problem, caps_at_full_power, log_weights, snr_threshold
 
-SCHEDULES: tuple[ScheduleName, ...] = ("solution", "online", "static", "reversed", "paper", "full")
+SCHEDULES = ("solution", "online", "static", "reversed", "paper", "full")
 EPSILON, DELTA, CLIP, CONTRACTION, ROUNDS = 5.0, 1e-2, 100.0, 0.998, 1000
 OFFSETS_DB = (-10, 0, 10, 20, 30)
 FADINGS = {"rayleigh": 0.0, "rician-5": 5.0}

@@ -1,8 +1,12 @@
 """What an experiment may say about model, task and learning; no torch here, so that commands start fast."""
 
-from typing import Annotated, Literal
+from functools import cache
+from numbers import Number
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+
+from learner.errors import SettingsError, one_of
 
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
@@ -16,7 +20,36 @@ EMBEDDED = "embedded"
 """The `path` of the model and of the reviews that come with the package."""
 
 
-class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the learner's records: what the annotations allow holds from Python as it does from TOML."""
+
+    def __post_init__(self) -> None:
+        """Hold each value as TOML would have given it (1.0 for 1, a tuple for a list); else SettingsError."""
+        for name, annotation in _annotations(type(self)).items():
+            given = getattr(self, name)
+            plain = given.item() if isinstance(given, Number) and hasattr(given, "item") else given  # of numpy
+            try:
+                msgspec.structs.force_setattr(self, name, msgspec.convert(plain, annotation))
+            except msgspec.ValidationError as err:
+                allowed = _allowed(annotation, given, str(err))
+                raise SettingsError(f"{type(self).__name__}.{name}: got {given!r}; {allowed}") from err
+
+
+@cache
+def _annotations(record: type[Settings]) -> dict[str, Any]:
+    return get_type_hints(record, include_extras=True)
+
+
+def _allowed(annotation: Any, given: object, text: str) -> str:
+    """What is allowed instead, all words of a closed list; `text` is what msgspec says."""
+    for part in (annotation, *get_args(annotation)):
+        if get_origin(part) is Literal:
+            return one_of(get_args(part), given)
+    wanted, _, where = text.removeprefix("Expected ").partition(" - at ")
+    return f"allowed: {wanted.partition(', got ')[0]}" + (f" at {where}" if where else "")
+
+
+class LoraSettings(Settings, frozen=True):
     """Low-rank adapters: W + (alpha / rank) B A, B = 0 and A uniform from the seed, so that all hosts agree."""
 
     rank: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
@@ -29,7 +62,7 @@ class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Seed of A."""
 
 
-class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelConfig(Settings, frozen=True):
     """Which causal language model is fine-tuned, and where it computes."""
 
     path: NonEmptyStr = EMBEDDED
@@ -44,14 +77,15 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Train low-rank adapters (package peft) instead of all weights."""
 
 
-class TaskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TaskConfig(Settings, frozen=True):
     """What is learnt: labels (the word that follows a prompt), completions of a prompt, or plain text."""
 
     path: NonEmptyStr = EMBEDDED
     """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl, .csv or .txt,
     one such file (split 80/20 by seed), or a data set name on the Hugging Face hub ("name" or "name:subset")."""
-    template: Literal["sst2", "rte", "boolq", "yahoo_answers", "squad", "gsm8k", "text"] = "sst2"
-    """How rows are read, asked and scored (learner/templates.py); the keys below override it."""
+    template: NonEmptyStr = "sst2"
+    """How rows are read, asked and scored; the keys below override it. "sst2", "rte", "boolq", "yahoo_answers",
+    "squad", "gsm8k", "text" (learner/tasks/templates.py), or one that was registered."""
     prompt: Annotated[str, msgspec.Meta(pattern=r"\{text\}")] | None = None
     """What the model reads; {text} stands for the column text_key, any other {name} for the column of that name."""
     verbalizer: Annotated[dict[str, str], msgspec.Meta(min_length=2)] | None = None
@@ -74,7 +108,7 @@ class TaskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Concentration of that law: the smaller, the more one-sided the devices."""
 
 
-class LearnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LearnerConfig(Settings, frozen=True):
     """Zeroth-order fine-tuning: how scalars are computed and applied."""
 
     learning_rate: PositiveFloat = 1e-4
@@ -86,7 +120,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     num_queries: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
     """Directions per round, one scalar each."""
     direction: DirectionKind = "rademacher"
-    """Distribution of z: signs (least variance), or the Gaussian-like binomial of learner/directions.py."""
+    """Distribution of z: signs (least variance), or the Gaussian-like binomial of learner/zo/directions.py."""
     clip: PositiveFloat = 100.0
     """γ: p_k is clipped to ±γ before transmission (METHOD §1)."""
     num_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1

@@ -10,28 +10,16 @@ from numpy.typing import NDArray
 from learner.config import TaskConfig
 from learner.errors import TaskError
 from learner.tasks.batches import PAD_MULTIPLE, Encoded
-from learner.tasks.readers import Example
-from learner.tasks.templates import template_of
-
-_SLOT = "{text}"
+from learner.tasks.registry import template_of
+from learner.tasks.rows import Example
 
 
 class PromptEncoder:
     """Encodes examples of one task with one tokenizer."""
 
     def __init__(self, config: TaskConfig, tokenizer: Any) -> None:
-        """Check prompt and verbalizer; TaskError says which does not do."""
+        """TaskError if the task's template does not do."""
         template = template_of(config)
-        if template.prompt.count(_SLOT) != 1:
-            raise TaskError(
-                f"task.prompt {template.prompt!r} has {template.prompt.count(_SLOT)} times "
-                f"{_SLOT}; allowed once; "
-                f'write it like "{_SLOT} It was"'
-            )
-        if template.kind == "classification" and len(template.verbalizer) < 2:
-            raise TaskError(
-                f"task.verbalizer has {len(template.verbalizer)} labels; at least 2 are needed; add the missing labels"
-            )
         self._template = template
         self._limit = config.max_tokens
         self._tokenizer = tokenizer
@@ -79,7 +67,7 @@ class PromptEncoder:
         if not starts.all():
             raise TaskError(
                 f"{examples[int(np.argmin(starts))].place}: the prompt has no tokens; "
-                f"write words around {_SLOT} in task.prompt"
+                "write words around {text} in task.prompt"
             )
         return self._padded(
             [row + ending for row, ending in zip(rows, endings, strict=True)],

@@ -11,7 +11,9 @@ from learner.config import TaskConfig
 from learner.errors import TaskError
 from learner.tasks.batches import AnyBatch, Encoded, collate
 from learner.tasks.prompts import PromptEncoder
-from learner.tasks.readers import Example, read_examples
+from learner.tasks.readers import read_examples
+from learner.tasks.registry import template_of
+from learner.tasks.rows import Example
 from learner.tasks.sampling import (
     Stream,
     partition_dirichlet,
@@ -19,7 +21,6 @@ from learner.tasks.sampling import (
     random_order,
     random_subset,
 )
-from learner.tasks.templates import template_of
 
 
 class Task:
@@ -59,14 +60,9 @@ class Task:
             _check_classes(self._train, list(self.template.verbalizer), self.train_source)
         if config.partition == "iid":
             self._shards = partition_iid(seed, len(self._train), num_devices)
-        elif is_classification:
+        else:
             alpha = config.dirichlet_alpha
             self._shards = partition_dirichlet(seed, self._train.labels, num_devices, alpha=alpha)
-        else:
-            raise TaskError(
-                f'task.partition is "dirichlet", the template {config.template!r} has no classes; allowed "iid"; '
-                "leave task.partition out"
-            )
 
     @property
     def num_devices(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from radio.air.channel import Truth
 from radio.samples import IQ
 
 
@@ -51,4 +52,8 @@ class Medium(Protocol):
 
     def begin_block(self, round_index: int, attempt: int) -> None:
         """Draw a new fading block; silences everyone."""
+        ...
+
+    def truth(self) -> Truth:
+        """The current block's channels, as only a simulated air can tell them."""
         ...

@@ -1,4 +1,4 @@
-"""The seam between everything above and any radio: one small protocol, and the check of every frame."""
+"""The seam between everything above and any radio: what each radio does, and what only some do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from radio.config import Capabilities, RadioConfig
+from radio.errors import RadioConfigError
 from radio.samples import IQ
 
 
@@ -23,11 +24,6 @@ class Radio(Protocol):
         """Receive-clock index of the sample at which the next capture starts."""
         ...
 
-    @property
-    def epoch(self) -> int:
-        """How often the receive clock's count was broken; indices of two epochs cannot be compared."""
-        ...
-
     def configure(self, config: RadioConfig) -> None:
         """Tune; raises RadioConfigError when the radio does not follow."""
         ...
@@ -38,22 +34,6 @@ class Radio(Protocol):
 
     def start_cyclic(self, frame: IQ) -> None:
         """Repeat a frame until `stop`; replaces what was on the air."""
-        ...
-
-    def stream(self, frame: IQ) -> None:
-        """Append a frame right behind what is still being sent; starts now when nothing is."""
-        ...
-
-    def transmit_at(self, frame: IQ, start_sample: int | None) -> int:
-        """Send a frame once from a sample of the radio's own transmit count on; returns that sample.
-
-        None is as soon as can be. Raises TooLateError for a sample that has passed, or that belongs to a count that was
-        broken since. Needs the capability `streaming`.
-        """
-        ...
-
-    def shift_carrier(self, shift_hz: float) -> None:
-        """Move the transmitter's carrier by so much more."""
         ...
 
     def stop(self) -> None:
@@ -81,3 +61,54 @@ class Radio(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class Counting(Radio, Protocol):
+    """A radio whose transmitter keeps a gapless sample count; used where its capabilities promise `streaming`."""
+
+    @property
+    def epoch(self) -> int:
+        """How often the receive clock's count was broken; indices of two epochs cannot be compared."""
+        ...
+
+    def stream(self, frame: IQ) -> None:
+        """Append a frame right behind what is still being sent; starts now when nothing is."""
+        ...
+
+    def transmit_at(self, frame: IQ, start_sample: int | None) -> int:
+        """Send a frame once from a sample of the radio's own transmit count on; returns that sample.
+
+        None is as soon as can be. Raises TooLateError for a sample that has passed, or that belongs to a count that was
+        broken since.
+        """
+        ...
+
+
+@runtime_checkable
+class MovableCarrier(Radio, Protocol):
+    """A radio whose transmitter's carrier can be moved."""
+
+    def shift_carrier(self, shift_hz: float) -> None:
+        """Move the transmitter's carrier by so much more."""
+        ...
+
+
+def counting(radio: Radio) -> Counting:
+    """The radio as one that counts samples. Raises RadioConfigError where it does not."""
+    if not isinstance(radio, Counting):
+        raise RadioConfigError(
+            f"{type(radio).__name__}: got a start at a counted sample; allowed with radios that count samples "
+            "(transmit_at); set clock.streaming = false"
+        )
+    return radio
+
+
+def movable_carrier(radio: Radio) -> MovableCarrier:
+    """The radio as one whose carrier moves. Raises RadioConfigError where it does not."""
+    if not isinstance(radio, MovableCarrier):
+        raise RadioConfigError(
+            f"{type(radio).__name__}: got a carrier shift; allowed with radios whose carrier moves (shift_carrier); a "
+            "simulated air's offsets are what is left after correction: lower air.cfo_max_hz"
+        )
+    return radio

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from radio.air.medium import Medium
+from radio.backends.backend import Backend, Setup
 from radio.config import Capabilities, RadioConfig
 from radio.errors import RadioConfigError, SignalError
 from radio.samples import DMA_MULTIPLE_SAMPLES, IQ, check_frame
@@ -14,7 +15,7 @@ ALL_CAPABILITIES = Capabilities(trigger=True, streaming=True, shared_clock=True)
 
 
 class LoopbackRadio:
-    """One station's transmitter and receiver on a `Medium`; implements `radio.backends.base.Radio`.
+    """One station's transmitter and receiver on a `Medium`; implements `radio.backends.base.Counting`.
 
     Gains and centre frequency of a RadioConfig have no effect here: the medium's path loss includes them.
     """
@@ -84,13 +85,6 @@ class LoopbackRadio:
         self._check_sendable(frame)
         return self._medium.transmit_at(self._station, frame, start_sample)
 
-    def shift_carrier(self, shift_hz: float) -> None:
-        """Refused: a medium's carrier offsets are what is left after correction."""
-        raise RadioConfigError(
-            f"station {self._station}: got a carrier shift of {shift_hz:g} Hz; allowed on real radios only; lower "
-            "air.cfo_max_hz"
-        )
-
     def stop(self) -> None:
         """Fall silent; safe to call twice."""
         self._medium.silence(self._station)
@@ -147,3 +141,15 @@ class LoopbackRadio:
                 f"station {self._station}: got {call}(); allowed: the access point only "
                 f"(station {self._medium.access_point})"
             )
+
+
+class Loopback(Backend):
+    """Radios that are stations of a simulated air."""
+
+    name = "loopback"
+    is_simulated = True
+
+    def open(self, settings: Any, station: int, setup: Setup, medium: Medium | None) -> LoopbackRadio:
+        """A station of the medium."""
+        assert medium is not None, "a simulated backend comes with its air"
+        return LoopbackRadio(medium, station, setup.capabilities)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from radio.backends.base import Radio
+from radio.backends.base import Radio, counting, movable_carrier
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
 from radio.link.setup import counted_frame, counts_starts
@@ -84,7 +84,7 @@ class DeviceLink:
     def send_tone(self, shift_hz: float) -> None:
         """Move the carrier, then send a tone by which the access point measures what is left of its offset."""
         if shift_hz:
-            self._radio.shift_carrier(shift_hz)
+            movable_carrier(self._radio).shift_carrier(shift_hz)
         num_samples = self._frame.start_uncertainty_samples + TONE_SAMPLES
         self._send(carrier_tone(), num_repeats=-(-num_samples // TONE_PERIOD_SAMPLES))
 
@@ -147,7 +147,7 @@ class DeviceLink:
     def _send(self, frame: IQ, *, num_repeats: int = 1, start_sample: int | None = None) -> int | None:
         """On the radio's count where it is used; else now, with silence in front while the receiver begins."""
         if self._counts_starts:
-            return self._radio.transmit_at(frame, start_sample)
+            return counting(self._radio).transmit_at(frame, start_sample)
         if self._frame.control_latency_samples:
             lead = np.zeros(self._frame.control_latency_samples, dtype=np.complex64)
             frame, num_repeats = np.concatenate((lead, np.tile(frame, num_repeats))), 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from radio.backends.base import Radio
+from radio.backends.base import Radio, counting
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import TooLateError
 from radio.link.start_clock import StartClock
@@ -29,7 +29,7 @@ class CountedStarts:
 
     def unaligned(self) -> list[int]:
         """Devices of which the access point must hear an alignment frame, before it can tell them when to start."""
-        return self._clock.unaligned(self._num_devices, self._radio.epoch) if self._clock else []
+        return self._clock.unaligned(self._num_devices, counting(self._radio).epoch) if self._clock else []
 
     def forget(self) -> None:
         """Some device did not start when it was told to, or did not sound like it."""
@@ -56,7 +56,7 @@ class CountedStarts:
         )
         if found is not None:
             arrived = first_sample + found.start_samples - self._frame.guard_samples
-            self._clock.learn(device, sent=start_sample, arrived=arrived, epoch=self._radio.epoch)
+            self._clock.learn(device, sent=start_sample, arrived=arrived, epoch=counting(self._radio).epoch)
         return found is not None
 
     def choose(self, devices: Iterable[int]) -> dict[int, int]:

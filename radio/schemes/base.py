@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,10 +67,12 @@ class Scheme(ABC):
     votes: bool = False
     """Whether the estimate is the majority of the values' signs instead of their mean."""
     exposes: Literal["sum", "each", "unknown"] = "unknown"
-    """What whoever hears the payload learns: the sum of all devices only, whose receiver noise may be counted; each
-    device's own values, so that only its own noise protects it; or nobody knows, and no privacy may be claimed."""
+    """What whoever hears the payload learns: "sum", the gain times the sum of all devices' values on every symbol, so
+    that receiver noise may be counted; "each", a device's own values, which only its own noise protects; or nobody
+    knows, and no privacy may be claimed."""
     sent_bound: float | None = None
-    """Largest magnitude of what is sent of a value, whatever the clip: 1 of signs; None follows the clip."""
+    """Largest magnitude of what is sent of a value, whatever the clip: 1 of signs. None: values are sent as they are;
+    schemes with a `mapped` of their own must say it, or no privacy may be claimed."""
     air_override: AirConfig | None = None
     """The air this scheme is defined on, whatever the rig simulates."""
 
@@ -88,9 +90,22 @@ class Scheme(ABC):
         """What a device sends of its clipped values, before its artificial noise; any shape."""
         return values
 
+    @final
     def mapped_clip(self, clip: float) -> float:
-        """The bound of what is sent of values within ±clip."""
+        """The bound of what is sent of values within ±clip; a privacy claim rests on it."""
         return clip if self.sent_bound is None else self.sent_bound
+
+    @final
+    @property
+    def missing_fact(self) -> str | None:
+        """What it does not say of itself though a privacy claim needs it, in words; None where nothing is missing."""
+        if self.exposes not in ("sum", "each"):
+            return f"exposes = {self.exposes!r}, not 'sum' or 'each': what whoever hears a payload learns"
+        if self.sent_bound is None and type(self).mapped is not Scheme.mapped:
+            return "sent_bound = None though it maps values: the largest magnitude of what is sent"
+        if self.sent_bound is not None and not 0 < self.sent_bound < math.inf:
+            return f"sent_bound = {self.sent_bound}, which is no bound: the largest magnitude of what is sent"
+        return None
 
     def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """What a perfect round estimates from the active devices' clipped values [K, Q]: their mean, or the sign of

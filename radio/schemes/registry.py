@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from radio.config import Capabilities
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
 from radio.errors import RadioConfigError, SchemeUnsupportedError
-from radio.schemes.base import Scheme
-from radio.schemes.coherent import Coherent
-from radio.schemes.digital import Digital
-from radio.schemes.energy import Energy
-from radio.schemes.fsk_vote import FskVote
-from radio.schemes.ideal import Ideal
-from radio.schemes.sign import Sign
+from radio.registry import Registry
 
-_ALL: tuple[Scheme, ...] = (Coherent(), Sign(), Energy(), FskVote(), Digital(), Ideal())
-_SCHEMES: dict[str, Scheme] = {instance.name: instance for instance in _ALL}
+if TYPE_CHECKING:  # names are asked for where nothing may be slow
+    from radio.config import Capabilities
+    from radio.schemes.base import Scheme
 
-SCHEME_NAMES = tuple(sorted(_SCHEMES))
+BUILT_IN = {
+    "coherent": "radio.schemes.coherent:Coherent",
+    "digital": "radio.schemes.digital:Digital",
+    "energy": "radio.schemes.energy:Energy",
+    "fsk_vote": "radio.schemes.fsk_vote:FskVote",
+    "ideal": "radio.schemes.ideal:Ideal",
+    "sign": "radio.schemes.sign:Sign",
+}
+_SCHEMES: Registry[Scheme] = Registry("scheme", "scheme.name", BUILT_IN, RadioConfigError)
+S = TypeVar("S", bound="type[Scheme]")
+
+
+def register(cls: S) -> S:
+    """Add a scheme under its attribute `name`, and return it. Raises RadioConfigError."""
+    return _SCHEMES.register(cls)
+
+
+def scheme_names() -> tuple[str, ...]:
+    """All names, sorted."""
+    return _SCHEMES.names
 
 
 def scheme(name: str) -> Scheme:
-    """The scheme of that name; raises RadioConfigError that lists the names there are."""
-    if name not in _SCHEMES:
-        raise RadioConfigError(f"scheme: got {name!r}; allowed: {', '.join(SCHEME_NAMES)}")
-    return _SCHEMES[name]
+    """The scheme of that name. Raises RadioConfigError with the nearest match and the names there are."""
+    return _one(_SCHEMES.find(name))
+
+
+@cache
+def _one(cls: type[Scheme]) -> Scheme:
+    return cls()
 
 
 def check_support(wanted: Scheme, capabilities: Capabilities) -> None:
@@ -31,7 +50,8 @@ def check_support(wanted: Scheme, capabilities: Capabilities) -> None:
     if not lacking:
         return
     needs = " and ".join(" or ".join(sorted(group)) for group in lacking)
-    usable = [other.name for other in _SCHEMES.values() if other.air_override is None and _fits(other, capabilities)]
+    others = [scheme(name) for name in scheme_names()]
+    usable = [other.name for other in others if other.air_override is None and _fits(other, capabilities)]
     raise SchemeUnsupportedError(
         f"scheme {wanted.name!r}: this rig lacks {needs}; add it to the bench and declare it in "
         f"the rig's clock section, or use one of: {', '.join(sorted(usable))}"

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from radio.schemes.registry import scheme
 from testbed.audit.attack import Finding, Observations, attack
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.errors import RunDirectoryError
 from testbed.plan.ledger import Ledger
-from testbed.plan.terms import AGGREGATE_SCHEMES, Terms, is_simulated, terms_of
+from testbed.plan.terms import Terms, is_simulated, scheme_of, terms_of
+from testbed.plugins import registered
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.records import RoundRecord
@@ -96,13 +98,15 @@ def audit_run(path: Path, *, max_rounds: int | None = None, confidence: float = 
 
 
 def _check(path: Path, config: RunConfig, terms: Terms) -> None:
-    scheme = config.experiment.scheme.name
+    sent = scheme_of(config.experiment)
     if terms.void is not None:
         raise RunDirectoryError(f"{path}: nothing to audit, no privacy is claimed: {terms.void}")
-    if scheme not in AGGREGATE_SCHEMES:
+    if sent.exposes != "sum" or sent.frame_symbols(1) != 1:
+        known = [name for name in registered("scheme") if scheme(name).exposes == "sum"]
         raise RunDirectoryError(
-            f"{path}: got scheme {scheme!r}; allowed: {', '.join(sorted(AGGREGATE_SCHEMES))}, whose y(t) is recorded; "
-            "audit a run of one of these"
+            f"{path}: got scheme {sent.name!r}, which exposes {sent.exposes!r} on {sent.frame_symbols(1)} symbols; "
+            f"allowed: a scheme that exposes 'sum' on one symbol, so that y(t) is recorded: {', '.join(known)}; audit "
+            "a run of one of these"
         )
     if not is_simulated(config.rig):
         raise RunDirectoryError(
@@ -117,9 +121,7 @@ def _residual(config: RunConfig, loaded: Loaded, record: RoundRecord) -> list[fl
     sources = {device: SeededRandomness(experiment.seed, device) for device in devices}
     start = m.SoundStart(round=record.round, attempt=record.attempt, seed=record.seed)
     scalars = device_scalars(loaded, experiment, devices, sources, start).projected_gradients  # [K, Q]
-    sent = np.clip(scalars, -experiment.learner.clip, experiment.learner.clip)
-    if experiment.scheme.name == "sign":
-        sent = np.sign(sent)
+    sent = scheme_of(experiment).mapped(np.clip(scalars, -experiment.learner.clip, experiment.learner.clip))
     assert record.received is not None
     assert record.gain is not None
     heard = np.array([real for real, _ in record.received]) / record.gain

@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
-from radio.backends.pluto import trials as t
-from radio.backends.pluto.config import PlutoConfig
-from radio.backends.pluto.driver import Connection, versions
-from radio.backends.pluto.identity import identify
-from radio.backends.pluto.radio import PlutoRadio
+from radio.backends.backend import RadioFinding
+from radio.backends.base import Radio
+from radio.backends.registry import backend, backend_names
 from radio.config import RadioConfig
 from radio.errors import RadioError
-from testbed.bench.rig import pluto_config, pluto_uri
+from radio.link import trials as t
+from testbed.bench.rig import setup_of
+from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Rig
 
 PACKAGES = ("numpy", "scipy", "torch", "transformers", "pyzmq")
@@ -29,24 +29,6 @@ LATENCY_ALLOWANCE_S = 0.2
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what doctor finds."""
-
-
-class RadioFinding(Record, frozen=True):
-    """One radio."""
-
-    station: str
-    uri: str
-    problem: str | None = None
-    model: str = ""
-    serial: str = ""
-    firmware: str = ""
-    chip_temperature_c: float | None = None
-    board_temperature_c: float | None = None
-    supplies_v: dict[str, float] = {}
-    ranges: dict[str, str] = {}
-    loopback_errors: int | None = None
-    """Of 4096 samples through the chip's digital loopback."""
-    link_rate_hz: float | None = None
 
 
 class LinkFinding(Record, frozen=True):
@@ -87,8 +69,8 @@ class Findings(Record, frozen=True):
     """What is needed and failed."""
 
 
-def installed() -> tuple[dict[str, str], str | None]:
-    """Versions, and why PlutoSDRs cannot be used on this machine (None when they can)."""
+def installed() -> tuple[dict[str, str], dict[str, str]]:
+    """Versions of what is installed, and by backend why it cannot be used on this machine."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -101,43 +83,28 @@ def installed() -> tuple[dict[str, str], str | None]:
         found["CUDA"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     except ImportError:
         found["CUDA"] = "unknown: torch is missing"
-    try:
-        return found | versions(), None
-    except RadioError as err:
-        return found | {"libiio": str(err)}, str(err)
+    unusable = {}
+    for name in backend_names():
+        try:
+            found |= backend(name).software()
+        except RadioError as err:
+            unusable[name] = str(err)
+            found[f"backend {name}"] = str(err)
+    return found, unusable
+
+
+def visible(unusable: Collection[str]) -> dict[str, str]:
+    """Address → description of every radio that a usable backend sees."""
+    found: dict[str, str] = {}
+    for name in backend_names():
+        if name not in unusable:
+            found |= backend(name).visible()
+    return found
 
 
 def examine_radio(rig: Rig, station: int) -> RadioFinding:
-    """One radio by itself, muted."""
-    name = "access point" if station == rig.num_devices else f"device {station}"
-    uri = pluto_uri(rig, station)
-    try:
-        link = Connection(uri, rig.pluto.timeout_s)
-    except RadioError as err:
-        return RadioFinding(station=name, uri=uri, problem=str(err))
-    try:
-        found = identify(link)
-        finding = RadioFinding(
-            station=name,
-            uri=uri,
-            model=found.model,
-            serial=found.serial,
-            firmware=found.firmware,
-            chip_temperature_c=found.chip_temperature_c,
-            board_temperature_c=found.board_temperature_c,
-            supplies_v=found.supplies_v,
-            ranges=found.ranges,
-            loopback_errors=t.loopback_errors(link),
-            link_rate_hz=t.link_rate_hz(link),
-        )
-    except RadioError as err:
-        return RadioFinding(station=name, uri=uri, problem=str(err))
-    finally:
-        link.close()
-    if finding.loopback_errors:
-        wrong = f"{uri}: {finding.loopback_errors} of {t.LOOPBACK_SAMPLES} samples are wrong in the chip's loopback"
-        return msgspec.structs.replace(finding, problem=f"{wrong}; restart the radio, then suspect it")
-    return finding
+    """One radio by itself, silent."""
+    return backend_of(rig).examine(settings_of(rig), station, setup_of(rig))
 
 
 def examine_links(rig: Rig, progress: Callable[[str], None]) -> tuple[LinkFinding, ...]:
@@ -156,20 +123,21 @@ def examine_links(rig: Rig, progress: Callable[[str], None]) -> tuple[LinkFindin
 
 def _examine_link(rig: Rig, tuning: RadioConfig, device: int) -> LinkFinding:
     settle = rig.frame.start_uncertainty_samples + int(LATENCY_ALLOWANCE_S * tuning.sample_rate_hz)
-    with PlutoRadio(_station(rig, device)) as sender:
+    moves = backend_of(rig).correct_every_rounds(settings_of(rig)) is not None and not rig.clock.shared_clock
+    with _open(rig, device) as sender:
         sender.configure(tuning)
-        with PlutoRadio(_station(rig, rig.num_devices)) as receiver:
+        with _open(rig, rig.num_devices) as receiver:
             receiver.configure(tuning)
-            if rig.clock.shared_clock:
-                before = after = t.hear_tone(sender, receiver, tuning, settle)
-            else:
+            if moves:
                 before, after = t.correct_carrier(sender, receiver, tuning, settle)
+            else:
+                before = after = t.hear_tone(sender, receiver, tuning, settle)
             first = t.measure_phase(sender, receiver, tuning, settle)
             began_at = receiver.clock_samples
             receiver.elapse(int(DRIFT_TIME_S * tuning.sample_rate_hz))
             phase = t.measure_phase(sender, receiver, tuning, settle)
             elapsed_s = (receiver.clock_samples - began_at) / tuning.sample_rate_hz
-        with PlutoRadio(_station(rig, rig.num_devices, counts_samples=True)) as receiver:
+        with _open(rig, rig.num_devices, counts_samples=True) as receiver:
             receiver.configure(tuning)
             starts = t.measure_starts(sender, receiver, tuning, settle, NUM_STARTS)
     heard = starts.num_heard > 0
@@ -187,8 +155,8 @@ def _examine_link(rig: Rig, tuning: RadioConfig, device: int) -> LinkFinding:
     )
 
 
-def _station(rig: Rig, station: int, *, counts_samples: bool = False) -> PlutoConfig:
-    return pluto_config(rig, station, counts_samples=counts_samples)
+def _open(rig: Rig, station: int, *, counts_samples: bool = False) -> Radio:
+    return backend_of(rig).open(settings_of(rig), station, setup_of(rig, counts_samples=counts_samples), None)
 
 
 def largest(values: list[float | None]) -> float:

@@ -8,16 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from radio.backends.pluto.driver import visible_contexts
-from testbed.bench.doctor import (
-    Findings,
-    LinkFinding,
-    RadioFinding,
-    examine_links,
-    examine_radio,
-    installed,
-)
+from radio.backends.backend import RadioFinding
+from testbed.bench.doctor import Findings, LinkFinding, examine_links, examine_radio, installed, visible
 from testbed.bench.scheme_support import scheme_findings
+from testbed.config.backends import backend_of
 from testbed.config.schema import Rig
 
 RADIO_HEADER = ("radio", "URI", "serial", "firmware", "model")
@@ -29,11 +23,11 @@ def examine(rig: Rig | None, console: Console) -> Findings:
     """The machine, and the radios of a rig; without one, whatever is connected. Progress goes to the console."""
     software, unusable = installed()
     if rig is None:
-        return Findings(software=software, contexts={} if unusable else visible_contexts())
-    if rig.backend != "pluto":
+        return Findings(software=software, contexts=visible(unusable))
+    if backend_of(rig).is_simulated:
         return Findings(software=software, schemes=scheme_findings(rig, ()))
-    if unusable:
-        return Findings(software=software, problems=(unusable,))
+    if rig.backend in unusable:
+        return Findings(software=software, problems=(unusable[rig.backend],))
     radios: list[RadioFinding] = []
     with console.status("") as status:
         for station in range(rig.num_devices + 1):

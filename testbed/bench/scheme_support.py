@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
-from radio.config import Capabilities
 from radio.errors import SchemeUnsupportedError
-from radio.schemes.registry import SCHEME_NAMES, check_support, scheme
+from radio.schemes.registry import check_support, scheme
 from testbed.bench.doctor import LinkFinding, SchemeFinding, largest
+from testbed.bench.rig import capabilities
+from testbed.config.backends import backend_of
 from testbed.config.schema import Rig
+from testbed.plugins import registered
 
 MAX_TURN_DEG = 10.0
 """From sounding to payload: −29 dB NMSE at 10° rms, and every device may turn its own way."""
@@ -18,14 +20,12 @@ RESOLUTION_HZ = 1.0
 
 def scheme_findings(rig: Rig, links: tuple[LinkFinding, ...]) -> tuple[SchemeFinding, ...]:
     """Every scheme; `links` is empty on a simulated rig, where declarations are the truth."""
-    clock = rig.clock
-    capabilities = Capabilities(trigger=clock.trigger, streaming=clock.streaming, shared_clock=clock.shared_clock)
     findings = []
-    for name in SCHEME_NAMES:
-        if scheme(name).air_override is not None and rig.backend == "pluto":
+    for name in registered("scheme"):
+        if scheme(name).air_override is not None and not backend_of(rig).is_simulated:
             continue
         try:
-            check_support(scheme(name), capabilities)
+            check_support(scheme(name), capabilities(rig))
         except SchemeUnsupportedError as err:
             findings.append(SchemeFinding(scheme=name, supported=False, why=str(err)))
             continue

@@ -8,6 +8,7 @@ import msgspec
 
 from learner.config import LearnerConfig, ModelConfig, TaskConfig
 from radio.air.config import AirConfig
+from radio.backends.pluto.config import PlutoSettings
 from radio.config import FrameConfig, RadioConfig
 from radio.schemes.alignment_rule import AlignmentRule
 from radio.settings import Checked
@@ -58,35 +59,14 @@ class ControlConfig(Config, frozen=True):
     """A polled device transmits, or answers RoundStart."""
 
 
-class PlutoRig(Config, frozen=True):
-    """The rig's PlutoSDRs. Without addresses they are the virtual ones of the section ``virtual``."""
-
-    access_point: str = ""
-    """URI of the access point's radio, such as ``ip:192.168.2.1`` or ``usb:1.5.5``."""
-    devices: tuple[str, ...] = ()
-    """URI of each device's radio, in order; as seen from the host that serves it."""
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 5.0
-    """Of one exchange with a radio, on top of the air time that it takes."""
-    correct_every_rounds: Count = 100
-    """Rounds between carrier corrections of radios on their own crystals."""
-    stream_block_samples: Annotated[int, msgspec.Meta(ge=256, le=1 << 18, multiple_of=4)] = 4096
-    """Samples handed over at once where they are counted; frame.start_uncertainty_samples must exceed six of them."""
-    link_rate_max_hz: Positive | None = None
-    """What the links sustain, as `testbed doctor` measures it; by default from the kind of URI."""
-
-    @property
-    def is_virtual(self) -> bool:
-        """Whether these are virtual radios."""
-        return not self.access_point and not self.devices
-
-
 class Rig(Config, frozen=True):
     """What is on the bench, or simulated."""
 
     description: str = ""
     """One line for reports."""
     backend: str = "loopback"
-    """Which kind of radio: ``loopback`` on a simulated air, or ``pluto``, PlutoSDRs, real or virtual."""
+    """Which kind of radio: ``loopback`` on a simulated air, ``pluto``, PlutoSDRs, real or virtual, or one from
+    outside."""
     num_devices: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 5
     """K, the number of devices; the access point comes on top."""
     radio: RadioConfig = RadioConfig()
@@ -99,7 +79,9 @@ class Rig(Config, frozen=True):
     """Deadlines."""
     air: AirConfig = AirConfig()
     """The simulated channel."""
-    pluto: PlutoRig = PlutoRig()
+    settings: dict[str, Any] = {}
+    """What a backend from outside is told; ours have sections of their own."""
+    pluto: PlutoSettings = PlutoSettings()
     """Where the PlutoSDRs are."""
     virtual: VirtualConfig = VirtualConfig()
     """How ``testbed air --rig`` serves virtual Plutos on that channel."""
@@ -124,7 +106,7 @@ class ScheduleConfig(Config, frozen=True):
     name: str = "full"
     """``full``: all the power there is, no claim. ``static``: one noise for all rounds. ``online``: the
     optimum, causal. ``paper``, ``solution``, ``reversed`` need all channels in advance: simulated rigs
-    only."""
+    only. Or one that another package brings (docs/extending.md)."""
     contraction: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9995
     """A: how much of an early round's noise is left one round later. Too small is catastrophic: err towards 1."""
     skip_rms: Positive | None = None
@@ -163,6 +145,8 @@ class PrivacyConfig(Config, frozen=True):
 class UpdateConfig(Config, frozen=True):
     """What the access point makes of an estimate; post-processing, which costs no privacy."""
 
+    optimiser: str = "sgd"
+    """What makes coefficients of estimates: ``sgd``, or one that another package brings (docs/extending.md)."""
     shrinkage: bool = False
     """Shrink each estimate by its own estimated SNR: p̂·max(0, 1 − v/p̂²), v the known noise variance."""
     noise_aware_step: bool = False

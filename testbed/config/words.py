@@ -9,5 +9,3 @@ Level: TypeAlias = Literal["client", "example"]
 Adjacency: TypeAlias = Literal["replace", "remove"]
 """Whether they differ by an exchange, or by one that is left out (which includes: added)."""
 AccountantName: TypeAlias = Literal["exact", "zcdp", "paper", "rdp", "pld"]
-ScheduleName: TypeAlias = str
-"""One of `testbed.config.names.SCHEDULES`, or of a plug-in's."""

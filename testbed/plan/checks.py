@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from radio.schemes.registry import scheme
+from testbed import plugins
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
-from testbed.plan.terms import AGGREGATE_SCHEMES, SEPARABLE_SCHEMES, crediting_of, is_simulated
-
-_NON_CAUSAL = ("paper", "solution", "reversed")
+from testbed.plan.terms import crediting_of, is_simulated, scheme_of
+from testbed.schedule.base import Schedule
+from testbed.schedule.registry import schedule
 
 
 def check_privacy(config: RunConfig) -> None:
     """Raise ConfigError with what, got, allowed and remedy."""
     rig, experiment = config.rig, config.experiment
-    privacy, schedule, scheme = experiment.privacy, experiment.schedule.name, experiment.scheme.name
+    privacy, planned, sent = experiment.privacy, schedule(experiment.schedule.name), scheme_of(experiment)
     if privacy.num_colluders >= rig.num_devices:
         raise ConfigError(
             f"privacy.num_colluders: got {privacy.num_colluders} of {rig.num_devices} devices; allowed: at least one "
@@ -31,36 +35,42 @@ def check_privacy(config: RunConfig) -> None:
             f"privacy.accountant: got {privacy.accountant!r} with batch_rate "
             f"{'none' if privacy.batch_rate is None else f'{privacy.batch_rate:g}'}; allowed: {allowed}; correct one"
         )
-    if schedule == "full":
+    if not planned.keeps_budget:
         return
-    if scheme not in AGGREGATE_SCHEMES | SEPARABLE_SCHEMES:
+    if sent.missing_fact is not None:
+        known = [name for name in plugins.registered("scheme") if scheme(name).missing_fact is None]
         raise ConfigError(
-            f"schedule.name: got {schedule!r} with scheme {scheme!r}, whose leak is not known; allowed: schedule "
-            f"'full', or one of the schemes {', '.join(sorted(AGGREGATE_SCHEMES | SEPARABLE_SCHEMES))}"
+            f"schedule.name: got {planned.name!r} with scheme {sent.name!r}, whose leak is not known, as it states "
+            f"{sent.missing_fact}; allowed: schedule 'full', or a scheme that states it: {', '.join(known)}"
         )
-    if privacy.accountant == "pld" and schedule != "static":
+    if privacy.accountant == "pld" and not planned.has_equal_rounds:
         raise ConfigError(
-            f"schedule.name: got {schedule!r} with privacy.accountant = 'pld', which judges equal rounds; allowed: "
-            "'static'; use privacy.accountant = 'rdp' for the others"
+            f"schedule.name: got {planned.name!r} with privacy.accountant = 'pld', which judges equal rounds; allowed: "
+            f"{_names(lambda each: each.has_equal_rounds)}; use privacy.accountant = 'rdp' for the others"
         )
-    if schedule in _NON_CAUSAL and not is_simulated(rig):
+    if planned.needs_future and not is_simulated(rig):
         raise ConfigError(
-            f"schedule.name: got {schedule!r}, which needs every channel in advance; allowed on real radios: 'static' "
-            "or 'online'; use 'online', its causal form"
+            f"schedule.name: got {planned.name!r}, which needs every channel in advance; allowed on real radios: "
+            f"{_names(lambda each: each.keeps_budget and not each.needs_future)}; use 'online', the causal optimum"
         )
-    crediting = crediting_of(rig, experiment)
-    if schedule == "paper" and (
-        (privacy.level, privacy.adjacency) != ("client", "replace")
-        or privacy.accountant not in (None, "paper")
+    crediting, scope = crediting_of(rig, experiment), planned.scope
+    if scope is not None and (
+        (privacy.level, privacy.adjacency) != (scope.level, scope.adjacency)
+        or privacy.accountant not in (None, scope.accountant)
         or not crediting.receiver_trusted
     ):
         raise ConfigError(
-            f"schedule.name: got 'paper' at {privacy.level} level, adjacency {privacy.adjacency!r}, receiver noise "
-            f"{privacy.receiver_noise}; allowed: client level, 'replace', trusted receiver noise, which is what the "
-            "paper's equations protect and use; set these, or use 'solution'"
+            f"schedule.name: got {planned.name!r} at {privacy.level} level, adjacency {privacy.adjacency!r}, "
+            f"accountant {privacy.accountant or scope.accountant!r}, receiver noise {privacy.receiver_noise}, scheme "
+            f"{sent.name!r}; allowed: {scope.level} level, {scope.adjacency!r}, {scope.accountant!r}, trusted receiver "
+            "noise of a sum of devices, which is what its equations protect and use; set these, or use 'solution'"
         )
     if crediting.receiver_trusted and rig.air.snr_db == float("inf"):
         raise ConfigError(
-            f"schedule.name: got {schedule!r} at air.snr_db = inf, but it rations receiver noise; allowed: a noisy "
+            f"schedule.name: got {planned.name!r} at air.snr_db = inf, but it rations receiver noise; allowed: a noisy "
             "air, or privacy.receiver_noise = 'untrusted', for which devices add their own; use one of these or 'full'"
         )
+
+
+def _names(allowed: Callable[[Schedule], bool]) -> str:
+    return ", ".join(repr(name) for name in plugins.registered("schedule") if allowed(schedule(name)))

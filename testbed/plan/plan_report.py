@@ -16,6 +16,7 @@ from testbed.errors import RunDirectoryError
 from testbed.plan.preview import Plan, Preview, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
 
 _ROWS = 10
+_OTHER_COLOR = "#1a202c"
 _COLORS = {
     "solution": "#2b6cb0",
     "online": "#2f855a",
@@ -107,7 +108,11 @@ def plan_figure(plan: Plan) -> Figure:
         for axis, values in zip(axes, series, strict=True):
             shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
             axis.plot(
-                np.arange(1, len(values) + 1), shown, color=_COLORS[preview.name], label=preview.name, linewidth=1
+                np.arange(1, len(values) + 1),
+                shown,
+                color=_COLORS.get(preview.name, _OTHER_COLOR),
+                label=preview.name,
+                linewidth=1,
             )
     for axis, label in zip(axes, labels, strict=True):
         axis.set_ylabel(label)

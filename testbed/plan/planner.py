@@ -9,22 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.config.schema import RunConfig
-from testbed.config.words import ScheduleName
 from testbed.plan.forecast import noise_variance, weakest_amplitudes
 from testbed.plan.ledger import BudgetSpentError, Ledger
-from testbed.plan.terms import AGGREGATE_SCHEMES, Terms
+from testbed.plan.terms import Terms, scheme_of
 from testbed.privacy.gaussian import leak
-from testbed.schedule import artificial as artificial_noise
-from testbed.schedule.causal import Online
-from testbed.schedule.names import inverse_of, leaks
+from testbed.schedule.artificial import DeviceNoise
 from testbed.schedule.power import Power, RoundLimits, credited_noise, least_noise, power_for
 from testbed.schedule.problem import Problem, caps_at_full_power, log_weights
+from testbed.schedule.registry import schedule
 
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-9
 """A gain is made so much smaller than the budget allows that rounding never exceeds it."""
-_KNOWN_CHANNELS = 1000
 
 
 def limits_of(config: RunConfig, terms: Terms, amplitude: float, variance: float) -> RoundLimits:
@@ -39,60 +36,42 @@ def limits_of(config: RunConfig, terms: Terms, amplitude: float, variance: float
     )
 
 
-def caps_of(config: RunConfig, terms: Terms, amplitudes: Floats, variance: float) -> Floats:
-    """Leaks at full power [T] of rounds whose weakest devices arrive with ``amplitudes`` [T]."""
+def problem_of(config: RunConfig, terms: Terms, amplitudes: Floats, variance: float) -> Problem:
+    """The schedule's problem, for rounds whose weakest devices arrive with ``amplitudes`` [T] at full power."""
+    rig, schedule = config.rig, config.experiment.schedule
     floors = [least_noise(limits_of(config, terms, float(each), variance), terms.crediting) for each in amplitudes]
-    return caps_at_full_power(np.array(floors), terms.sensitivity)
-
-
-def problem_of(config: RunConfig, terms: Terms, caps: Floats) -> Problem:
-    """The schedule's problem."""
-    schedule = config.experiment.schedule
-    return Problem(
-        log_weights=log_weights(config.experiment.rounds.num, schedule.contraction),
-        caps=caps,
-        sensitivity=terms.sensitivity,
-        accountant=terms.accountant,
-        skip_noise=math.inf if schedule.skip_rms is None else (config.rig.num_devices * schedule.skip_rms) ** 2,
-    )
-
-
-def planned_leaks(
-    name: ScheduleName, config: RunConfig, terms: Terms, problem: Problem, amplitudes: Floats, variance: float
-) -> Floats:
-    """Leaks [T] of a schedule that knows every channel in advance."""
-    if name in ("solution", "reversed") and not terms.crediting.receiver_trusted and terms.votes is None:
-        return artificial_noise.leaks_without_receiver(
-            problem,
-            problem.log_weights if name == "solution" else -problem.log_weights,
-            receiver=variance / amplitudes**2 * (config.experiment.scheme.name in AGGREGATE_SCHEMES),
-            num_devices=config.rig.num_devices,
+    device_noise = None
+    if terms.votes is None and not terms.crediting.receiver_trusted:
+        device_noise = DeviceNoise(
+            receiver=variance / amplitudes**2 * (scheme_of(config.experiment).exposes == "sum"),
+            num_devices=rig.num_devices,
             num_noise_sources=terms.crediting.num_noise_sources,
             clip=terms.clip,
         )
-    return leaks(name, problem, terms.votes)
+    return Problem(
+        log_weights=log_weights(config.experiment.rounds.num, schedule.contraction),
+        caps=caps_at_full_power(np.array(floors), terms.sensitivity),
+        sensitivity=terms.sensitivity,
+        accountant=terms.accountant,
+        skip_noise=math.inf if schedule.skip_rms is None else (rig.num_devices * schedule.skip_rms) ** 2,
+        votes=terms.votes,
+        device_noise=device_noise,
+    )
 
 
 class Planner:
-    """Holds the plan of a run; asks the ledger before every transmission."""
+    """Holds the schedule of a run; asks the ledger before every transmission."""
 
     def __init__(self, config: RunConfig, terms: Terms) -> None:
-        self._config = config
         self._terms = terms
-        self._name = config.experiment.schedule.name
-        num_rounds = config.experiment.rounds.num
-        self._plan = np.zeros(num_rounds)
-        self._caps: list[float] = []
-        if self._name in ("full", "online"):
+        self._schedule = schedule(config.experiment.schedule.name)
+        if not self._schedule.keeps_budget:
             return
-        amplitudes = weakest_amplitudes(config, num_rounds)
-        if amplitudes is None:  # static needs none
+        num_rounds = config.experiment.rounds.num
+        amplitudes = None if self._schedule.is_causal else weakest_amplitudes(config, num_rounds)
+        if amplitudes is None:
             amplitudes = np.full(num_rounds, np.inf)
-        variance = noise_variance(config)
-        problem = problem_of(config, terms, caps_of(config, terms, amplitudes, variance))
-        self._plan = planned_leaks(self._name, config, terms, problem, amplitudes, variance)
-        costs = terms.accountant.cost(self._plan)
-        self._planned_rest = np.cumsum(costs[::-1])[::-1]
+        self._schedule.begin(problem_of(config, terms, amplitudes, noise_variance(config)))
 
     def decide(
         self, round_index: int, limits: RoundLimits, ledger: Ledger, *, margin: float = 1.0
@@ -101,7 +80,7 @@ class Planner:
 
         ``margin`` is by how much |h_k α_k| may exceed the gain. Raises BudgetSpentError when nothing is left.
         """
-        if self._name == "full":
+        if not self._schedule.keeps_budget:
             power = Power(gain=limits.max_gain(limits.noise_std), noise_std=limits.noise_std)
             return power, self._leak(power, limits, margin)
         if ledger.is_spent:
@@ -117,21 +96,9 @@ class Planner:
         return power, self._leak(power, limits, margin)
 
     def _wanted(self, round_index: int, limits: RoundLimits, ledger: Ledger) -> float:
-        if self._name == "online":
-            return self._online(round_index, limits, ledger.remaining)
-        planned, rest = float(self._plan[round_index]), float(self._planned_rest[round_index])
-        # repeats may have spent what was meant for later rounds: then all that follow share the loss
-        return planned * min(1.0, ledger.remaining / rest) if rest > 0 else planned
-
-    def _online(self, round_index: int, limits: RoundLimits, remaining: float) -> float:
         floor = least_noise(limits, self._terms.crediting)
         cap = float(caps_at_full_power(np.array(floor), self._terms.sensitivity))
-        self._caps.append(cap)
-        num_known = len(self._caps)
-        if num_known <= _KNOWN_CHANNELS and num_known & (num_known - 1) == 0:  # 1, 2, 4, 8 … channels are known
-            problem = problem_of(self._config, self._terms, np.array(self._caps))
-            self._solver = Online(problem, inverse=inverse_of("online", self._terms.votes))
-        return self._solver.leak(round_index, cap, remaining)
+        return self._schedule.next(round_index, cap, ledger.remaining)
 
     def _leak(self, power: Power, limits: RoundLimits, margin: float) -> float | None:
         heard = Power(gain=power.gain * margin, noise_std=power.noise_std)

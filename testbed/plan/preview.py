@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from testbed.config.schema import RunConfig
-from testbed.config.words import ScheduleName
 from testbed.errors import ConfigError
 from testbed.plan.forecast import noise_variance, weakest_amplitudes
-from testbed.plan.planner import caps_of, limits_of, planned_leaks, problem_of
-from testbed.plan.terms import Terms, terms_of
+from testbed.plan.planner import limits_of, problem_of
+from testbed.plan.terms import Terms, scheme_of, terms_of
 from testbed.privacy.accountants import accountant
 from testbed.privacy.neighbours import Neighbours
 from testbed.privacy.sampled import pld_epsilon, rdp_epsilon
-from testbed.schedule.causal import Online
+from testbed.schedule.base import Schedule, Scope
 from testbed.schedule.power import Power, credited_noise, power_for, total_noise
-from testbed.schedule.problem import Problem, caps_at_full_power, log_weights, snr_threshold
+from testbed.schedule.problem import Problem, caps_at_full_power, snr_threshold
+from testbed.schedule.registry import schedule
 
 Floats = NDArray[np.float64]
 
-SHOWN: tuple[ScheduleName, ...] = ("solution", "online", "static", "reversed", "paper", "full")
+SHOWN = ("solution", "online", "static", "reversed", "paper", "full")
+"""What every plan compares, beside the experiment's own schedule."""
 _LOG_HUGE = 700.0
 _DISTINGUISHABLE = 1.05
 """Objectives that differ by less than this factor cannot be told apart in any run."""
@@ -36,7 +37,7 @@ _DISTINGUISHABLE = 1.05
 class Preview:
     """One schedule on one rig."""
 
-    name: ScheduleName
+    name: str
     gains: Floats
     """[T]"""
     noise_stds: Floats
@@ -66,7 +67,7 @@ class Plan:
     previews: tuple[Preview, ...]
     terms: Terms
 
-    def preview(self, name: ScheduleName) -> Preview:
+    def preview(self, name: str) -> Preview:
         """The one of that name."""
         return next(each for each in self.previews if each.name == name)
 
@@ -87,8 +88,9 @@ def plan_of(config: RunConfig) -> Plan:
             "rig; measure the channels first, and plan on a rig that replays them"
         )
     variance = noise_variance(config)
-    problem = problem_of(config, terms, caps_of(config, terms, amplitudes, variance))
-    powers = {name: _powers(name, config, terms, problem, amplitudes, variance) for name in SHOWN}
+    problem = problem_of(config, terms, amplitudes, variance)
+    shown = dict.fromkeys((*SHOWN, config.experiment.schedule.name))
+    powers = {name: _powers(schedule(name), config, terms, problem, amplitudes, variance) for name in shown}
     best = _log_objective(problem, _totals(powers["solution"], variance, config.rig.num_devices))
     previews = tuple(_preview(name, chosen, config, terms, problem, variance, best) for name, chosen in powers.items())
     mean_weakest = float(np.mean(amplitudes**2)) / (config.rig.radio.max_power * config.rig.air.mean_gain_power)
@@ -147,64 +149,50 @@ def sampled_epsilons(config: RunConfig, leaks: Floats) -> tuple[float, float] | 
     )
 
 
-def _leaks(
-    name: ScheduleName, config: RunConfig, terms: Terms, problem: Problem, amplitudes: Floats, variance: float
-) -> Floats:
-    if name == "online":
-        return _play(problem)
-    if name == "paper":
-        return _published(config, terms, problem, amplitudes, variance)
-    return planned_leaks(name, config, terms, problem, amplitudes, variance)
+def _leaks(shown: Schedule, config: RunConfig, problem: Problem) -> Floats:
+    """Leaks [T] for this problem's neighbours, of a plan that protects what its own equations are about."""
+    if shown.scope is None:
+        return shown.leaks(problem)
+    own = _problem_within(shown.scope, config, problem)
+    return shown.leaks(own) / (own.sensitivity / problem.sensitivity) ** 2
 
 
-def _play(problem: Problem) -> Floats:
-    online, remaining, played = Online(problem), problem.accountant.limit, []
-    for round_index, cap in enumerate(problem.caps):
-        rho = online.leak(round_index, float(cap), remaining)
-        remaining -= float(problem.accountant.cost(np.array(rho)))
-        played.append(rho)
-    return np.array(played)
-
-
-def _published(config: RunConfig, terms: Terms, problem: Problem, amplitudes: Floats, variance: float) -> Floats:
-    """The paper's plan protects clients whatever was asked; returned as leaks for this problem's neighbours."""
+def _problem_within(scope: Scope, config: RunConfig, problem: Problem) -> Problem:
     experiment = config.experiment
-    client = Neighbours(
-        level="client",
-        adjacency="replace",
-        clip=experiment.learner.clip,
-        example_clip=experiment.privacy.example_clip,
-        batch_size=experiment.learner.batch_size,
+    learner, privacy = experiment.learner, experiment.privacy
+    neighbours = Neighbours(
+        level=scope.level,
+        adjacency=scope.adjacency,
+        clip=learner.clip,
+        example_clip=privacy.example_clip,
+        batch_size=learner.batch_size,
     )
-    moved = client.sensitivity(votes=terms.votes is not None, num_queries=experiment.learner.num_queries)
-    scale = (moved / problem.sensitivity) ** 2
-    published = Problem(
-        log_weights=log_weights(problem.num_rounds, experiment.schedule.contraction),
-        caps=problem.caps * scale,
+    moved = neighbours.sensitivity(
+        sent_bound=scheme_of(experiment).sent_bound, num_queries=experiment.learner.num_queries
+    )
+    return Problem(
+        log_weights=problem.log_weights,
+        caps=problem.caps * (moved / problem.sensitivity) ** 2,
         sensitivity=moved,
         accountant=accountant(
-            "paper",
-            experiment.privacy.dp_epsilon,
-            experiment.privacy.dp_delta,
-            rate=None,
-            num_rounds=problem.num_rounds,
+            scope.accountant, privacy.dp_epsilon, privacy.dp_delta, rate=None, num_rounds=problem.num_rounds
         ),
+        votes=problem.votes,
     )
-    return planned_leaks("paper", config, terms, published, amplitudes, variance) / scale
 
 
 def _powers(
-    name: ScheduleName, config: RunConfig, terms: Terms, problem: Problem, amplitudes: Floats, variance: float
+    shown: Schedule, config: RunConfig, terms: Terms, problem: Problem, amplitudes: Floats, variance: float
 ) -> list[Power]:
     limits = [limits_of(config, terms, float(amplitude), variance) for amplitude in amplitudes]
-    if name == "full":
+    if not shown.keeps_budget:
         return [Power(gain=each.max_gain(each.noise_std), noise_std=each.noise_std) for each in limits]
-    noise = problem.noise(_leaks(name, config, terms, problem, amplitudes, variance))
+    noise = problem.noise(_leaks(shown, config, problem))
     return [power_for(float(wanted), each, terms.crediting) for wanted, each in zip(noise, limits, strict=True)]
 
 
 def _preview(
-    name: ScheduleName,
+    name: str,
     powers: list[Power],
     config: RunConfig,
     terms: Terms,

@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from radio.schemes.base import Scheme
+from radio.schemes.registry import scheme
+from testbed import plugins
+from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Experiment, Rig, RunConfig
 from testbed.config.words import AccountantName
 from testbed.privacy.accountants import Accountant, accountant
 from testbed.privacy.neighbours import Neighbours
 from testbed.schedule.power import Crediting
+from testbed.schedule.registry import schedule
 from testbed.schedule.votes import Votes
 
-AGGREGATE_SCHEMES = frozenset({"coherent", "sign"})
-"""The access point hears the sum of all devices only, whose receiver noise may be counted."""
-SEPARABLE_SCHEMES = frozenset({"digital", "energy", "fsk_vote"})
-"""The access point may tell devices apart: each device's own noise protects it, and nothing else (local DP)."""
 ESTIMATE_SHARE = 0.01
 """Share of δ kept for bounds on estimated channels and noise that turn out wrong."""
 
@@ -31,10 +32,10 @@ class Terms:
     sensitivity: float
     """Δ of one round's vector of queries"""
     clip: float
-    """γ of what a device sends before its noise: 1 for votes"""
+    """γ of what a device sends before its noise: 1 of signs"""
     crediting: Crediting
     votes: Votes | None
-    """for the sign scheme"""
+    """where the update is the sign of a sum of signs"""
     enforced: bool
     """whether the run stops rather than overspend"""
     void: str | None
@@ -52,9 +53,15 @@ class Terms:
         return f"({epsilon:.3g}, {self.dp_delta:g})-differential privacy {self.guarantee}"
 
 
+def scheme_of(experiment: Experiment) -> Scheme:
+    """The scheme that the experiment names. Raises RadioConfigError."""
+    plugins.look_for("scheme", experiment.scheme.name)
+    return scheme(experiment.scheme.name)
+
+
 def is_simulated(rig: Rig) -> bool:
     """Whether devices are simulated, so that their noise and batches come from the experiment's seed."""
-    return rig.backend == "loopback"
+    return backend_of(rig).is_simulated
 
 
 def aligned_exactly(rig: Rig, experiment: Experiment) -> bool:
@@ -78,8 +85,7 @@ def neighbours_of(experiment: Experiment) -> Neighbours:
 def terms_of(config: RunConfig) -> Terms:
     """The terms of a resolved configuration."""
     rig, experiment = config.rig, config.experiment
-    privacy, scheme = experiment.privacy, experiment.scheme.name
-    votes = scheme == "sign"
+    privacy, sent = experiment.privacy, scheme_of(experiment)
     num_estimates = experiment.rounds.num * experiment.rounds.max_attempts * (rig.num_devices + 1)
     estimated = rig.air.csi == "estimated"
     dp_delta = privacy.dp_delta * (1 - ESTIMATE_SHARE) if estimated else privacy.dp_delta
@@ -91,11 +97,13 @@ def terms_of(config: RunConfig) -> Terms:
             rate=privacy.batch_rate,
             num_rounds=experiment.rounds.num,
         ),
-        sensitivity=neighbours_of(experiment).sensitivity(votes=votes, num_queries=experiment.learner.num_queries),
-        clip=1.0 if votes else experiment.learner.clip,
+        sensitivity=neighbours_of(experiment).sensitivity(
+            sent_bound=sent.sent_bound, num_queries=experiment.learner.num_queries
+        ),
+        clip=sent.mapped_clip(experiment.learner.clip),
         crediting=crediting_of(rig, experiment),
-        votes=Votes(num_devices=rig.num_devices, error_probability=experiment.schedule.vote_error) if votes else None,
-        enforced=experiment.schedule.name != "full",
+        votes=_votes(sent, rig, experiment),
+        enforced=schedule(experiment.schedule.name).keeps_budget,
         void=_void(rig, experiment),
         guarantee=_guarantee(rig, experiment),
         dp_delta=privacy.dp_delta,
@@ -108,8 +116,9 @@ def accountant_name(experiment: Experiment) -> AccountantName:
     privacy = experiment.privacy
     if privacy.accountant is not None:
         return privacy.accountant
-    if experiment.schedule.name == "paper":
-        return "paper"
+    scope = schedule(experiment.schedule.name).scope
+    if scope is not None:
+        return scope.accountant
     return "exact" if privacy.batch_rate is None else "rdp"
 
 
@@ -118,29 +127,37 @@ def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
 
     Payloads end by construction, on every backend (`DeviceLink` sends nothing cyclically, and the contract of radios
     tests it): who heard an open-ended one could average receiver noise away. Every sample radiated is charged, the
-    cyclic prefix too: it repeats the payload.
+    cyclic prefix too: it repeats the payload, and so does every further symbol that a scheme spends on a value.
     """
-    privacy = experiment.privacy
-    aggregate = experiment.scheme.name in AGGREGATE_SCHEMES
+    privacy, sent, num_queries = experiment.privacy, scheme_of(experiment), experiment.learner.num_queries
+    aggregate = sent.exposes == "sum"
     honest = rig.num_devices - privacy.num_colluders
     return Crediting(
         receiver_trusted=aggregate and privacy.receiver_noise == "trusted",
         num_noise_sources=honest if aggregate and aligned_exactly(rig, experiment) else 1,
-        payload_energy=rig.frame.symbol_samples / rig.frame.samples_per_symbol,
+        payload_energy=rig.frame.symbol_samples
+        / rig.frame.samples_per_symbol
+        * (sent.frame_symbols(num_queries) / num_queries),
     )
 
 
+def _votes(sent: Scheme, rig: Rig, experiment: Experiment) -> Votes | None:
+    if not (sent.votes and sent.exposes == "sum" and sent.sent_bound == 1):
+        return None
+    return Votes(num_devices=rig.num_devices, error_probability=experiment.schedule.vote_error)
+
+
 def _void(rig: Rig, experiment: Experiment) -> str | None:
-    scheme, schedule, privacy = experiment.scheme.name, experiment.schedule.name, experiment.privacy
+    sent, planned, privacy = scheme_of(experiment), schedule(experiment.schedule.name), experiment.privacy
     if experiment.ground_truth:
         return "ground_truth = true sends every device's scalar over the control plane, so that NMSE can be measured."
-    if scheme not in AGGREGATE_SCHEMES | SEPARABLE_SCHEMES:
-        return f"scheme {scheme!r} is not one whose leak is known."
-    if schedule == "full":
-        return f"scheme {scheme!r} with schedule 'full' keeps no budget."
+    if sent.missing_fact is not None:
+        return f"scheme {sent.name!r} is not one whose leak is known: it states {sent.missing_fact}."
+    if not planned.keeps_budget:
+        return f"scheme {sent.name!r} with schedule {planned.name!r} keeps no budget."
     noiseless = rig.air.snr_db == math.inf
     if crediting_of(rig, experiment).receiver_trusted and noiseless and privacy.artificial_noise_std == 0:
-        return f"scheme {scheme!r} counts receiver noise, of which this air has none."
+        return f"scheme {sent.name!r} counts receiver noise, of which this air has none."
     return None
 
 
@@ -173,7 +190,7 @@ def _guarantee(rig: Rig, experiment: Experiment) -> str:
     void = ""
     if is_simulated(rig):
         void = " Simulated: noise and batches come from a seed, so the guarantee itself is void here."
-    elif rig.pluto.is_virtual:
+    elif backend_of(rig).draws_noise(settings_of(rig)):
         void = " Virtual radios: the receiver's noise comes from a seed, so the guarantee itself is void here."
     return (
         f"{neighbours_of(experiment).words}, by {methods[name]}. Threat model: an honest-but-curious access point that "

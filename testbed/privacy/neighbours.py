@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from testbed.config.words import Adjacency, Level
 
-VOTE_SENSITIVITY = 2.0
-"""One example, or one client, can turn a vote of −1 into +1."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
@@ -26,10 +23,14 @@ class Neighbours:
     batch_size: int
     """b, the fixed public number that the sum over a batch is divided by, however many were drawn."""
 
-    def sensitivity(self, *, votes: bool = False, num_queries: int = 1) -> float:
-        """Δ of one round's vector of Q sums, in the scalar's unit: Euclidean, hence the factor √Q."""
-        if votes:
-            moved = VOTE_SENSITIVITY
+    def sensitivity(self, *, sent_bound: float | None = None, num_queries: int = 1) -> float:
+        """Δ of one round's vector of Q sums, in the unit of what is sent: Euclidean, hence the factor √Q.
+
+        Where a scheme sends something else than the scalar, within ±``sent_bound``, one example, or one client, can
+        turn the least into the largest: a vote of −1 into +1.
+        """
+        if sent_bound is not None:
+            moved = 2 * sent_bound
         else:
             whole = self.clip if self.level == "client" else self.example_clip / self.batch_size
             moved = 2 * whole if self.adjacency == "replace" else whole

@@ -135,7 +135,9 @@ class AccessPoint:
         else:
             status = "skipped" if missing or last.estimate is None else "rejected"
         estimates = tuple(float(v) for v in accepted.values) if accepted is not None else ()
-        coefficients = self._updater.coefficients(estimates, accepted.error_variance) if accepted is not None else ()
+        coefficients = (
+            self._updater.coefficients(round_index, estimates, accepted.error_variance) if accepted is not None else ()
+        )
         self._journal.append(
             Result(
                 round=round_index,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from radio.link.access_point import AccessPointLink
+from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import RunConfig
 from testbed.control.polls import Polls
 from testbed.control.roster import AttemptFailedError, Roster
@@ -20,7 +21,8 @@ class CarrierCorrection:
         self._roster, self._link, self._polls = roster, link, polls
         rig = config.rig
         self._allowed_hz = rig.radio.residual_cfo_max_hz
-        self._every = rig.pluto.correct_every_rounds if rig.backend == "pluto" and not rig.clock.shared_clock else None
+        every = backend_of(rig).correct_every_rounds(settings_of(rig))
+        self._every = None if rig.clock.shared_clock else every
         self._measured: dict[int, tuple[bytes, int]] = {}
         """device → the host that it had, and the round"""
 

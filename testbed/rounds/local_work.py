@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from learner.tasks.task import Task
 from learner.zo.replica import Replica, Scalars
+from testbed import plugins
 from testbed.config.schema import Experiment, RunConfig
 from testbed.control import messages as m
 from testbed.rounds.randomness import DeviceRandomness
@@ -24,6 +25,7 @@ def load_model_and_task(config: RunConfig) -> Loaded:
     """Load the experiment's model and data. Raises LearnerError."""
     experiment = config.experiment
     learner = experiment.learner
+    plugins.look_for("task", experiment.task.template)
     replica = Replica.load(
         experiment.model,
         direction=learner.direction,

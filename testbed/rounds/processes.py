@@ -17,6 +17,7 @@ from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.air_service import AirWire, RemoteAir, air_codec, air_setup, make_air
 from testbed.control.transport import Client, Server, new_context
+from testbed.plan.terms import is_simulated
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
 from testbed.rounds import session as s
@@ -50,7 +51,7 @@ def run_in_one_process(
     session = opened or s.begin(config, out, loaded.replica)
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
-    air = make_air(air_setup(config, session.info.run_id)) if config.rig.backend == "loopback" else None
+    air = make_air(air_setup(config, session.info.run_id)) if is_simulated(config.rig) else None
     context = new_context()
     codec = m.control_codec()
     with (
@@ -109,7 +110,7 @@ def serve_access_point(
             session = s.begin(config, out, Replica.load(config.experiment.model, num_threads=learner.num_threads))
         with session.journal:
             air: RemoteAir | None = None
-            if session.config.rig.backend == "loopback":
+            if is_simulated(session.config.rig):
                 air_client = stack.enter_context(Client(context, air_codec(), air_address))
                 air = RemoteAir(air_client, air_setup(session.config, session.info.run_id))
                 air.set_up()
@@ -141,7 +142,7 @@ def serve_devices(
     air_clients: list[Client[AirWire]] = []
 
     def medium_for(welcome: m.Welcome) -> Medium | None:
-        if welcome.config.rig.backend != "loopback":
+        if not is_simulated(welcome.config.rig):
             return None
         client = Client(context, air_codec(), air_address or welcome.air_address)
         air_clients.append(client)

@@ -15,11 +15,12 @@ from typing import Protocol
 
 import msgspec
 
-from learner.tasks.templates import template_of
+from learner.tasks.registry import template_of
 from learner.zo.replica import Replica, replay
+from radio.air.medium import Medium
 from radio.link.access_point import AccessPointLink
 from radio.samples import IQ
-from testbed.bench.rig import SimulatedAir, access_point_radio, scheme_of
+from testbed.bench.rig import access_point_radio, scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.roster import AttemptFailedError, InterruptedRunError, Roster
@@ -157,7 +158,7 @@ def conduct(
     session: Session,
     *,
     server: Server[m.ControlMessage],
-    medium: SimulatedAir | None,
+    medium: Medium | None,
     air_address: str,
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,

@@ -1,28 +1,31 @@
-"""From estimates to what each direction is multiplied with; post-processing, which costs no privacy."""
+"""Plays the experiment's optimiser over the rounds of a run, from what is written down of each."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from testbed.config.schema import Experiment
+from testbed.errors import ConfigError
+from testbed.optimisers.base import Heard, Optimiser
+from testbed.optimisers.registry import optimiser
+from testbed.optimisers.sgd import scaled
 from testbed.results.records import RoundRecord
 
 Floats = NDArray[np.float64]
 
-_MEMORY = 0.05
-"""Weight of the latest round in the running mean square of the signal."""
 
-
-@dataclass(slots=True)
 class Updater:
-    """Turns each estimate into coefficients; remembers how large the signal has been."""
+    """Turns each estimate into coefficients; what it remembers follows from the records of past rounds alone."""
 
-    experiment: Experiment
-    _mean_square: float | None = field(default=None)
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._optimiser: Optimiser[Any] = optimiser(experiment.update.optimiser)
+        self._state = self._optimiser.initial(experiment)
 
     @classmethod
     def after(cls, experiment: Experiment, past: Iterable[RoundRecord]) -> Updater:
@@ -30,35 +33,38 @@ class Updater:
         updater = cls(experiment)
         for record in past:
             if record.estimate and record.predicted_error_std is not None:
-                updater._remember(np.array(record.estimate), record.predicted_error_std**2)
+                updater._step(record.round, record.estimate, record.predicted_error_std)
         return updater
 
-    def coefficients(self, estimate: Sequence[float], error_variance: Floats) -> tuple[float, ...]:
-        """η·p̂_q/Q, shrunk as the experiment asks, in float64 and rounded once to float32."""
-        values, variance = np.asarray(estimate, dtype=np.float64), float(error_variance[0])
-        self._remember(values, variance)
-        step = self.experiment.learner.learning_rate
-        update = self.experiment.update
-        if update.noise_aware_step and self._mean_square is not None and variance > 0:
-            step *= self._mean_square / (self._mean_square + variance)
-        if update.shrinkage:
-            values = values * shrinkage(values, variance)
-        return coefficients_of(values, step)
+    def coefficients(self, round_index: int, estimates: Sequence[float], error_variance: Floats) -> tuple[float, ...]:
+        """What each direction is multiplied with, rounded once to float32.
 
-    def _remember(self, values: NDArray[np.float64], variance: float) -> None:
-        square = float(np.mean(values**2)) - variance
-        before = square if self._mean_square is None else self._mean_square
-        self._mean_square = max(0.0, before + _MEMORY * (square - before))
+        Raises ConfigError for coefficients that are none.
+        """
+        found = self._step(round_index, estimates, math.sqrt(error_variance[0]))
+        single = _single(found)
+        if found.shape != (len(estimates),) or not np.isfinite(single).all():
+            raise ConfigError(
+                f"update.optimiser: got {found.tolist()} of {self._optimiser.name!r} in round {round_index}; allowed: "
+                f"a finite coefficient for each of {len(estimates)} directions; correct it"
+            )
+        return single
+
+    def _step(self, round_index: int, estimates: Sequence[float], error_std: float) -> Floats:
+        heard = Heard(
+            round_index=round_index,
+            estimates=np.array(estimates, dtype=np.float64),
+            error_variance=error_std**2,  # of the recorded number, so that a resumed run has the same
+        )
+        found, self._state = self._optimiser.step(self._experiment, self._state, heard)
+        return np.atleast_1d(np.asarray(found, dtype=np.float64))
 
 
-def coefficients_of(estimate: Sequence[float] | Floats, learning_rate: float) -> tuple[float, ...]:
-    """What each direction is multiplied with: η·p̂_q/Q in float64, rounded once to float32."""
-    scaled = learning_rate * np.asarray(estimate, dtype=np.float64) / len(estimate)
-    return tuple(float(c) for c in scaled.astype(np.float32))
+def coefficients_of(estimates: Sequence[float] | Floats, learning_rate: float) -> tuple[float, ...]:
+    """What each direction is multiplied with in plain descent: η·p̂_q/Q, rounded once to float32."""
+    return _single(scaled(estimates, learning_rate))
 
 
-def shrinkage(values: NDArray[np.float64], variance: float) -> NDArray[np.float64]:
-    """max(0, 1 − v/p̂²) per value: the Wiener factor at each value's own estimated SNR p̂²/v − 1."""
-    square = values**2
-    loud = square > variance
-    return np.where(loud, 1 - variance / np.where(loud, square, 1.0), 0.0)
+def _single(coefficients: Floats) -> tuple[float, ...]:
+    with np.errstate(over="ignore"):
+        return tuple(float(c) for c in coefficients.astype(np.float32).ravel())

@@ -7,13 +7,13 @@ total noise of the sum = K·σ² + N0'(γ + 4σ)²/(P min|h|²), of which only m
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.schedule.filling import Inverse, fill
 from testbed.schedule.power import CLIP_STDS
-from testbed.schedule.problem import Problem
 
 Floats = NDArray[np.float64]
 
@@ -21,41 +21,43 @@ _NEWTON_STEPS = 40
 _MAX_LOG_GOAL = 500.0
 
 
-def total_noise(credited: Floats, receiver: Floats, *, num_devices: int, num_noise_sources: int, clip: float) -> Floats:
-    """Noise of the sum when σ = √(u/m); ``receiver`` [T] is N0'/(P min|h|²)."""
-    std = np.sqrt(credited / num_noise_sources)
-    return np.asarray(num_devices * std**2 + receiver * (clip + CLIP_STDS * std) ** 2)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DeviceNoise:
+    """The noise that K devices add themselves, of which m sources count."""
 
+    receiver: Floats
+    """[T], N0'/(P min|h|²): the receiver's noise at full power, in units of γ²"""
+    num_devices: int
+    num_noise_sources: int
+    clip: float
+    """γ"""
 
-def _inverse(problem: Problem, receiver: Floats, *, num_devices: int, num_noise_sources: int, clip: float) -> Inverse:
-    """What `fill` needs to minimise Σ W_t·total_noise: the leak at which one unit more saves what it costs.
+    def total(self, credited: Floats) -> Floats:
+        """Noise of the sum when σ = √(u/m)."""
+        std = np.sqrt(credited / self.num_noise_sources)
+        return np.asarray(self.num_devices * std**2 + self.receiver * (self.clip + CLIP_STDS * std) ** 2)
 
-    With v = √u, stationarity reads a_t·v⁴ + b_t·v³ = price/W_t up to a constant, for costs that are linear in ρ; solved
-    by Newton from above, where the left side is convex.
-    """
-    quadratic = num_devices / num_noise_sources + CLIP_STDS**2 * receiver / num_noise_sources  # [T]
-    linear = CLIP_STDS * clip * receiver / math.sqrt(num_noise_sources)  # [T]
-    square = problem.sensitivity**2 / 2
+    def inverse(self, sensitivity: float) -> Callable[[Floats], Floats]:
+        """What `fill` needs to minimise Σ W_t·total: the leak at which one unit more saves what it costs.
 
-    def inverse(log_prices: Floats) -> Floats:
-        goal = (
-            np.exp(np.minimum(-log_prices, _MAX_LOG_GOAL)) * square**2
-        )  # a·u² + b·u^{3/2} at the optimum, as ρ = Δ²/(2u)
-        root = np.minimum((goal / quadratic) ** 0.25, (goal / np.maximum(linear, 1e-300)) ** (1 / 3))
-        for _ in range(_NEWTON_STEPS):
-            value = (quadratic * root + linear) * root**3 - goal
-            step = value / ((4 * quadratic * root + 3 * linear) * root**2)
-            root = root - step
-            if np.all(np.abs(step) <= 1e-14 * root):
-                break
-        return np.asarray(math.log(square) - 2 * np.log(root))
+        With v = √u, stationarity reads a_t·v⁴ + b_t·v³ = price/W_t up to a constant, for costs that are linear in ρ;
+        solved by Newton from above, where the left side is convex.
+        """
+        quadratic = self.num_devices / self.num_noise_sources + CLIP_STDS**2 * self.receiver / self.num_noise_sources
+        linear = CLIP_STDS * self.clip * self.receiver / math.sqrt(self.num_noise_sources)  # [T], as quadratic
+        square = sensitivity**2 / 2
 
-    return inverse
+        def inverse(log_prices: Floats) -> Floats:
+            goal = (
+                np.exp(np.minimum(-log_prices, _MAX_LOG_GOAL)) * square**2
+            )  # a·u² + b·u^{3/2} at the optimum, as ρ = Δ²/(2u)
+            root = np.minimum((goal / quadratic) ** 0.25, (goal / np.maximum(linear, 1e-300)) ** (1 / 3))
+            for _ in range(_NEWTON_STEPS):
+                value = (quadratic * root + linear) * root**3 - goal
+                step = value / ((4 * quadratic * root + 3 * linear) * root**2)
+                root = root - step
+                if np.all(np.abs(step) <= 1e-14 * root):
+                    break
+            return np.asarray(math.log(square) - 2 * np.log(root))
 
-
-def leaks_without_receiver(
-    problem: Problem, log_desires: Floats, *, receiver: Floats, num_devices: int, num_noise_sources: int, clip: float
-) -> Floats:
-    """Leaks [T] that minimise Σ e^desire·total_noise when no receiver noise counts."""
-    inverse = _inverse(problem, receiver, num_devices=num_devices, num_noise_sources=num_noise_sources, clip=clip)
-    return fill(problem, log_desires, inverse=inverse)
+        return inverse

@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from testbed.schedule.problem import Problem
+from testbed.schedule.problem import Inverse, Problem
 
 Floats = NDArray[np.float64]
-Inverse = Callable[[Floats], Floats]
-"""From log(desire/price) to the log of the leak that a round is then worth."""
 
 _MAX_LOG_PRICE = 1e4
 _LEAST_LEAK = 1e-280

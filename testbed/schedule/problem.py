@@ -7,14 +7,19 @@ W_t = A^{−t}; the gain follows from u (see `power`). Weights stay logarithms: 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from testbed.privacy.accountants import Accountant
+from testbed.schedule.artificial import DeviceNoise
+from testbed.schedule.votes import Votes
 
 Floats = NDArray[np.float64]
+Inverse = Callable[[Floats], Floats]
+"""From log(desire/price) to the log of the leak that a round is then worth."""
 
 
 def log_weights(num_rounds: int, contraction: float) -> Floats:
@@ -35,6 +40,17 @@ class Problem:
     accountant: Accountant
     skip_noise: float = math.inf
     """K²s²: a silent round counts as so much noise, so that no round with more is transmitted. s² is public."""
+    votes: Votes | None = None
+    """Where the update uses the sign of a sum of signs: then what counts is how often that is wrong."""
+    device_noise: DeviceNoise | None = None
+    """Where receiver noise is not trusted: what the devices' own costs besides."""
+
+    @property
+    def inverse(self) -> Inverse | None:
+        """What a round is worth at a price; None where all noise is alike and the accountant's price decides."""
+        if self.votes is not None:
+            return self.votes.log_leak
+        return None if self.device_noise is None else self.device_noise.inverse(self.sensitivity)
 
     @property
     def num_rounds(self) -> int:

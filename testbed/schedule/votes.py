@@ -50,14 +50,19 @@ class Votes:
             return np.asarray(np.log(2 * excess / (self.variance + square)))
 
     def log_leak(self, log_prices: Floats) -> Floats:
-        """log ρ that maximises W·(1 − 2·wrong) at a price: where the slope in v, which falls with v, is price/W."""
+        """log ρ that maximises W·(1 − 2·wrong) at a price: where the slope in v, which falls with v, is price/W.
+
+        Infinite where leaks are free.
+        """
+        is_free = np.isposinf(log_prices)
+        log_prices = np.where(is_free, 0.0, log_prices)
         table = self._log_slope(_LOG_SNRS)
         log_snr = np.interp(-log_prices, table[::-1], _LOG_SNRS[::-1])
         for _ in range(2):  # Newton, from the table's straight lines to the curve
             step = 1e-5
             slope = (self._log_slope(log_snr + step) - self._log_slope(log_snr - step)) / (2 * step)
             log_snr = log_snr - (self._log_slope(log_snr) + log_prices) / slope
-        return log_snr + math.log(2)
+        return np.where(is_free, np.inf, log_snr + math.log(2))
 
     def log_loss(self, log_weights: Floats, leaks: Floats) -> float:
         """log of Σ W·2·wrong / Σ W: 0 when every update is a coin's, lower is better."""

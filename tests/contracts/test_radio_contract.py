@@ -1,45 +1,30 @@
-"""What every radio backend must do. A new backend adds one entry to BENCHES and passes the same tests.
+"""All built-in radios pass the contract that a lab's own ones are tested by; and what only the loopback does."""
 
-A bench is a transmitter and a receiver that hears it, configured, over a link without noise to speak of. Backends
-without timed transmission start late by an unknown amount, so the tests look for a frame instead of expecting it.
-"""
-
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import pytest
 
 from radio.air.air import Air
-from radio.air.config import AirConfig
-from radio.backends.base import Radio
+from radio.backends.backend import Backend
+from radio.backends.base import movable_carrier
 from radio.backends.loopback import LoopbackRadio
 from radio.backends.pluto.config import PlutoConfig
 from radio.backends.pluto.radio import PlutoRadio
+from radio.backends.registry import backend as backend_named
 from radio.config import RadioConfig
-from radio.errors import RadioConfigError, RadioError, SignalError, TooLateError
-from radio.samples import IQ
+from radio.errors import RadioConfigError
+from testbed.testing.radios import (
+    QUIET_AIR,
+    TUNING,
+    RadioBench,
+    RadioContract,
+    SimulatedBackendContract,
+    some_frame,
+    tuned,
+)
 from tests.libiio import require_libiio, virtual_plutos
-
-TUNING = RadioConfig()
-
-
-@dataclass
-class RadioBench:
-    """Two radios of one backend that hear each other."""
-
-    transmitter: Radio
-    """Device 0."""
-    receiver: Radio
-    """The access point."""
-    amplitude_tolerance: float
-    """Of a received frame, relative, after the best complex gain."""
-
-
-QUIET_AIR = AirConfig(snr_db=math.inf, cfo_max_hz=0.0, delay_max_samples=0.0, path_loss_db=10.0, fading="none")
 
 
 @contextmanager
@@ -65,183 +50,23 @@ def pluto_bench(*, counts_samples: bool = False) -> Iterator[RadioBench]:
 
 
 BENCHES: dict[str, Callable[[], AbstractContextManager[RadioBench]]] = {
-    "loopback": loopback_bench,
     "pluto": pluto_bench,
     "pluto stream": partial(pluto_bench, counts_samples=True),
 }
 
 
-def some_frame(num_samples: int, seed: int = 1) -> IQ:
-    phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, num_samples)
-    return (0.5 * np.exp(1j * phases)).astype(np.complex64)
-
-
-def count_frames(heard: IQ, frame: IQ, tolerance: float) -> int:
-    """How many times `frame` occurs in `heard`, up to one common complex gain each."""
-    return len(find_frames(heard, frame, tolerance))
-
-
-def find_frames(heard: IQ, frame: IQ, tolerance: float) -> list[int]:
-    """Where `frame` occurs in `heard`."""
-    matches = np.abs(np.correlate(heard, frame, mode="valid"))
-    energy = np.convolve(np.abs(heard) ** 2, np.ones(frame.size), mode="valid")
-    likeness = matches**2 / np.maximum(energy * float(np.sum(np.abs(frame) ** 2)), 1e-12)
-    return np.flatnonzero(likeness > 1 - 10 * tolerance).tolist()
-
-
-class TestRadioContract:
+class TestRadioContract(RadioContract):
     @pytest.fixture(params=sorted(BENCHES))
     def bench(self, request: pytest.FixtureRequest) -> Iterator[RadioBench]:
-        if request.param != "loopback":
-            require_libiio()
-        with BENCHES[request.param]() as made, made.transmitter, made.receiver:
-            made.transmitter.configure(TUNING)
-            made.receiver.configure(TUNING)
-            made.receiver.begin_block(0, 1)
+        require_libiio()
+        with BENCHES[request.param]() as made, tuned(made):
             yield made
 
-    def test_it_is_a_radio(self, bench: RadioBench) -> None:
-        assert isinstance(bench.transmitter, Radio)
-        for name in ("trigger", "streaming", "shared_clock"):
-            assert isinstance(getattr(bench.transmitter.capabilities, name), bool)
 
-    def test_a_capture_has_the_asked_length_and_type_and_advances_the_clock(self, bench: RadioBench) -> None:
-        before = bench.receiver.clock_samples
-        heard = bench.receiver.capture(1000)
-        assert heard.shape == (1000,)
-        assert heard.dtype == np.complex64
-        bench.receiver.elapse(500)
-        assert bench.receiver.clock_samples >= before + 1500
-
-    @pytest.mark.parametrize("num_repeats", [1, 3])
-    def test_a_frame_is_sent_so_many_times_and_ends_by_itself(self, bench: RadioBench, num_repeats: int) -> None:
-        frame = some_frame(400)
-        bench.transmitter.transmit(frame, num_repeats=num_repeats)
-        heard = bench.receiver.capture(4000)
-        assert count_frames(heard, frame, bench.amplitude_tolerance) == num_repeats
-        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
-
-    def test_a_cyclic_frame_repeats_until_stopped(self, bench: RadioBench) -> None:
-        frame = some_frame(400)
-        bench.transmitter.start_cyclic(frame)
-        bench.receiver.elapse(2000)
-        for _ in range(2):
-            assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) >= 9
-        bench.transmitter.stop()
-        bench.transmitter.stop()
-        bench.receiver.elapse(100)
-        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
-
-    def test_a_stream_is_gapless(self, bench: RadioBench) -> None:
-        if not bench.transmitter.capabilities.streaming:
-            pytest.skip("this radio declares no streaming")
-        whole = some_frame(1200)
-        for piece in np.split(whole, 3):
-            bench.transmitter.stream(piece)
-        assert count_frames(bench.receiver.capture(4000), whole, bench.amplitude_tolerance) == 1
-
-    def test_a_frame_starts_at_the_sample_that_was_asked_for(self, bench: RadioBench) -> None:
-        if not bench.transmitter.capabilities.streaming:
-            pytest.skip("this radio declares no streaming")
-        frame = some_frame(400)
-        epoch, before = bench.receiver.epoch, bench.receiver.clock_samples
-        sent = bench.transmitter.transmit_at(frame, None)
-        (first,) = find_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance)
-        for ahead in (6000, 5003, 12_345):
-            asked = bench.receiver.clock_samples + ahead
-            start = sent + asked - (before + first)
-            assert bench.transmitter.transmit_at(frame, start) == start
-            heard = bench.receiver.capture(800, skip_samples=asked - bench.receiver.clock_samples)
-            assert find_frames(heard, frame, bench.amplitude_tolerance) == [0]
-        assert bench.receiver.epoch == epoch
-
-    def test_a_start_that_has_passed_is_refused(self, bench: RadioBench) -> None:
-        if not bench.transmitter.capabilities.streaming:
-            pytest.skip("this radio declares no streaming")
-        sent = bench.transmitter.transmit_at(some_frame(400), None)
-        bench.receiver.capture(4000)
-        with pytest.raises(TooLateError, match="start_uncertainty_samples"):
-            bench.transmitter.transmit_at(some_frame(400), sent)
-
-    def test_silence_keeps_the_count_of_a_stream(self, bench: RadioBench) -> None:
-        if not bench.transmitter.capabilities.streaming:
-            pytest.skip("this radio declares no streaming")
-        frame = some_frame(400)
-        before = bench.receiver.clock_samples
-        sent = bench.transmitter.transmit_at(frame, None)
-        (first,) = find_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance)
-        bench.transmitter.stop()
-        asked = bench.receiver.clock_samples + 6000
-        bench.transmitter.transmit_at(frame, sent + asked - (before + first))
-        bench.receiver.elapse(asked - bench.receiver.clock_samples)
-        assert find_frames(bench.receiver.capture(800), frame, bench.amplitude_tolerance) == [0]
-
-    def test_a_new_transmission_replaces_the_old_one(self, bench: RadioBench) -> None:
-        first, second = some_frame(400, 1), some_frame(400, 2)
-        bench.transmitter.start_cyclic(first)
-        bench.transmitter.transmit(second, num_repeats=1)
-        heard = bench.receiver.capture(4000)
-        assert count_frames(heard, second, bench.amplitude_tolerance) == 1
-        assert count_frames(heard, first, bench.amplitude_tolerance) == 0
-
-    def test_a_capture_sees_nothing_that_ended_before_it(self, bench: RadioBench) -> None:
-        frame = some_frame(400)
-        bench.transmitter.transmit(frame, num_repeats=1)
-        bench.receiver.elapse(4000)
-        assert count_frames(bench.receiver.capture(1000), frame, bench.amplitude_tolerance) == 0
-
-    @pytest.mark.parametrize(
-        "bad",
-        [
-            np.zeros(0, dtype=np.complex64),
-            np.zeros((2, 4), dtype=np.complex64),
-            np.zeros(8, dtype=np.complex128),
-            np.full(8, 1.001, dtype=np.complex64),
-            np.full(8, np.nan, dtype=np.complex64),
-            np.full(8, np.inf, dtype=np.complex64),
-            np.zeros(6, dtype=np.complex64),
-        ],
-        ids=["empty", "two axes", "complex128", "over full scale", "NaN", "infinite", "not a multiple of four"],
-    )
-    def test_a_bad_frame_never_reaches_the_air(self, bench: RadioBench, bad: np.ndarray) -> None:
-        for send in (
-            lambda: bench.transmitter.transmit(bad, num_repeats=1),
-            lambda: bench.transmitter.start_cyclic(bad),
-            lambda: bench.transmitter.stream(bad),
-        ):
-            with pytest.raises(SignalError, match="got"):
-                send()
-
-    def test_zero_repeats_are_refused(self, bench: RadioBench) -> None:
-        with pytest.raises(SignalError, match="num_repeats"):
-            bench.transmitter.transmit(some_frame(8), num_repeats=0)
-
-    def test_closing_silences_and_is_safe_twice(self, bench: RadioBench) -> None:
-        frame = some_frame(400)
-        bench.transmitter.start_cyclic(frame)
-        bench.transmitter.close()
-        bench.transmitter.close()
-        bench.receiver.elapse(100)
-        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
-        with pytest.raises(RadioError):
-            bench.transmitter.transmit(frame, num_repeats=1)
-
-    def test_leaving_the_context_by_an_error_silences(self, bench: RadioBench) -> None:
-        frame = some_frame(400)
-
-        def fail() -> None:
-            with bench.transmitter as radio:
-                radio.start_cyclic(frame)
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            fail()
-        bench.receiver.elapse(100)
-        assert count_frames(bench.receiver.capture(4000), frame, bench.amplitude_tolerance) == 0
-
-    def test_a_new_block_is_announced_without_harm(self, bench: RadioBench) -> None:
-        bench.receiver.begin_block(3, 0)
-        assert bench.receiver.capture(100).shape == (100,)
+class TestLoopbackBackend(SimulatedBackendContract):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return backend_named("loopback")
 
 
 class TestLoopbackOnly:
@@ -254,8 +79,8 @@ class TestLoopbackOnly:
             bench.transmitter.transmit(some_frame(8), num_repeats=1)
 
     def test_there_is_no_oscillator_to_move(self) -> None:
-        with loopback_bench() as bench, pytest.raises(RadioConfigError, match="real radios only"):
-            bench.transmitter.shift_carrier(10.0)
+        with loopback_bench() as bench, pytest.raises(RadioConfigError, match=r"air\.cfo_max_hz"):
+            movable_carrier(bench.transmitter)
 
     def test_a_device_owns_no_clock(self) -> None:
         with loopback_bench() as bench:

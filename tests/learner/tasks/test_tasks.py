@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from learner.config import LearnerConfig, ModelConfig, TaskConfig
+from learner.config import ModelConfig, TaskConfig
 from learner.errors import TaskError
 from learner.tasks.batches import collate, merge
 from learner.tasks.sampling import Stream, partition_iid, random_order
@@ -151,12 +150,10 @@ def test_labels_and_class_tokens_follow_the_verbalizer(
         ),
         ({"verbalizer": {"0": " terrible", "1": " "}}, "does not become tokens of its own after the prompt"),
         ({"verbalizer": {"0": "less", "1": " great"}}, "begin the word with a space"),
-        ({"verbalizer": {"0": " terrible"}}, "task.verbalizer has 1 labels; at least 2 are needed"),
         (
             {"verbalizer": {"0": " terrible", "2": " great"}},
             "train.tsv:2: label '1' is outside the verbalizer; allowed ['0', '2']; add it",
         ),
-        ({"prompt": "It was"}, "has 0 times {text}; allowed once; write it like"),
         ({"prompt": "{text} {text} It was"}, "has 2 times {text}; allowed once"),
         ({"num_train": 61}, "task.num_train is 61, "),
         ({"num_test": 31}, "has 30 examples; allowed 1 to 30; lower it, or leave it out to use all"),
@@ -229,35 +226,6 @@ def test_evaluation_batches_hold_every_example_in_order_of_length(make_task: Mak
     assert [batch.num_examples for batch in batches] == [8, 8, 8, 6]
     lengths = torch.cat([batch.last_positions for batch in batches])
     assert torch.equal(lengths, lengths.sort().values)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        (TaskConfig, {"prompt": "no place for the sentence"}),
-        (TaskConfig, {"verbalizer": {"0": " bad"}}),
-        (TaskConfig, {"max_tokens": 0}),
-        (TaskConfig, {"num_train": 0}),
-        (TaskConfig, {"surprise": 1}),
-        (ModelConfig, {"dtype": "float8"}),
-        (ModelConfig, {"path": ""}),
-        (LearnerConfig, {"learning_rate": 0.0}),
-        (LearnerConfig, {"perturbation_scale": -1e-3}),
-        (LearnerConfig, {"num_queries": 0}),
-        (LearnerConfig, {"batch_size": 0}),
-        (LearnerConfig, {"clip": 0}),
-        (LearnerConfig, {"num_threads": 0}),
-        (LearnerConfig, {"batch_devices": "yes"}),
-    ],
-)
-def test_configurations_out_of_range_are_refused(kind: type, settings: dict[str, object]) -> None:
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(settings, kind)
-
-
-def test_defaults_pass_their_own_validation() -> None:
-    for kind in (TaskConfig, ModelConfig, LearnerConfig):
-        assert msgspec.convert(msgspec.to_builtins(kind()), kind) == kind()
 
 
 @pytest.mark.skipif(not SST2_DIR.is_dir(), reason=f"no SST-2 in {SST2_DIR}")

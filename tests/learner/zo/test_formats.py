@@ -17,7 +17,7 @@ from learner.errors import ModelError, TaskError
 from learner.tasks.batches import Batch, TextBatch
 from learner.tasks.sampling import partition_dirichlet
 from learner.tasks.task import Task
-from learner.zo.evaluation import _same_number, evaluate, f1_of
+from learner.zo.evaluation import evaluate
 from learner.zo.replica import Replica
 
 RTE_DIR = Path(__file__).parents[4] / "shared" / "data" / "rte"
@@ -122,25 +122,6 @@ def test_completions_are_evaluated_by_what_the_model_writes(
     made = replica.generate([prompt], max_new_tokens=1)[0]
     logits = replica.model(input_ids=torch.tensor([prompt])).logits[0, -1]
     assert made == [int(logits.argmax())]
-
-
-@pytest.mark.parametrize(
-    ("text", "answer", "expected"),
-    [
-        ("The film.", "film", 1.0),
-        ("a good film", "film", 2 / 3),
-        ("plot", "film", 0.0),
-        ("", "", 1.0),
-        ("good good", "good", 2 / 3),
-    ],
-)
-def test_f1_counts_shared_words_without_articles_case_and_punctuation(text: str, answer: str, expected: float) -> None:
-    assert f1_of(text, answer) == pytest.approx(expected)
-
-
-def test_answers_in_numbers_compare_the_last_one() -> None:
-    assert _same_number("so 3 + 4 = $1,000.", "x #### 1000") == 1
-    assert _same_number("so 3", "x #### 4") == _same_number("none", "#### 4") == 0
 
 
 def test_plain_text_is_cut_into_windows_and_scored_by_perplexity(

@@ -14,7 +14,7 @@ from radio.records import Csi, Plan, Received
 from radio.schemes.alignment import alignment_gain
 from radio.schemes.digital import crc8, dequantise, qpsk, qpsk_bytes, quantise, quantiser_step
 from radio.schemes.precoding import precode
-from radio.schemes.registry import SCHEME_NAMES, check_support, scheme
+from radio.schemes.registry import check_support, scheme, scheme_names
 from radio.waveform.format import SymbolFormat
 
 FORMAT = SymbolFormat(max_amplitude=0.5, period_s=288e-6)
@@ -154,7 +154,7 @@ def test_uplink_bits_and_symbols_are_accounted():
 def test_an_unknown_scheme_lists_the_known_ones():
     with pytest.raises(RadioConfigError, match="coherent, digital, energy, fsk_vote, ideal, sign"):
         scheme("coherant")
-    assert SCHEME_NAMES == ("coherent", "digital", "energy", "fsk_vote", "ideal", "sign")
+    assert scheme_names() == ("coherent", "digital", "energy", "fsk_vote", "ideal", "sign")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from dataclasses import replace as dataclass_replace
 import msgspec
 import pytest
 
+from radio.backends.pluto.config import PlutoSettings
 from testbed.bench.rig import resolve
 from testbed.config.files import load
-from testbed.config.schema import PlutoRig, RunConfig
+from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
 from testbed.plan.terms import is_simulated, terms_of
 
@@ -15,7 +16,7 @@ STATIC = ["ground_truth=false", "schedule.name=static"]
 GENIE = ["air.level=symbol", "air.csi=genie"]
 
 
-def on_plutos(pluto: PlutoRig) -> RunConfig:
+def on_plutos(pluto: PlutoSettings) -> RunConfig:
     config = resolve(load(None, None, STATIC))
     return msgspec.structs.replace(config, rig=msgspec.structs.replace(config.rig, backend="pluto", pluto=pluto))
 
@@ -59,20 +60,24 @@ def test_a_leak_that_cannot_be_stated_voids_the_claim():
 
 
 def test_a_real_rig_is_not_told_that_its_guarantee_is_void():
-    assert "void" not in terms_of(on_plutos(PlutoRig(access_point="usb:1.1.5", devices=("usb:1.2.5",)))).statement(1.0)
+    assert "void" not in terms_of(on_plutos(PlutoSettings(access_point="usb:1.1.5", devices=("usb:1.2.5",)))).statement(
+        1.0
+    )
 
 
 def test_virtual_radios_are_told_that_their_receiver_noise_protects_nobody():
-    assert "Virtual radios: the receiver's noise comes from a seed" in terms_of(on_plutos(PlutoRig())).statement(1.0)
+    assert "Virtual radios: the receiver's noise comes from a seed" in terms_of(on_plutos(PlutoSettings())).statement(
+        1.0
+    )
 
 
 def test_receiver_noise_counts_on_every_backend_as_all_payloads_end():
     assert terms_of(resolve(load(None, None, STATIC))).crediting.receiver_trusted
-    assert terms_of(on_plutos(PlutoRig())).crediting.receiver_trusted
+    assert terms_of(on_plutos(PlutoSettings())).crediting.receiver_trusted
 
 
 def test_devices_draw_their_secrets_from_the_system_unless_they_are_simulated():
-    assert not is_simulated(on_plutos(PlutoRig()).rig)
+    assert not is_simulated(on_plutos(PlutoSettings()).rig)
     assert is_simulated(resolve(load(None, None, STATIC)).rig)
 
 

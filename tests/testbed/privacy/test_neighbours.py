@@ -28,7 +28,7 @@ def test_sensitivities_are_those_of_the_table(level, adjacency, expected):
 
 def test_a_vote_turns_by_two_at_every_level():
     for level in ("client", "example"):
-        assert replace(SOME, level=level).sensitivity(votes=True) == 2
+        assert replace(SOME, level=level).sensitivity(sent_bound=1.0) == 2
 
 
 def test_queries_add_up_as_a_vector():

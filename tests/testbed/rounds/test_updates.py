@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.config.schema import Experiment, UpdateConfig
+from testbed.optimisers.sgd import shrinkage
 from testbed.results.records import RoundRecord
-from testbed.rounds.updates import Updater, coefficients_of, shrinkage
+from testbed.rounds.updates import Updater, coefficients_of
 
 PLAIN = Experiment()
 SHRUNK = msgspec.structs.replace(PLAIN, update=UpdateConfig(shrinkage=True))
@@ -23,7 +24,7 @@ def test_shrinkage_never_turns_or_enlarges_an_estimate(value, variance):
 
 
 def test_without_options_coefficients_are_the_plain_ones():
-    assert Updater(PLAIN).coefficients([2.0], np.array([1.0])) == coefficients_of([2.0], PLAIN.learner.learning_rate)
+    assert Updater(PLAIN).coefficients(0, [2.0], np.array([1.0])) == coefficients_of([2.0], PLAIN.learner.learning_rate)
 
 
 def test_shrinkage_reduces_the_error_of_noisy_estimates():
@@ -38,15 +39,18 @@ def test_noisier_rounds_step_less_far():
     quiet, loud = Updater(AWARE), Updater(AWARE)
     for updater in (quiet, loud):
         for _ in range(50):
-            updater.coefficients([1.0], np.array([0.01]))
-    assert abs(loud.coefficients([1.0], np.array([100.0]))[0]) < 0.1 * quiet.coefficients([1.0], np.array([0.01]))[0]
+            updater.coefficients(50, [1.0], np.array([0.01]))
+    assert (
+        abs(loud.coefficients(50, [1.0], np.array([100.0]))[0])
+        < 0.1 * quiet.coefficients(50, [1.0], np.array([0.01]))[0]
+    )
 
 
 def test_a_resumed_run_remembers_the_signal():
     generator = np.random.default_rng(2)
     live, past = Updater(AWARE), []
     for index, value in enumerate(generator.standard_normal(30)):
-        live.coefficients([float(value)], np.array([0.25]))
+        live.coefficients(index, [float(value)], np.array([0.25]))
         past.append(
             RoundRecord(
                 round=index, seed=0, scheme="coherent", status="ok", attempt=1,
@@ -54,4 +58,4 @@ def test_a_resumed_run_remembers_the_signal():
             )
         )  # fmt: skip
     again = Updater.after(AWARE, past)
-    assert again.coefficients([1.0], np.array([1.0])) == live.coefficients([1.0], np.array([1.0]))
+    assert again.coefficients(50, [1.0], np.array([1.0])) == live.coefficients(50, [1.0], np.array([1.0]))

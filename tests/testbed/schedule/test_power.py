@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from testbed.privacy.accountants import accountant
-from testbed.schedule import artificial, inversion
+from testbed.schedule.artificial import DeviceNoise
 from testbed.schedule.power import (
     CLIP_STDS,
     Crediting,
@@ -21,6 +21,7 @@ from testbed.schedule.power import (
     total_noise,
 )
 from testbed.schedule.problem import Problem
+from testbed.schedule.registry import schedule
 
 limits = st.builds(
     RoundLimits,
@@ -87,21 +88,18 @@ def test_artificial_noise_is_spread_as_well_as_a_general_solver_does_it(seed):
     generator = np.random.default_rng(seed)
     num, devices, sources, clip = 8, 5, 3, 2.0
     receiver = generator.uniform(0.001, 0.5, num)
+    device_noise = DeviceNoise(receiver=receiver, num_devices=devices, num_noise_sources=sources, clip=clip)
     problem = Problem(
         log_weights=np.linspace(-2, 0, num),
         caps=np.full(num, np.inf),
         sensitivity=1.0,
         accountant=accountant("exact", 3.0, 1e-3, rate=None, num_rounds=num),
+        device_noise=device_noise,
     )
-    found = artificial.leaks_without_receiver(
-        problem, problem.log_weights, receiver=receiver, num_devices=devices, num_noise_sources=sources, clip=clip
-    )
+    found = schedule("solution").leaks(problem)
 
     def cost(log_noise):
-        noise = artificial.total_noise(
-            np.exp(log_noise), receiver, num_devices=devices, num_noise_sources=sources, clip=clip
-        )
-        return float(np.sum(np.exp(problem.log_weights) * noise))
+        return float(np.sum(np.exp(problem.log_weights) * device_noise.total(np.exp(log_noise))))
 
     def slack(log_noise):
         return problem.accountant.limit - float(np.sum(0.5 / np.exp(log_noise)))
@@ -116,35 +114,3 @@ def test_artificial_noise_is_spread_as_well_as_a_general_solver_does_it(seed):
     )
     assert problem.spent(found) <= problem.accountant.limit
     assert cost(np.log(problem.noise(found))) <= best.fun * (1 + 1e-6)
-
-
-@given(st.integers(0, 2**32), st.floats(1e-4, 10), st.floats(0.1, 10))
-def test_better_inversions_err_less(seed, noise_variance, mean_square):
-    strongest = np.random.default_rng(seed).rayleigh(size=6)
-    errors = [
-        each(strongest, noise_variance=noise_variance, mean_square=mean_square).mean_square_error
-        for each in (inversion.aligned, inversion.truncated, inversion.regularised)
-    ]
-    assert errors[1] <= errors[0] * (1 + 1e-9)
-    assert errors[2] <= errors[0] * (1 + 1e-9)
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("max_gain", [math.inf, 0.3])
-def test_regularised_inversion_is_the_best_of_a_fine_search(seed, max_gain):
-    strongest = np.random.default_rng(seed).rayleigh(size=4)
-    noise_variance, mean_square = 0.5, 2.0
-    found = inversion.regularised(strongest, noise_variance=noise_variance, mean_square=mean_square, max_gain=max_gain)
-    assert found.amplitudes.max() <= max_gain
-    assert np.all(found.amplitudes <= strongest)
-    for gain in np.linspace(0.01, min(max_gain, strongest.max()), 400):
-        amplitudes = np.minimum(strongest, gain)
-        for divisor in np.linspace(0.2, 12, 200):
-            error = mean_square * np.sum((amplitudes / divisor - 1 / 4) ** 2) + noise_variance / divisor**2
-            assert found.mean_square_error <= error * (1 + 1e-9)
-
-
-def test_truncation_silences_the_weak_device():
-    found = inversion.truncated(np.array([0.001, 1.0, 1.1]), noise_variance=1.0, mean_square=1.0)
-    assert found.amplitudes[0] == 0
-    assert found.amplitudes[1] == found.amplitudes[2] > 0

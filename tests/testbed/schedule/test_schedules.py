@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import instances
+from benchmarks.instances import leaks
 from testbed.privacy.accountants import accountant
 from testbed.privacy.gaussian import budget_paper
-from testbed.schedule.names import OFFLINE_NAMES, leaks
 from testbed.schedule.problem import Problem, caps_at_full_power, log_weights, snr_threshold
 
 
@@ -156,7 +156,7 @@ def test_extreme_runs_stay_finite():
         judge=accountant("exact", 1.0, 1e-5, rate=None, num_rounds=20_000),
         skip_noise=math.inf,
     )
-    for name in OFFLINE_NAMES:
+    for name in (*instances.BUDGETED, "full"):
         found = leaks(name, asked)
         assert np.isfinite(found).all()
         assert math.isfinite(asked.log_objective(found))

@@ -1,6 +1,7 @@
 """The sign scheme's schedules: the corrected published optimum, and the sound one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from testbed.privacy.accountants import accountant
-from testbed.schedule.names import leaks
 from testbed.schedule.problem import Problem, log_weights
+from testbed.schedule.registry import schedule
 from testbed.schedule.votes import Votes
 
 PAPER = Votes(num_devices=5, error_probability=0.4960)
@@ -27,7 +28,7 @@ def problem(num_rounds: int, contraction: float, cap: float = np.inf, judge: str
 
 def test_the_corrected_theorem_transmits_in_the_last_73_rounds_only():
     asked = problem(8000, 0.998, judge="paper")
-    found = leaks("paper", asked, PAPER)
+    found = schedule("paper").leaks(replace(asked, votes=PAPER))
     assert np.flatnonzero(found).tolist() == list(range(8000 - 73, 8000))
     assert asked.spent(found) == pytest.approx(asked.accountant.limit)
 
@@ -35,7 +36,7 @@ def test_the_corrected_theorem_transmits_in_the_last_73_rounds_only():
 @pytest.mark.parametrize("error_probability", [0.496, 0.3, 0.05])
 def test_the_solution_is_as_good_as_a_general_solver(error_probability):
     votes, asked = Votes(num_devices=5, error_probability=error_probability), problem(8, 0.7, cap=0.6)
-    found = leaks("solution", asked, votes)
+    found = schedule("solution").leaks(replace(asked, votes=votes))
 
     def loss(rho):
         return float(np.sum(np.exp(asked.log_weights) * votes.wrong(rho / 2)))
@@ -58,9 +59,9 @@ def test_the_solution_is_as_good_as_a_general_solver(error_probability):
 )
 def test_no_schedule_of_votes_overspends_or_beats_the_solution(num_devices, error, cap, num_rounds):
     votes, asked = Votes(num_devices=num_devices, error_probability=error), problem(num_rounds, 0.95, cap)
-    best = votes.log_loss(asked.log_weights, leaks("solution", asked, votes))
+    best = votes.log_loss(asked.log_weights, schedule("solution").leaks(replace(asked, votes=votes)))
     for name in ("paper", "solution", "static", "reversed"):
-        found = leaks(name, asked, votes)
+        found = schedule(name).leaks(replace(asked, votes=votes))
         assert asked.spent(found) <= asked.accountant.limit
         assert np.all((found >= 0) & (found <= cap))
         assert votes.log_loss(asked.log_weights, found) >= best - 1e-9
@@ -70,3 +71,10 @@ def test_a_silent_vote_is_a_coin_and_a_loud_one_errs_as_the_devices_do():
     assert float(PAPER.wrong(np.array(0.0))) == 0.5
     sure = Votes(num_devices=1, error_probability=0.1)
     assert float(sure.wrong(np.array(1e12))) == pytest.approx(0.5 * math.erfc(0.8 / math.sqrt(0.36) / math.sqrt(2)))
+
+
+def test_a_causal_schedule_of_votes_uses_all_the_power_where_that_is_free():
+    loose = replace(problem(20, 0.9, cap=1e-4), votes=PAPER)
+    found = schedule("online")
+    found.begin(loose)
+    assert [found.next(t, 1e-4, loose.accountant.limit) for t in range(20)] == [1e-4] * 20

@@ -1,4 +1,4 @@
-"""The online schedule: each round is decided from its own channel, the budget that is left, and a forecast.
+"""The optimum, causal: each round is decided from its own channel, the budget that is left, and a forecast.
 
 It solves the whole problem again every round, with later rounds' caps replaced by a sample of caps. What was spent is
 taken off the budget, so no prefix of a run overspends.
@@ -8,23 +8,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from testbed.schedule.filling import Inverse, worth
-from testbed.schedule.problem import Problem
+from testbed.schedule.base import Schedule
+from testbed.schedule.filling import worth
+from testbed.schedule.problem import Inverse, Problem
 
 Floats = NDArray[np.float64]
 
+_KNOWN_CHANNELS = 1000
 _BINS = 128
 _TABLE_SIZE = 1024
 _TABLE_SPAN = 80.0
 _ROUNDING = 1e-12
 
 
-class Online:
+class Online(Schedule):
+    """Forecasts later rounds from the caps of those that were."""
+
+    name = "online"
+    is_causal = True
+
+    def leaks(self, problem: Problem) -> Floats:
+        """Plays the whole run, with its caps as the forecast."""
+        balance, remaining, played = Balance(problem, inverse=_inverse(problem)), problem.accountant.limit, []
+        for round_index, cap in enumerate(problem.caps):
+            rho = balance.leak(round_index, float(cap), remaining)
+            remaining -= float(problem.accountant.cost(np.array(rho)))
+            played.append(rho)
+        return np.array(played)
+
+    def begin(self, problem: Problem) -> None:
+        """Nothing is known yet."""
+        self._problem = problem
+        self._caps: list[float] = []
+
+    def next(self, round_index: int, cap: float, remaining: float) -> float:
+        """ρ at the price that balances the budget."""
+        self._caps.append(cap)
+        num_known = len(self._caps)
+        if num_known <= _KNOWN_CHANNELS and num_known & (num_known - 1) == 0:  # 1, 2, 4, 8 … channels are known
+            known = replace(self._problem, caps=np.array(self._caps))
+            self._balance = Balance(known, inverse=_inverse(known))
+        return self._balance.leak(round_index, cap, remaining)
+
+
+def _inverse(problem: Problem) -> Inverse | None:
+    return None if problem.votes is None else problem.votes.log_leak
+
+
+class Balance:
     """Decides rounds in order; ``problem.caps`` [M] is a sample of what rounds to come may allow."""
 
     def __init__(self, problem: Problem, *, inverse: Inverse | None = None) -> None:

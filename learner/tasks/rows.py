@@ -1,0 +1,89 @@
+"""Rows of any source as examples, checked: which columns a template needs, and where a row that lacks one stands."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from learner.errors import TaskError
+from learner.tasks.templates import Row, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text, its label or answer as written, and where it was read ("train.tsv:17")."""
+
+    text: str
+    label: str
+    place: str
+    columns: tuple[tuple[str, str], ...] = ()
+    """What else the prompt names."""
+    answers: tuple[str, ...] = ()
+    """All accepted answers, of which `label` is the first; empty where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Training and evaluation examples, and which source each came from."""
+
+    train: tuple[Example, ...]
+    test: tuple[Example, ...]
+    train_source: str
+    test_source: str
+
+
+class Layout:
+    """Which columns of a row are needed, and what for."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.columns = [name for name in re.findall(r"\{(\w+)\}", template.prompt) if name != "text"]
+        self.keys = [("text_key", template.text_key)]
+        if template.kind != "text":
+            self.keys.append(("label_key", template.label_key))
+        self.keys += [("", name) for name in self.columns]
+
+    def example(self, row: Row, place: str) -> Example:
+        """One row as an example; TaskError names the place, and the column that is missing or malformed."""
+        for setting, key in self.keys:
+            if key not in row:
+                remedy = f"set task.{setting} to one of these" if setting else "correct task.prompt or the data"
+                raise TaskError(f"{place}: no key {key!r}, found {sorted(map(str, row))}; {remedy}")
+        template = self.template
+        columns = tuple((name, _text(row[name], name, place)) for name in self.columns)
+        text = _text(row[template.text_key], template.text_key, place)
+        if template.kind == "text":
+            return Example(text, "", place)
+        label = row[template.label_key]
+        answers: tuple[str, ...] = ()
+        if template.kind == "completion" and isinstance(label, dict | list):
+            found = label.get("text", ()) if isinstance(label, dict) else label  # as SQuAD has it, or a plain list
+            answers = tuple(_text(answer, template.label_key, place) for answer in found)
+            label = answers[0] if answers else None
+        if not isinstance(label, str | int) or label == "":
+            raise TaskError(
+                f"{place}: malformed row, {template.label_key!r} is {shorten(label)}; expected "
+                "text or a whole number; "
+                "correct or remove the row"
+            )
+        return Example(text, str(label).strip(), place, columns, answers)
+
+    def examples(self, rows: Iterable[Row], source: str) -> tuple[Example, ...]:
+        """All rows of a source that is no file, numbered from 0; TaskError if there is none."""
+        examples = tuple(self.example(row, f"{source}:{n}") for n, row in enumerate(rows))
+        if not examples:
+            raise TaskError(f"{source} is empty; at least one example is needed; choose another data set")
+        return examples
+
+
+def shorten(value: object, num_characters: int = 60) -> str:
+    """How an error shows a value."""
+    written = repr(value.strip() if isinstance(value, str) else value)
+    return written if len(written) <= num_characters else written[:num_characters] + "…"
+
+
+def _text(value: object, key: str, place: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise TaskError(
+            f"{place}: malformed row, {key!r} is {shorten(value)}; expected a sentence; correct or remove the row"
+        )
+    return value

@@ -1,0 +1,1 @@
+"""From estimates to what each direction is multiplied with."""

@@ -1,0 +1,1 @@
+"""A lab's own scheme, schedule, optimiser, backend and task."""
