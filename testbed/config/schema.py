@@ -79,7 +79,7 @@ class Rig(Config, frozen=True):
     """Deadlines."""
     air: AirConfig = AirConfig()
     """The simulated channel."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a backend from outside is told; ours have sections of their own."""
     pluto: PlutoSettings = PlutoSettings()
     """Where the PlutoSDRs are."""

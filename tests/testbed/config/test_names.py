@@ -6,6 +6,7 @@ from radio.schemes import registry
 from testbed.config.files import from_toml, load
 from testbed.config.names import NAMES
 from testbed.errors import ConfigError
+from testbed.plugins import registered
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_a_closed_list_says_what_is_allowed_and_what_is_near(key, typed, meant):
     message = str(caught.value)
     assert message.startswith(f"--set: {key}: got {typed!r}; allowed: ")
     assert message.endswith(f"; did you mean {meant!r}?")
-    assert all(name in message for name in NAMES[key]()) if key in NAMES else meant in message
+    assert all(name in message for name in registered(NAMES[key])) if key in NAMES else meant in message
 
 
 @pytest.mark.parametrize(("rig", "experiment"), [("loopbak", None), (None, "quickstrat")])
@@ -50,5 +51,5 @@ def test_a_run_of_a_scheme_that_nobody_has_names_its_file(tmp_path):
 
 
 def test_every_name_that_is_offered_exists():
-    for name in NAMES["scheme.name"]():
+    for name in registered("scheme"):
         assert registry.scheme(name).name == name
