@@ -12,7 +12,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 
 MAX_SHOWN = 80
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Any: "anything",
+}
 
 
 class Refusal(NamedTuple):
@@ -113,6 +119,8 @@ def hints_of(record: type) -> Mapping[str, Any]:
 
 def _each(hint: Any) -> str:
     inner = record_of(hint)
+    if hint is Any:
+        return "anything"
     return "texts" if hint is str else allowed(hint).replace("a section", "sections") if inner else f"({allowed(hint)})"
 
 

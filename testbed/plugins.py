@@ -69,7 +69,7 @@ def register(cls: C) -> C:
 def registered(kind: Kind) -> tuple[str, ...]:
     """Names of all parts of a kind, built in or not. Raises ConfigError for a plug-in that cannot be loaded."""
     load()
-    return names(kind)
+    return known(kind)
 
 
 def look_for(kind: Kind, name: str) -> bool:
@@ -77,7 +77,7 @@ def look_for(kind: Kind, name: str) -> bool:
 
     Raises ConfigError as `load` does.
     """
-    return name in names(kind) or name in registered(kind)
+    return name in known(kind) or name in registered(kind)
 
 
 def load() -> None:
@@ -107,8 +107,8 @@ def _load(point: EntryPoint) -> None:
         ) from err
 
 
-def names(kind: Kind) -> tuple[str, ...]:
-    """Names of the parts of a kind that are known by now."""
+def known(kind: Kind) -> tuple[str, ...]:
+    """Names of the parts of a kind that are known without loading what other packages bring."""
     room = _ROOMS[kind]
-    known: tuple[str, ...] = tuple(getattr(import_module(room.registry), room.names)())
-    return known
+    names: tuple[str, ...] = tuple(getattr(import_module(room.registry), room.names)())
+    return names

@@ -6,13 +6,16 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from testbed.commands.app import app
 from testbed.commands.options import JsonOption
 from testbed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from testbed.plugins import Kind
 
 
 def _rigs() -> dict[str, str]:
@@ -29,38 +32,39 @@ def _experiments() -> dict[str, str]:
 
 def _schemes() -> dict[str, str]:
     from radio.schemes.registry import scheme
-    from testbed import plugins
 
-    return {name: _first_line(type(scheme(name))) for name in plugins.registered("scheme")}
+    return _parts("scheme", scheme)
 
 
 def _schedules() -> dict[str, str]:
-    from testbed import plugins
     from testbed.schedule.registry import schedule
 
-    return {name: _first_line(type(schedule(name))) for name in plugins.registered("schedule")}
+    return _parts("schedule", schedule)
 
 
 def _optimisers() -> dict[str, str]:
-    from testbed import plugins
     from testbed.optimisers.registry import optimiser
 
-    return {name: _first_line(type(optimiser(name))) for name in plugins.registered("optimiser")}
+    return _parts("optimiser", optimiser)
 
 
 def _backends() -> dict[str, str]:
     from radio.backends.registry import backend
-    from testbed import plugins
 
-    return {name: _first_line(type(backend(name))) for name in plugins.registered("backend")}
+    return _parts("backend", backend)
 
 
 def _templates() -> dict[str, str]:
     from learner.tasks.registry import template
-    from testbed import plugins
 
-    found = {name: template(name) for name in plugins.registered("task")}
-    return {name: f"{each.kind}, {each.metric}: {each.prompt!r}" for name, each in found.items()}
+    return _parts("task", template)
+
+
+def _parts(kind: Kind, find: Callable[[str], object]) -> dict[str, str]:
+    """Each part by name, plug-ins' too, with its class's first line."""
+    from testbed.plugins import registered
+
+    return {name: (inspect.getdoc(type(find(name))) or "").partition("\n")[0] for name in registered(kind)}
 
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
@@ -68,8 +72,8 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "experiments": _experiments,
     "schemes": _schemes,
     "schedules": _schedules,
-    "templates": _templates,
     "optimisers": _optimisers,
+    "templates": _templates,
     "backends": _backends,
 }
 """For each kind, the line that says what each name is."""
@@ -82,7 +86,7 @@ def list_(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the rigs, experiments, schemes, schedules, task templates, optimisers and backends that there are.
+    """List the rigs, experiments, schemes, schedules, optimisers, task templates and backends that there are.
 
     Examples:
 
@@ -110,10 +114,6 @@ def list_(
             "\n".join(rows if kind is not None else [f"{each}:", *textwrap.indent("\n".join(rows), "  ").splitlines()])
         )
     typer.echo("\n\n".join(blocks))
-
-
-def _first_line(part: object) -> str:
-    return (inspect.getdoc(part) or "").partition("\n")[0]
 
 
 def _first_comment(path: Path) -> str:

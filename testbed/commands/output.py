@@ -27,12 +27,15 @@ def written_output() -> Iterator[None]:
     if stream is None:  # a process without one
         yield
         return
-    sys.stdout = cast(TextIO, _Output(stream))
+    output = _Output(stream)
+    sys.stdout = cast(TextIO, output)
     try:
         yield
     finally:
         sys.stdout = stream
         flush_or_fail()
+        if output.failure is not None:  # also where a library tried the stream and kept the error to itself
+            raise output.failure
 
 
 def flush_or_fail() -> None:
@@ -51,6 +54,7 @@ class _Output:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.failure: OutputError | None = None
 
     def write(self, text: str) -> int:
         with self._refused():
@@ -71,7 +75,8 @@ class _Output:
             if err.errno == errno.EPIPE:
                 raise
             _lead_nowhere(self._stream)
-            raise _said(err) from err
+            self.failure = _said(err)
+            raise self.failure from err
 
 
 def _said(err: OSError) -> OutputError:

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from radio.allowed import allowed, hints_of, record_of, suggestion
-from testbed import plugins
-from testbed.config.names import KINDS
+from testbed.config.names import NAMES
 from testbed.config.schema import Experiment, Rig
 from testbed.errors import ConfigError
+from testbed.plugins import known
 
 _UNITS = {
     "hz": "Hz", "s": "s", "ms": "ms", "db": "dB", "dbfs": "dBFS", "dbm": "dBm", "dbc": "dBc", "ppm": "ppm",
@@ -69,10 +69,10 @@ def find(name: str) -> tuple[Section, ...]:
         keys = tuple(key for key in each.keys if key.key == name)
         if keys:
             return (msgspec.structs.replace(each, keys=keys),)
-    known = [each.name for each in every]
-    near = suggestion(name, [*known, *(key.key for each in every for key in each.keys)]).rpartition("; did you mean ")
+    there = [each.name for each in every]
+    near = suggestion(name, [*there, *(key.key for each in every for key in each.keys)]).rpartition("; did you mean ")
     hint = f"; did you mean {near[2]}" if near[1] else ""
-    raise ConfigError(f"config: got {name!r}; allowed: one of {', '.join(known)}, or a key of these{hint}")
+    raise ConfigError(f"config: got {name!r}; allowed: one of {', '.join(there)}, or a key of these{hint}")
 
 
 def overview() -> str:
@@ -140,11 +140,11 @@ def _sections(record: type, file: Literal["rig", "experiment"], name: str = "") 
 
 
 def _key(dotted: str, hint: Any, field: msgspec.structs.FieldInfo, meaning: str) -> Key:
-    kind = KINDS.get(dotted)
+    names = known(NAMES[dotted]) if dotted in NAMES else None
     return Key(
         key=dotted,
-        type="name" if kind is not None else _type(hint),
-        allowed=f"{', '.join(plugins.names(kind))}, or a plug-in's" if kind is not None else allowed(hint),
+        type="name" if names is not None else _type(hint),
+        allowed=f"{', '.join(names)}, or a plug-in's" if names is not None else allowed(hint),
         unit=_unit(field.name),
         default=_default(field),
         meaning=_prose(meaning),
@@ -175,7 +175,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         return "absent"
     if isinstance(value, float):
         return str(value) if math.isfinite(value) else f"{value:g}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, int, str)) else json.dumps(list(value))
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 @cache

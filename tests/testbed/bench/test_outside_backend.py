@@ -15,6 +15,7 @@ from radio.samples import IQ
 from testbed.bench.doctor import examine_radio
 from testbed.bench.doctor_report import examine
 from testbed.bench.rig import resolve
+from testbed.commands.terminal import console
 from testbed.config.backends import settings_of
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
@@ -109,7 +110,7 @@ def test_noise_that_is_real_voids_no_claim():
 def test_doctor_looks_at_it_as_far_as_it_can_be_looked_at():
     found = examine_radio(on("on_the_bench").rig, 5)
     assert (found.station, found.model, found.problem) == ("access point", "on_the_bench", None)
-    assert any(finding.supported for finding in examine(on("attenuated").rig).schemes)
+    assert any(finding.supported for finding in examine(on("attenuated").rig, console(stderr=True)).schemes)
 
 
 def test_a_misspelt_backend_is_answered_with_the_nearest():

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from testbed import plugins
 from testbed.commands.catalogue import KINDS
 from testbed.commands.cli import main
 from testbed.config.files import EXPERIMENT_DIRECTORY, RIG_DIRECTORY, known_files
+from testbed.config.names import NAMES
+from testbed.plugins import registered
 
 
 def call(capsys, *arguments):
@@ -24,9 +25,10 @@ def test_everything_there_is_comes_with_one_line(capsys):
     assert set(found) == set(KINDS)
     assert set(found["rigs"]) == set(known_files(RIG_DIRECTORY))
     assert set(found["experiments"]) == set(known_files(EXPERIMENT_DIRECTORY))
-    parts = {"schemes": "scheme", "schedules": "schedule", "templates": "task", "optimisers": "optimiser"}
-    for listed, kind in {**parts, "backends": "backend"}.items():
-        assert set(found[listed]) == set(plugins.registered(kind))
+    keys = {"schemes": "scheme.name", "schedules": "schedule.name", "templates": "task.template"}
+    keys |= {"optimisers": "update.optimiser", "backends": "backend"}
+    for kind, key in keys.items():
+        assert set(found[kind]) == set(registered(NAMES[key]))
     for lines in found.values():
         assert lines
         assert all(line and "\n" not in line for line in lines.values())
@@ -35,7 +37,7 @@ def test_everything_there_is_comes_with_one_line(capsys):
 def test_one_kind_is_shown_alone(capsys):
     code, shown, _ = call(capsys, "list", "schemes")
     assert code == 0
-    assert [line.split()[0] for line in shown.splitlines()] == list(plugins.registered("scheme"))
+    assert [line.split()[0] for line in shown.splitlines()] == list(registered("scheme"))
 
 
 def test_an_unknown_kind_is_told_the_nearest(capsys):

@@ -6,6 +6,7 @@ from radio.errors import SchemeUnsupportedError
 from testbed.bench.rig import resolve
 from testbed.config.files import load, override
 from testbed.errors import ConfigError
+from testbed.failures import EXPECTED
 
 BENCH = ("pluto_bench_5", "quickstart_energy")
 
@@ -24,7 +25,7 @@ BENCH = ("pluto_bench_5", "quickstart_energy")
     ],
 )  # fmt: skip
 def test_an_override_that_does_not_fit_the_rest_is_named(files, overrides, start):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(EXPECTED) as caught:
         load(*files, overrides, check=resolve)
     assert str(caught.value).startswith(start)
 
