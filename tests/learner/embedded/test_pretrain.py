@@ -23,7 +23,7 @@ SMALL = Recipe(num_steps=4, batch_documents=16, hidden_size=16, ffn_size=32, num
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "tiny"
     command = [sys.executable, "-m", "learner.embedded.make.pretrain", "--out", str(out), "--steps", "3", "--seed", "2"]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    subprocess.run(command, check=True, capture_output=True)
     return out
 
 
