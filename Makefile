@@ -1,4 +1,5 @@
 # make demo: environment + quickstart.   make test: environment + tests.   make check: linters, types, import contracts.
+# Tests run in as many processes as there are cores, 2 to 8; in another number: make test PYTEST_WORKERS=4
 # A CUDA or CPU build of torch from elsewhere: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
@@ -8,6 +9,9 @@ STAMP := $(VENV)/.installed
 TORCH_INDEX ?=
 TORCH_SOURCE := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+PYTEST_WORKERS ?= $(shell echo $$(( $(CORES) < 2 ? 2 : $(CORES) > 8 ? 8 : $(CORES) )))
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal
 
 .PHONY: demo test test-long check env clean
 
@@ -16,11 +20,11 @@ demo: env
 
 test: env
 	scripts/install-libiio
-	$(BIN)/python -m pytest -m "not long and not hardware"
+	$(PYTEST) -m "not long and not hardware"
 
 test-long: env
 	scripts/install-libiio
-	$(BIN)/python -m pytest -m "not hardware" --timeout 3600
+	$(PYTEST) -m "not hardware" --timeout 3600
 
 check: env
 	VENV=$(VENV) scripts/check

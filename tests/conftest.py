@@ -1,11 +1,30 @@
-"""Where CI requires libiio (AIRZERO_REQUIRE_LIBIIO), a test that is skipped for want of it has failed."""
+"""Shares the machine between the workers of a run. And where CI requires libiio (AIRZERO_REQUIRE_LIBIIO), a test that
+is skipped for want of it has failed.
+"""
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 OF_LIBIIO = ("libiio", "iio_info", "iiod")
+STARTED_FIRST = "tests/system/"
+"""The longest tests: what is left to the end is short, so that all workers end together."""
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # before anything imports torch or numba
+    num_workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_workers)))
+    # two processes that save two signatures of one kernel at the same time would mix them up
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "numba" / worker))
+
+settings.register_profile("as_slow_as_it_likes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("as_slow_as_it_likes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(STARTED_FIRST))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,7 +13,7 @@ import pytest
 from testbed.results import journal as j
 from tests.libiio import require_libiio
 from tests.radio.backends.pluto.test_pluto_radio import tx_gain_db
-from tests.system.conftest import TIMEOUT_S, Bench, free_port
+from tests.system.conftest import GIVE_UP_S, Bench, free_port
 
 SHORT = ["--set", "rounds.num=12", "--set", "rounds.eval_every=12", "--set", "task.num_test=64"]
 ENERGY = "virtual_plutos"
@@ -47,7 +47,6 @@ class Lab:
         self.first_port = six_free_ports()
         self.rig = ["--rig", rig, "--set", f"virtual.first_port={self.first_port}", *options]
         air = bench.start("air", *self.rig)
-        assert air.stdout is not None
         lines = [air.stdout.readline() for _ in range(7)]
         assert lines[-1].startswith("ready"), lines
 
@@ -99,10 +98,10 @@ def test_hosts_open_only_their_own_radios(bench, rig, experiment):
     access_point = bench.start(
         "access-point", *lab.rig, "--experiment", experiment, "--bind", control, "--out", "run", *SHORT
     )
-    _, stderr = access_point.communicate(timeout=TIMEOUT_S)
+    _, stderr = access_point.communicate(timeout=GIVE_UP_S)
     assert access_point.returncode == 0, stderr
     for host in hosts:
-        host.communicate(timeout=TIMEOUT_S)
+        host.communicate(timeout=GIVE_UP_S)
         assert host.returncode == 0
     records = [record for record in j.read(bench.directory / "run" / "journal.bin") if isinstance(record, j.Result)]
     assert sum(bool(record.coefficients) for record in records) >= 11
@@ -192,7 +191,7 @@ def test_learning_on_plutos_ends_where_learning_on_loopback_ends(bench, rig, exp
     metric = {}
     for name, chosen in (("plutos", lab.rig), ("loopback", ["--rig", "pluto_indoor" if rig == ENERGY else "loopback"])):
         process = bench.start("run", *chosen, "--experiment", experiment, "--out", name)
-        _, stderr = process.communicate(timeout=600)
+        _, stderr = process.communicate(timeout=3 * GIVE_UP_S)
         assert process.returncode == 0, stderr
         metric[name] = json.loads((bench.directory / name / "summary.json").read_text())["metric_final"]
     assert abs(metric["plutos"] - metric["loopback"]) <= 0.03

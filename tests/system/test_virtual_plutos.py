@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.system.conftest import GIVE_UP_S
+from tests.system.nursery import Child
+
 RIG = """
 num_devices = 2
 [air]
@@ -27,10 +30,9 @@ def rig(bench: Any) -> str:
     return str(path)
 
 
-def ready(process: subprocess.Popen[str]) -> list[str]:
+def ready(process: Child) -> list[str]:
     """The lines up to the one that says so."""
     lines: list[str] = []
-    assert process.stdout is not None
     while not lines or not lines[-1].startswith("ready"):
         line = process.stdout.readline()
         assert line, process.communicate()[1]
@@ -48,10 +50,10 @@ def test_a_bench_prints_one_uri_a_radio_and_ends_cleanly(bench: Any, rig: str, n
     if shutil.which("iio_info"):
         for match in stations:
             assert match is not None
-            listed = subprocess.run(["iio_info", "-u", match[1]], capture_output=True, text=True, timeout=20)
+            listed = subprocess.run(["iio_info", "-u", match[1]], capture_output=True, text=True, timeout=GIVE_UP_S)
             assert "4 devices" in listed.stdout
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=GIVE_UP_S)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
 

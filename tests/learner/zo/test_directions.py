@@ -274,9 +274,7 @@ def test_compiled_kernels_run_on_torchs_own_threads() -> None:
     for _ in range(20):
         torch.randn(300, 300) @ torch.randn(300, 300)
         apply_updates(torch.zeros(1 << 20), 0, [(Direction(0, 0), 1.0)], num_threads=4)
-    deadline = time.monotonic() + 10
     while len(os.listdir("/proc/self/task")) > threads:  # some may just be ending, also of earlier tests
-        assert time.monotonic() < deadline
         time.sleep(0.01)
     maps = Path("/proc/self/maps").read_text().splitlines()
     assert len({line.split()[-1] for line in maps if "libgomp" in line}) == 1

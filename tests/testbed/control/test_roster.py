@@ -168,12 +168,12 @@ def test_a_host_that_left_is_noticed_when_something_is_sent_to_it(table):
     peer = next(iter(table.roster.hosts))
     client.close()
     with pytest.raises(AttemptFailedError, match="device 0 left"):
-        _send_for_five_seconds(table.roster, peer)
+        _send_until_it_fails(table.roster, peer)
     assert table.roster.missing == [0, 1, 2]
 
 
-def _send_for_five_seconds(roster, peer):
-    deadline = time.monotonic() + 5
+def _send_until_it_fails(roster, peer):
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         roster.send(peer, m.Pong())
         time.sleep(0.01)

@@ -72,7 +72,7 @@ def test_sending_to_a_peer_that_is_gone_says_so(context):
         with Client(context, CODEC, server.address) as client:
             client.send(m.Ping())
             peer, _ = server.receive(5.0)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 100
         while server.send(peer, m.Pong()) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not server.send(peer, m.Pong())
@@ -92,7 +92,7 @@ def test_a_client_finds_a_server_that_was_restarted(context):
 
 def _listen_again(context, address):
     """A closed socket lets go of its port a moment later."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 100
     while True:
         try:
             return Server(context, CODEC, address)

@@ -15,22 +15,23 @@ from radio.air.config import AirConfig
 from radio.backends.pluto.tuning import MUTED_DB
 from radio.config import RadioConfig
 from radio.virtual_pluto.server import VirtualPlutos
+from tests.dispositions import as_from_a_terminal
 from tests.libiio import require_libiio, virtual_plutos
 from tests.radio.backends.pluto.test_pluto_radio import radio, tx_gain_db
 
 ROOT = Path(__file__).parent.parent.parent.parent.parent
 AIR = AirConfig(fading="none", path_loss_db=10.0, snr_db=60.0, cfo_max_hz=0.0, delay_max_samples=0.0)
-TIMEOUT_S = 60
+GIVE_UP_S = 400.0
 
 TRANSMITTER = """
-import sys, time
+import sys
 import numpy as np
 from radio.config import RadioConfig
 from radio.backends.pluto.config import PlutoConfig
 from radio.backends.pluto.radio import PlutoRadio
 
 uri, mode, ending = sys.argv[1:]
-radio = PlutoRadio(PlutoConfig(uri=uri, real_time=False, streaming=True, timeout_s=2.0))
+radio = PlutoRadio(PlutoConfig(uri=uri, real_time=False, streaming=True, timeout_s=20.0))
 radio.configure(RadioConfig())
 frame = np.full(4000, 0.5, dtype=np.complex64)
 if mode == "stream":
@@ -42,11 +43,11 @@ print("transmitting", flush=True)
 if ending == "error":
     raise RuntimeError("on purpose")
 if ending == "wait":
-    time.sleep(60)
+    sys.stdin.readline()
 """
 
 SURVIVOR = """
-import sys, time
+import sys
 import numpy as np
 from radio.config import RadioConfig
 from radio.errors import RadioLinkError
@@ -88,10 +89,11 @@ def plutos() -> Iterator[VirtualPlutos]:
 
 
 def start(program: str, *arguments: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    with as_from_a_terminal():
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
     if line.strip() != "transmitting":
@@ -116,7 +118,7 @@ def test_the_end_of_the_process_mutes_and_silences(plutos, mode, ending, code):
             assert heard_rms(plutos) > 0.05
             assert tx_gain_db(uri) == -30
         process.send_signal(getattr(signal, ending))
-    process.communicate(timeout=TIMEOUT_S)
+    process.communicate(timeout=GIVE_UP_S)
     assert process.returncode == code
     assert tx_gain_db(uri) == MUTED_DB
     assert heard_rms(plutos) < 0.01
@@ -127,17 +129,16 @@ def test_even_a_killed_process_leaves_no_carrier_modulated(plutos):
     process = start(TRANSMITTER, plutos.device_uris[0], "cyclic", "wait")
     assert heard_rms(plutos) > 0.05
     process.kill()
-    process.communicate(timeout=TIMEOUT_S)
-    deadline = time.monotonic() + 5
+    process.communicate(timeout=GIVE_UP_S)
     while heard_rms(plutos) > 0.01:
-        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("mode", ["cyclic", "stream"])
 def test_a_server_that_dies_first_is_reported_and_crashes_nothing(mode):
     with virtual_plutos(air=AIR, shared_clock=True, hold_s=0.1) as served:
         process = start(SURVIVOR, served.device_uris[0], mode)
-    stdout, stderr = process.communicate("gone\n", timeout=TIMEOUT_S)
+    stdout, stderr = process.communicate("gone\n", timeout=GIVE_UP_S)
     assert process.returncode == 0, stderr
     assert stdout.strip() == "6 reported"
     assert "Traceback" not in stderr
