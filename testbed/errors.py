@@ -6,6 +6,7 @@ TestbedError            an expected failure: one line, exit code 1
 ├── JournalError        a journal that is damaged, foreign, or does not lead to the recorded weights
 ├── TransportError      an address that cannot be bound, reached or trusted; a peer that broke the protocol
 ├── PeerTimeoutError    a deadline that passed; names who is missing
+├── OutputError         standard output that cannot be written
 ├── DivergenceError     hosts that hold different weights
 ├── StalledRunError     one round after the other came to nothing
 ├── NothingUsedError    a run that ended without one round that was used
@@ -37,6 +38,10 @@ class TransportError(TestbedError):
 
 class PeerTimeoutError(TestbedError):
     """A deadline that passed; the text names who is missing."""
+
+
+class OutputError(TestbedError):
+    """Standard output that cannot be written."""
 
 
 class DivergenceError(TestbedError):

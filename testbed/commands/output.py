@@ -10,11 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from testbed.errors import TestbedError
-
-
-class OutputError(TestbedError):
-    """Standard output cannot be written."""
+from testbed.errors import OutputError
 
 
 @contextmanager

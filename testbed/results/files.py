@@ -33,6 +33,15 @@ class System:
         """Wait until what was written is on disk."""
         os.fsync(descriptor)
 
+    def sync_folder(self, folder: Path) -> None:
+        """Put a new name on disk, where the file system can; the file itself is there already."""
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
     def truncate(self, descriptor: int, size_bytes: int) -> None:
         """Cut a file."""
         os.ftruncate(descriptor, size_bytes)
@@ -74,7 +83,7 @@ def write(path: Path, data: bytes | str, *, remedy: str = REMEDY) -> None:
         with _partial(target) as partial:
             _write_to(partial, raw, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, sync=True)
             system.replace(partial, target)
-        _sync_folder(target.parent)
+        system.sync_folder(target.parent)
 
 
 def write_with(path: Path, writer: Callable[[Path], object], *, remedy: str = REMEDY) -> None:
@@ -96,7 +105,7 @@ def write_with(path: Path, writer: Callable[[Path], object], *, remedy: str = RE
                 if made.is_file():
                     _sync(made)
             system.replace(partial, target)
-        _sync_folder(target.parent)
+        system.sync_folder(target.parent)
 
 
 def append(path: Path, data: bytes, *, remedy: str = REMEDY) -> None:
@@ -193,15 +202,6 @@ def _sync(path: Path) -> None:
         system.sync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every file system can; the file itself is on disk
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _is_special(path: Path) -> bool:

@@ -63,7 +63,6 @@ def _meta(data_path: Path, info: CaptureInfo) -> str:
     except OSError as err:
         raise RunDirectoryError(f"{data_path}: cannot be read back: {files.reason(err)}; {_REMEDY}") from err
     recording.add_capture(0, metadata={sigmf.FREQUENCY_KEY: info.center_freq_hz})
-    recording.validate()
     return f"{recording.dumps(pretty=True)}\n"
 
 

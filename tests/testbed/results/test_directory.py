@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import sigmf
 
 import testbed
 from testbed.config.schema import ResultsConfig
@@ -152,6 +153,7 @@ def test_a_capture_is_sigmf_with_its_checksum(tmp_path):
     assert load_capture(data_path).tolist() == [1 + 2j, 3j]
     meta = json.loads(data_path.with_suffix(".sigmf-meta").read_text())
     assert meta["global"]["core:sha512"]
+    sigmf.fromfile(str(data_path)).validate()
     assert meta["captures"] == [{"core:frequency": 915e6, "core:sample_start": 0}]
     data_path.write_bytes(b"123")
     with pytest.raises(RunDirectoryError, match="got 3 bytes"):

@@ -7,19 +7,24 @@ import pytest
 
 import testbed
 from testbed.errors import TestbedError
-from testbed.results import report
+from testbed.results import plots
 
 TINY = {"num_devices": 1, "rounds": {"num": 2, "eval_every": 3}, "task.num_test": 4, "learner.batch_size": 1}
 REMEDY = re.compile(
     r".*: No space left on device; [^\n]*(run again|--resume|`testbed report|choose another place)[^\n]*"
 )
-NUM_PARTS = 4
+NUM_PARTS = 8
+
+
+PLOTS = ("learning_curve", "nmse_by_round", "estimate_against_truth", "time_by_round", "capture_trace")
 
 
 @pytest.fixture(autouse=True)
 def plain_pictures(monkeypatch):
-    """Drawing takes seconds and writes nothing."""
-    monkeypatch.setattr(report.plots, "rendered", lambda figure: b"a picture")
+    """Drawing is slow and writes nothing."""
+    for name in PLOTS:
+        monkeypatch.setattr(plots, name, lambda *_, **__: None)
+    monkeypatch.setattr(plots, "rendered", lambda _: b"a picture")
 
 
 def state_of(out):
@@ -29,6 +34,7 @@ def state_of(out):
     return (*files, *(type(record).__name__ for record in run.journal), len(run.rounds))
 
 
+@pytest.mark.timeout(600)  # for a busy machine
 @pytest.mark.parametrize("part", range(NUM_PARTS))
 def test_a_run_survives_the_failure_of_any_one_write(tmp_path, fail_at, part):
     counted = fail_at(None)
@@ -56,5 +62,5 @@ def test_a_run_survives_the_failure_of_any_one_write(tmp_path, fail_at, part):
             assert [record.round for record in run.rounds] == [0, 1]
             assert [record.status for record in run.rounds].count("skipped") <= 1  # charged, and no result
         shutil.rmtree(out, ignore_errors=True)
-    assert num_unbegun > 3
-    assert len(states) > 3
+    assert num_unbegun > 1
+    assert len(states) > 1
