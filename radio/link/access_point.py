@@ -59,11 +59,6 @@ class AccessPointLink:
         )
 
     @property
-    def needs_sounding(self) -> bool:
-        """Whether devices must send pilots before the payload."""
-        return self._receiver.needs_sounding
-
-    @property
     def noise_power(self) -> float:
         """N0, total per complex sample: the mean over the noise heard so far. Raises SignalError before any."""
         return self._receiver.noise_power

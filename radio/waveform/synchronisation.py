@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.signal import oaconvolve
 
 from radio.arrays import Complexes
 from radio.samples import IQ
@@ -73,6 +72,14 @@ def measure_sync_cfo(part: Complexes, sample_rate_hz: float, snr: float) -> tupl
     return turn_rad * scale_hz, turn_variance * scale_hz**2
 
 
+def _correlate(window: Complexes, sequence: Complexes) -> Complexes:
+    """With the known sequence at every start, shape [W − N + 1]."""
+    from scipy.signal import oaconvolve  # takes a second to load, and only radios that may be late need it
+
+    correlation: Complexes = oaconvolve(window, sequence[::-1].conj(), mode="valid")
+    return correlation
+
+
 def synchronise(
     capture: IQ,
     *,
@@ -90,11 +97,7 @@ def synchronise(
     """
     sequence = sync_sequence(sync_samples)
     window = capture[earliest : latest + sync_samples].astype(np.complex128)
-    correlation = (
-        oaconvolve(window, sequence[::-1].conj(), mode="valid")
-        if latest > earliest
-        else (np.array([np.vdot(sequence, window)]))
-    )
+    correlation = _correlate(window, sequence) if latest > earliest else np.array([np.vdot(sequence, window)])
     power = np.abs(correlation) ** 2
     peak = int(np.argmax(power))
     if not power[peak] > detection_threshold(power.size) * sync_samples * noise_power or not power[peak] > 0:

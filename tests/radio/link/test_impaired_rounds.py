@@ -79,7 +79,7 @@ def test_a_late_slot_is_found_and_decoded():
 
 def test_fsk_votes_need_neither_sounding_nor_lock():
     rig = pluto("fsk_vote", num_devices=1)
-    assert not rig.access_point.needs_sounding
+    assert not rig.access_point.block(0, 1).needs_sounding
     for t in range(20):
         values = values_of(t, 1)
         got = rig.round(values, round_index=t)
