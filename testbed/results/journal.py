@@ -19,7 +19,7 @@ import msgspec
 from testbed.errors import JournalError
 from testbed.results import files
 
-VERSION = 1
+VERSION = 2
 """Of the records below; a journal says it in its Start."""
 
 _HEAD = struct.Struct("<II")

@@ -166,7 +166,7 @@ class Transmitter:
 
     def _sound(self, block: Block, round_index: int, attempt: int, radio: _Stopwatch) -> float:
         """Poll every device's pilot; returns by how much |h_k α_k| may exceed c, from the estimates' variances."""
-        if not self.link.needs_sounding:
+        if not block.needs_sounding:
             block.measure_noise()
             return 1.0
         drift = 10 ** (self.config.rig.radio.residual_gain_max_db / 20)  # of transmit gains since the sounding

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class SchemeContract:
         """Who updates by an estimate weighs it by that."""
         plan = plan_for(scheme)
         quiet = scheme.estimate(received_of(scheme, plan), plan)
-        noisy = replace(plan, artificial_noise_std=0.1, gain=plan.gain / 2)
+        noisy = msgspec.structs.replace(plan, artificial_noise_std=0.1, gain=plan.gain / 2)
         louder = scheme.estimate(received_of(scheme, noisy), noisy)
         assert louder.rejected is None
         assert np.all(louder.error_variance >= quiet.error_variance)
@@ -88,7 +89,7 @@ class SchemeContract:
         """A round that went wrong is no error; a number that means nothing is."""
         plan = plan_for(scheme)
         received = received_of(scheme, plan)
-        assert_rejected(scheme.estimate(received, replace(plan, active=())))
+        assert_rejected(scheme.estimate(received, msgspec.structs.replace(plan, active=())))
         assert_rejected(scheme.estimate([replace(each, saturated=True) for each in received], plan))
         broken = [
             replace(each, symbols=each.symbols * math.nan)

@@ -16,7 +16,7 @@ from radio.schemes.coherent import Coherent
 from radio.schemes.digital import Digital
 from radio.schemes.energy import Energy
 from radio.schemes.precoding import AlignmentRule
-from radio.schemes.registry import SCHEME_NAMES, scheme
+from radio.schemes.registry import scheme, scheme_names
 from radio.waveform.base import Known
 from radio.waveform.trackers import CfoTracker
 
@@ -210,7 +210,7 @@ class TestTonePeriodsOnSymbols(WaveformContract):
 
 
 def test_the_facts_of_a_scheme_pick_its_waveform():
-    picked = {name: waveform_type(scheme(name)).__name__ for name in SCHEME_NAMES}
+    picked = {name: waveform_type(scheme(name)).__name__ for name in scheme_names()}
     assert picked == {
         "coherent": "SymbolBlocks", "digital": "SymbolSlots", "energy": "TonePeriods", "fsk_vote": "TonePeriods",
         "ideal": "SymbolBlocks", "sign": "SymbolBlocks",

@@ -92,7 +92,6 @@ class FakeLink:
     num_devices: int
     value: Callable[[int, int], float | str | None]
     starts: FakeStarts = field(default_factory=FakeStarts)
-    needs_sounding: bool = True
 
     def block(self, round_index: int, attempt: int) -> FakeBlock:
         return FakeBlock(self, round_index, attempt)
@@ -106,6 +105,7 @@ class FakeBlock:
     round_index: int
     attempt: int
     airtime_s: float = 0.25
+    needs_sounding: bool = True
 
     def unaligned(self) -> list[int]:
         return []

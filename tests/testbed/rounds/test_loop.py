@@ -114,10 +114,11 @@ def test_a_run_in_which_no_round_was_used_is_no_success(tmp_path, capsys):
     assert ended.value.code == 1
     printed = capsys.readouterr()
     assert "none of 6 rounds was used (6 rejected)" in printed.err
-    assert "6 of 6 rounds were received but rejected" in printed.out
+    assert "0 / 6 / 6 (6 rejected)" in printed.out
     outcome = RunDirectory.open(tmp_path / "run").read_summary()
     assert outcome is not None
     assert (outcome.rounds_ok, outcome.rounds_rejected) == (0, 6)
+    assert outcome.warnings[0].startswith("6 of 6 rounds were received but rejected")
 
 
 def test_python_is_told_of_a_useless_run_too(tmp_path):
@@ -151,8 +152,9 @@ def test_a_thread_that_dies_is_found_by_whoever_waits():
 
 
 def test_a_planned_silence_is_a_result_that_the_journal_keeps(tmp_path: Path):
-    journal = j.Journal(tmp_path / "journal.bin")
+    start = j.Start(version=j.VERSION, run_id="r", initial_fingerprint="aa")
+    journal = j.Journal.begun(tmp_path / "journal.bin", start)
     silent = j.Result(round=0, attempt=1, status="silent", seed=1, estimates=(), coefficients=())
     journal.append(silent)
     journal.close()
-    assert j._parse((tmp_path / "journal.bin").read_bytes())[0] == [silent]
+    assert j.read(tmp_path / "journal.bin") == [start, silent]

@@ -30,7 +30,7 @@ class Played:
     def __init__(self, path: Path, value, *overrides: str, silent_from: int = 10**9):
         self.config = resolve(load(None, None, ["num_devices=2", "rounds.num=10", *overrides]))
         terms = terms_of(self.config)
-        self.journal = j.Journal(path)
+        self.journal = j.Journal.begun(path, j.Start(version=j.VERSION, run_id="r", initial_fingerprint="aa"))
         ledger = Ledger(self.journal, terms, past=())
         self.roster = FakeRoster(2, silent_from=silent_from)
         self.link = FakeLink(2, value)
@@ -74,8 +74,7 @@ def path(tmp_path: Path) -> Path:
 def test_a_round_is_in_the_journal_before_it_is_announced_and_both_say_the_same(path):
     played = Played(path, lambda t, n: 3.0)
     round_ = played.access_point.play(0)
-    result, _ = j._parse(path.read_bytes())
-    on_disk = next(record for record in result if isinstance(record, j.Result))
+    on_disk = next(record for record in j.read(path) if isinstance(record, j.Result))
     announced = played.results()[0]
     assert (on_disk.coefficients, on_disk.seed) == (announced.coefficients, announced.seed)
     assert on_disk.status == announced.status == round_.record.status == "ok"
