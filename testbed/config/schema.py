@@ -163,7 +163,7 @@ class RoundsConfig(Config, frozen=True):
     max_attempts: Count = 2
     """Transmissions of one round before it is given up; every one is charged to the privacy ledger."""
     max_skipped_in_a_row: Count = 3
-    """So many rounds in a row given up for missing devices end the run."""
+    """So many skipped rounds in a row end the run, whatever they were skipped for; planned silence is none."""
 
 
 class ResultsConfig(Config, frozen=True):
