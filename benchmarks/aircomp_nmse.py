@@ -23,7 +23,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioError
 from radio.link.simulated_rig import FREE_RUNNING, SimulatedRig
 from radio.records import Csi
-from radio.schemes.precoding import AlignmentRule
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.registry import scheme_names
 
 matplotlib.use("Agg")

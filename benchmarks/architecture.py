@@ -125,9 +125,11 @@ def main() -> None:
         print(f"{count:4d} lines: {path}")
     with tempfile.TemporaryDirectory() as directory:
         stops = stops_of_a_scalar(Path(directory))
+        noisy = stops_of_a_scalar(Path(directory), "privacy.artificial_noise_std=0.5")
         added = files_to_add(Path(directory))
     for number, stop in enumerate(stops, 1):
         print(f"stop {number}: {stop}")
+    print(f"with artificial noise also: {', '.join(stop for stop in noisy if stop not in stops)}")
     figures = {
         "upward_imports": len(upward),
         "import_circles": len(circles),
@@ -135,6 +137,7 @@ def main() -> None:
         "max_lines": max(lines.values()),
         "stops_of_a_scalar": len(stops),
         "stops": stops,
+        "stops_with_artificial_noise": len(noisy),
         **added,
     }
     print(json.dumps(figures))

@@ -12,7 +12,7 @@ import dataclasses
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -58,16 +58,17 @@ def numbers_in(value: Any, depth: int = 0) -> Iterator[NDArray[np.float64]]:
         if value.dtype.kind == "c":
             yield np.stack((value.real, value.imag), axis=-1).astype(np.float64).reshape(-1)
         elif value.dtype.kind == "f":
-            yield value.astype(np.float64).reshape(-1)
+            with np.errstate(invalid="ignore"):
+                yield np.nan_to_num(value.astype(np.float64)).reshape(-1)
         return
     if isinstance(value, Mapping):
         parts: Any = value.values()
     elif isinstance(value, list | tuple):
         parts = value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen:
-        parts = (getattr(value, field.name) for field in dataclasses.fields(value))
+        parts = (getattr(value, field.name, None) for field in dataclasses.fields(value))  # it may be half made
     elif isinstance(value, msgspec.Struct):
-        parts = (getattr(value, name) for name in value.__struct_fields__)
+        parts = (getattr(value, name, None) for name in value.__struct_fields__)
     else:
         return
     for part in parts:
@@ -111,7 +112,7 @@ def name_of(frame: FrameType) -> str:
     return f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}".replace(".<locals>", "")
 
 
-def traced_round(out: Path, scale: float) -> Passed:
+def traced_round(out: Path, scale: float, overrides: Sequence[str] = ()) -> Passed:
     """Play one round whose scalars are so many times what they are, and return what passed between rooms."""
     tracer = Tracer()
     original = Replica.scalars
@@ -122,12 +123,12 @@ def traced_round(out: Path, scale: float) -> Passed:
         tracer.keep(PROBE, made.projected_gradients)
         return made
 
-    config = resolve(load(None, None, list(SETTINGS)))
+    config = resolve(load(None, None, [*SETTINGS, *overrides]))
     Replica.scalars = scaled  # type: ignore[method-assign]
     threading.setprofile(tracer)
     sys.setprofile(tracer)
     try:
-        run_in_one_process(config, out=out / f"scale-{scale:g}")
+        run_in_one_process(config, out=out / f"{len(overrides)}-scale-{scale:g}")
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
@@ -135,9 +136,9 @@ def traced_round(out: Path, scale: float) -> Passed:
     return tracer.passed
 
 
-def stops_of_a_scalar(out: Path) -> list[str]:
-    """Who hands the scalar on in a form that was not seen before, in the order of its way."""
-    whole, half, quarter = (traced_round(out, scale) for scale in SCALES)
+def stops_of_a_scalar(out: Path, *overrides: str) -> list[str]:
+    """Who hands the scalar on in a form that was not seen before, in the order of its way; the update ends it."""
+    whole, half, quarter = (traced_round(out, scale, overrides) for scale in SCALES)
     seen: set[bytes] = set()
     stops: list[str] = []
     for key, values in whole.items():
@@ -146,6 +147,8 @@ def stops_of_a_scalar(out: Path) -> list[str]:
         forms = {np.round(value, 12).tobytes() for value in [values, *np.atleast_2d(values)]}
         if not forms & seen and key[0] not in stops:
             stops.append(key[0])
+            if key[0] != PROBE and key[0].startswith("learner."):
+                break
         seen |= forms | {np.round(value, 12).reshape(1).tobytes() for value in values if values.size <= 64}
     return stops
 
@@ -156,6 +159,7 @@ def is_linear(
     """Whether numbers changed twice as much with the first halving of the scalars as with the second."""
     if half is None or quarter is None or not whole.shape == half.shape == quarter.shape:
         return False
-    first, second = whole - half, half - quarter
+    with np.errstate(invalid="ignore"):  # infinities are no form of a scalar
+        first, second = whole - half, half - quarter
     size = float(np.linalg.norm(first))
     return size > 0 and float(np.linalg.norm(first - 2 * second)) <= LINEAR_WITHIN * size

@@ -112,9 +112,9 @@ class LearnerConfig(Settings, frozen=True):
     """Zeroth-order fine-tuning: how scalars are computed and applied."""
 
     learning_rate: PositiveFloat = 1e-4
-    """η of w ← w − η p̂ z (METHOD §1)."""
+    """η of w ← w − η p̂ z (docs/method.md §1)."""
     perturbation_scale: PositiveFloat = 1e-3
-    """μ of w ± μ z (METHOD eq 7)."""
+    """μ of w ± μ z (docs/method.md eq 7)."""
     batch_size: PositiveInt = 16
     """Examples per device and round."""
     num_queries: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
@@ -122,7 +122,7 @@ class LearnerConfig(Settings, frozen=True):
     direction: DirectionKind = "rademacher"
     """Distribution of z: signs (least variance), or the Gaussian-like binomial of learner/zo/directions.py."""
     clip: PositiveFloat = 100.0
-    """γ: p_k is clipped to ±γ before transmission (METHOD §1)."""
+    """γ: p_k is clipped to ±γ before transmission (docs/method.md §1)."""
     num_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     """CPU threads of one learner host."""
     batch_devices: bool = False

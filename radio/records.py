@@ -14,7 +14,7 @@ import msgspec
 from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 
-NOISE_CLIP_STDS = 4.0  # METHOD §1: p + n is clipped at ±(clip + 4σ) before precoding
+NOISE_CLIP_STDS = 4.0  # docs/method.md §1: p + n is clipped at ±(clip + 4σ) before precoding
 
 
 class Csi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

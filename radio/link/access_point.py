@@ -15,9 +15,9 @@ from radio.link.block import Block
 from radio.link.receiver import Receiver
 from radio.link.setup import LinkSetup
 from radio.link.starts import CountedStarts
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.base import Scheme
-from radio.schemes.precoding import AlignmentRule
-from radio.waveform.trackers import CfoTracker
+from radio.waveform.estimates import CfoTracker
 
 
 class AccessPointLink:

@@ -16,8 +16,7 @@ from radio.errors import SignalError
 from radio.link.receiver import Receiver
 from radio.records import Csi, Estimate, Plan, Received, value_bound
 from radio.samples import IQ
-from radio.schemes.alignment import choose_alignment
-from radio.schemes.precoding import Alignment
+from radio.schemes.alignment import Alignment, choose_alignment
 from radio.waveform.base import Known
 from radio.waveform.block import is_saturated, noise_power_of_guard
 from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier

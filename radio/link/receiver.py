@@ -16,9 +16,9 @@ from radio.link.setup import LinkSetup
 from radio.link.starts import CountedStarts
 from radio.records import Csi
 from radio.samples import IQ, check_capture
-from radio.schemes.precoding import AlignmentRule
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.waveform.block import real_noise_variance
-from radio.waveform.trackers import CfoTracker
+from radio.waveform.estimates import CfoTracker
 
 UNIT_CSI = Csi(gain=1.0 + 0.0j)
 

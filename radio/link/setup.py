@@ -12,14 +12,13 @@ import msgspec
 
 from radio.config import Capabilities, FrameConfig, RadioConfig
 from radio.errors import RadioConfigError
-from radio.link.symbol_blocks import SymbolBlocks
-from radio.link.symbol_slots import SymbolSlots
-from radio.link.tone_periods import TonePeriods
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.base import Scheme
-from radio.schemes.precoding import AlignmentRule
 from radio.schemes.registry import check_support
-from radio.waveform.base import Waveform
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat, Waveform
+from radio.waveform.symbol_blocks import SymbolBlocks
+from radio.waveform.symbol_slots import SymbolSlots
+from radio.waveform.tone_periods import TonePeriods
 
 WaveformType: TypeAlias = type[SymbolBlocks] | type[TonePeriods]
 

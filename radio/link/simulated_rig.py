@@ -15,7 +15,7 @@ from radio.link.block import Block, Channels, Reception
 from radio.link.device import DeviceLink
 from radio.randomness import generator
 from radio.records import Csi, Estimate, Plan
-from radio.schemes.precoding import AlignmentRule
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.registry import scheme
 from radio.waveform.estimates import Sounding
 

@@ -6,7 +6,7 @@ from radio.backends.base import Radio, counting
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import TooLateError
 from radio.samples import IQ
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
 from radio.waveform.pilots import find_frame
 
 

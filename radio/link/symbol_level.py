@@ -18,10 +18,11 @@ from radio.errors import RadioConfigError, SignalError
 from radio.link.setup import waveform_type
 from radio.randomness import generator
 from radio.schemes.alignment import regularised_gain, strong_enough
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.base import Scheme
-from radio.schemes.precoding import AlignmentRule, expected_alignment
 from radio.schemes.registry import scheme
 from radio.schemes.votes import decide_shares, decide_sums
+from radio.waveform.precoding import expected_alignment
 from radio.waveform.tones import PILOT_SHARE, max_tone_power
 
 SUPPORTED = ("coherent", "energy", "fsk_vote", "ideal", "sign")

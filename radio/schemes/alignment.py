@@ -1,27 +1,20 @@
-"""Chooses, from public channel states, who takes part in a round and with which gain (METHOD §5)."""
+"""Chooses, from public channel states, who takes part in a round and with which gain (docs/method.md §5)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from radio.arrays import Complexes, Flags, Reals
 from radio.records import Csi
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.base import Scheme
-from radio.schemes.precoding import Alignment, AlignmentRule
 from radio.waveform.base import Waveform
 
 NUM_GAINS_TRIED = 64
-
-
-def alignment_gain(gains: Complexes, *, bound: float, max_amplitude: float) -> float:
-    """c = min_k √P|h_k|/bound, the largest gain at which no device can exceed its power; `gains` [K], K > 0.
-
-    `max_amplitude` is √P, or less where a peak would pass full scale. Zero when a device has no channel.
-    """
-    return max_amplitude * float(np.abs(gains).min()) / bound
 
 
 def strong_enough(powers: Reals, rule: AlignmentRule, mean_power: float) -> Flags:
@@ -99,3 +92,15 @@ def choose_alignment(
         return Alignment(gain=gain, active=active, ridge=ridge)
     gain = waveform.gain_limit([csi[device] for device in active], bound=bound, num_queries=num_queries)
     return Alignment(gain=gain, active=active)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """What a rule came to in one round; public."""
+
+    gain: float
+    """c: as what a value of 1 arrives, in amplitude or, of noncoherent schemes, in power; 0 is a silent round."""
+    active: tuple[int, ...]
+    """Devices that transmit, ascending."""
+    ridge: float = 0.0
+    """λ of ``regularised``, else 0."""

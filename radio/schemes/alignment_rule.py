@@ -10,7 +10,7 @@ from radio.settings import Checked
 
 
 class AlignmentRule(Checked, frozen=True, kw_only=True):
-    """How channels of different strength are made to arrive alike (METHOD §5)."""
+    """How channels of different strength are made to arrive alike (docs/method.md §5)."""
 
     name: Literal["min_k", "truncated", "regularised"] = "min_k"
     """``min_k``: everybody inverts, the weakest sets the gain. ``truncated``: too weak devices keep silent.

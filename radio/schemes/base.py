@@ -13,7 +13,7 @@ from radio.air.config import AirConfig
 from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
 
 
 def rejected_estimate(reason: str, plan: Plan, symbol_snr_db: float = math.nan) -> Estimate:

@@ -11,8 +11,8 @@ from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
-from radio.schemes.precoding import precode
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
+from radio.waveform.precoding import precode
 
 
 class Coherent(Scheme):
@@ -27,7 +27,7 @@ class Coherent(Scheme):
         if csi is None:
             raise SignalError(f"{self.name}: got no CSI; allowed: the device's own, from this round's sounding")
         return precode(
-            values.astype(np.complex128),
+            values,
             gain=plan.gain,
             csi=csi,
             symbol_period_s=symbol_format.period_s,

@@ -12,7 +12,7 @@ from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, rejected_estimate
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
 
 BITS_PER_VALUE = 16
 LARGEST_CODE = (1 << BITS_PER_VALUE) - 1

@@ -15,7 +15,7 @@ from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
 
 POWER_TOLERANCE = 1e-9
 

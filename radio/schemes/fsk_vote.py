@@ -15,7 +15,7 @@ from radio.errors import SignalError
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
 from radio.schemes.votes import decide_shares
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
 
 HEARD_STDS = 5.0
 

@@ -9,11 +9,12 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from radio.arrays import Complexes
-from radio.config import FrameConfig
+from radio.config import FrameConfig, RadioConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
-from radio.waveform.estimates import Sounding
-from radio.waveform.trackers import CfoTracker
+from radio.waveform.block import max_symbol_amplitude
+from radio.waveform.estimates import CfoTracker, Sounding
+from radio.waveform.tones import PILOT_SHARE, max_tone_power
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +52,24 @@ class Known:
     """Whether a sounding hit full scale."""
     value_power: float
     """E p_k²."""
+
+
+class Carried(Protocol):
+    """What a waveform must know of the scheme whose values it carries."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def needs_sounding(self) -> bool:
+        """Whether devices know their channels before the payload."""
+        ...
+
+    def frame_symbols(self, num_queries: int) -> int:
+        """Data symbols of one device's transmission, without pilots."""
+        ...
 
 
 class Waveform(Protocol):
@@ -125,3 +144,24 @@ class Waveform(Protocol):
         """As what a value of 1 can arrive from each of these channels, none of them over power; 0 where one is no
         channel."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolFormat:
+    """What a symbol may be."""
+
+    max_amplitude: float
+    """√P, or less where the peak would pass full scale."""
+    period_s: float
+    """From one symbol to the next."""
+    tone_power: float = 0.0
+    """P of random-phase tones, less the pilots' share."""
+
+    @classmethod
+    def of(cls, frame: FrameConfig, radio_config: RadioConfig) -> SymbolFormat:
+        """Under this frame and tuning."""
+        return cls(
+            max_amplitude=max_symbol_amplitude(frame, radio_config),
+            period_s=frame.symbol_samples / radio_config.sample_rate_hz,
+            tone_power=max_tone_power(radio_config.max_power) * (1 - PILOT_SHARE),
+        )

@@ -10,9 +10,9 @@ import numpy as np
 from radio.arrays import Complexes
 from radio.config import FrameConfig, RadioConfig
 from radio.samples import IQ
+from radio.waveform.base import SymbolFormat
 from radio.waveform.block import matched_filter, modulate, noise_power_of_guard, real_noise_variance
-from radio.waveform.estimates import ChannelEstimate, PowerEstimate, estimate_channel
-from radio.waveform.format import SymbolFormat
+from radio.waveform.estimates import CfoTracker, ChannelEstimate, PowerEstimate, estimate_channel
 from radio.waveform.layouts import fill_slot, sounding_layout
 from radio.waveform.synchronisation import Synchronisation, synchronise
 from radio.waveform.tones import (
@@ -25,7 +25,6 @@ from radio.waveform.tones import (
     tone_layout,
     transform,
 )
-from radio.waveform.trackers import CfoTracker
 
 ARRIVAL_MARGIN_SAMPLES = 64  # delay and filters, on top of a late start
 

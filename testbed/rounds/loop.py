@@ -24,6 +24,7 @@ from testbed.control.roster import AttemptFailedError, InterruptedRunError, Rost
 from testbed.control.transport import Server
 from testbed.errors import CrashError, DivergenceError, JournalError, PeerTimeoutError, StalledRunError
 from testbed.failures import EXPECTED
+from testbed.optimisers.updates import Updater
 from testbed.planning.ledger import BudgetSpentError, Ledger
 from testbed.planning.planner import Planner
 from testbed.planning.terms import Terms, terms_of
@@ -35,10 +36,7 @@ from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.round import AccessPoint
 from testbed.rounds.session import Session, rebuild
 from testbed.rounds.summary import summarise
-from testbed.rounds.updates import Updater
 from testbed.rounds.watch import in_one_line, traceback_of
-
-_GOODBYE_TIMEOUT_S = 10.0
 
 
 class Progress(Protocol):
@@ -111,6 +109,7 @@ def conduct(
             terms=terms,
             ledger=ledger,
             wall_s=time.perf_counter() - started,
+            unverified=session.unverified,
         )
         session.directory.write_json(session.directory.summary, summary)
         write_report(session.directory)
@@ -283,10 +282,11 @@ def _finish(session: Session, roster: Roster, stopped: str) -> str:
     """Dismiss the hosts, rebuild the weights from the journal, and check that the hosts hold the very same."""
     peers = [peer for peer, host in roster.hosts.items() if host.joined]
     roster.broadcast(m.Finish(reason=stopped))
+    goodbyes: dict[bytes, m.Goodbye] = {}
     try:
-        goodbyes = roster.collect(m.Goodbye, peers, _GOODBYE_TIMEOUT_S, what="goodbye")
-    except AttemptFailedError:
-        goodbyes = {}
+        goodbyes = roster.collect(m.Goodbye, peers, session.config.rig.control.learner_timeout_s, what="goodbye")
+    except AttemptFailedError as err:
+        session.unverified = f"the weights of hosts were not compared with the journal's at the end: {err.reason}"
     live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
     rebuilt = rebuild(session.directory, session.config, session.journal_results())
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)

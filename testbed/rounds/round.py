@@ -14,13 +14,13 @@ from radio.samples import IQ
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.roster import AttemptFailedError, Roster
+from testbed.optimisers.updates import Updater
 from testbed.planning.ledger import Ledger
 from testbed.planning.terms import Terms
 from testbed.results.journal import Journal, Result, Status
 from testbed.results.records import RoundRecord
 from testbed.results.statistics import nmse_db
 from testbed.rounds.attempt import Attempt, Transmitter
-from testbed.rounds.updates import Updater
 
 log = logging.getLogger(__name__)
 _EVALUATION_ATTEMPTS = 3

@@ -28,6 +28,7 @@ def summarise(
     terms: Terms,
     ledger: Ledger,
     wall_s: float,
+    unverified: str | None = None,
 ) -> Summary:
     """The run in one object; pure."""
     initial = info.initial_evaluation
@@ -51,7 +52,7 @@ def summarise(
         rounds_silent=statuses["silent"],
         rounds_total=len(records),
         rounds_asked=config.experiment.rounds.num,
-        warnings=tuple(warnings_of(records)),
+        warnings=(*warnings_of(records), *([unverified] if unverified else [])),
         metric_name=template_of(config.experiment.task).metric,
         metric_initial=initial.metric if initial else None,
         metric_final=math.fsum(metrics[-3:]) / len(metrics[-3:]) if metrics else None,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from radio.config import Capabilities
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
 
 CLIP, NUM_QUERIES = 2.0, 4
 FORMAT = SymbolFormat(max_amplitude=0.5, period_s=288e-6, tone_power=0.06)

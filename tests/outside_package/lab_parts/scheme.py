@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 import testbed
 from radio.records import Csi, Estimate, Plan, Received
 from radio.schemes.base import Scheme, only_payload, reason_to_reject, rejected_estimate
-from radio.schemes.precoding import precode
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
+from radio.waveform.precoding import precode
 
 NUM_REPEATS = 2
 
@@ -34,7 +34,7 @@ class Repeated(Scheme):
         """Channel-inverted symbols [2·Q]."""
         assert csi is not None, "a scheme that needs sounding is told its channel"
         return precode(
-            np.repeat(values, NUM_REPEATS).astype(np.complex128),
+            np.repeat(values, NUM_REPEATS),
             gain=plan.gain,
             csi=csi,
             symbol_period_s=symbol_format.period_s,

@@ -10,7 +10,7 @@ from radio.air.config import AirConfig
 from radio.errors import SignalError
 from radio.link.block import Reception
 from radio.link.simulated_rig import SimulatedRig
-from radio.schemes.precoding import AlignmentRule
+from radio.schemes.alignment_rule import AlignmentRule
 
 STRONG_ONLY = AlignmentRule(name="truncated", truncate_below_db=20.0)
 

@@ -13,7 +13,7 @@ from radio.link.simulated_rig import FREE_RUNNING, SimulatedRig
 from radio.link.symbol_level import play_rounds
 from radio.samples import check_capture
 from radio.schemes.alignment import regularised_gain
-from radio.schemes.precoding import AlignmentRule
+from radio.schemes.alignment_rule import AlignmentRule
 
 FREE_FRAME = FrameConfig(start_uncertainty_samples=10_000, sync_samples=256)
 TRUNCATED = AlignmentRule(name="truncated")

@@ -11,7 +11,7 @@ from radio.errors import SignalError
 from radio.records import Csi, Plan, Received
 from radio.schemes.registry import scheme
 from radio.schemes.votes import decide_shares, decide_sums
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
 
 FORMAT = SymbolFormat(max_amplitude=0.5, period_s=288e-6, tone_power=0.06)
 CSI = Csi(gain=0.1, resource_powers=(0.01, 0.02))

@@ -11,11 +11,10 @@ from radio.air.config import AirConfig
 from radio.config import Capabilities
 from radio.errors import RadioConfigError, SchemeUnsupportedError, SignalError
 from radio.records import Csi, Plan, Received
-from radio.schemes.alignment import alignment_gain
 from radio.schemes.digital import crc8, dequantise, qpsk, qpsk_bytes, quantise, quantiser_step
-from radio.schemes.precoding import precode
 from radio.schemes.registry import check_support, scheme, scheme_names
-from radio.waveform.format import SymbolFormat
+from radio.waveform.base import SymbolFormat
+from radio.waveform.precoding import alignment_gain, precode
 
 FORMAT = SymbolFormat(max_amplitude=0.5, period_s=288e-6)
 gain_lists = st.lists(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radio.link.meters import NoiseMeter
-from radio.waveform.estimates import combine_pilots, estimate_channel, measure_cfo
+from radio.waveform.estimates import CfoTracker, combine_pilots, estimate_channel, measure_cfo
 from radio.waveform.layouts import (
     equalise_slot,
     fill_slot,
@@ -16,7 +16,6 @@ from radio.waveform.layouts import (
     slot_layout,
     sounding_layout,
 )
-from radio.waveform.trackers import CfoTracker
 
 SPACING_S = 576e-6
 SPACING_SAMPLES = 576

@@ -10,7 +10,7 @@ import numpy as np
 
 from radio.link.block import Reception
 from radio.records import Csi, Estimate, Plan
-from radio.schemes.precoding import Alignment
+from radio.schemes.alignment import Alignment
 from testbed.control import messages as m
 from testbed.control.roster import AttemptFailedError, Host
 

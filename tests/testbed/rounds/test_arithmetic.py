@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testbed.optimisers.updates import coefficients_of
 from testbed.results.records import RoundRecord
 from testbed.results.statistics import median, nmse_db, pooled_nmse_db
 from testbed.rounds.round import round_seed
-from testbed.rounds.updates import coefficients_of
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=8), st.floats(1e-7, 1e-2))

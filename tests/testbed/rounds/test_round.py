@@ -53,7 +53,7 @@ class Played:
 
 
 def make_access_point(config, roster, transmitter, journal, ledger, terms):
-    from testbed.rounds.updates import Updater
+    from testbed.optimisers.updates import Updater
 
     return AccessPoint(
         config=config,

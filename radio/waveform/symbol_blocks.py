@@ -12,10 +12,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
-from radio.schemes.alignment import alignment_gain
-from radio.schemes.base import Scheme
-from radio.schemes.precoding import expected_alignment, precode
-from radio.waveform.base import Known, Lengths, Transmission
+from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
 from radio.waveform.block import (
     is_saturated,
     matched_filter,
@@ -25,12 +22,11 @@ from radio.waveform.block import (
     real_noise_variance,
     symbol_snr_db,
 )
-from radio.waveform.estimates import ChannelEstimate, Sounding, amplitude_error_variance, check_unambiguous
-from radio.waveform.format import SymbolFormat
+from radio.waveform.estimates import CfoTracker, ChannelEstimate, Sounding, amplitude_error_variance, check_unambiguous
 from radio.waveform.layouts import MAX_DATA_BETWEEN_PILOTS, PayloadLayout, payload_layout
 from radio.waveform.misalignment import MAX_CODES, code_of, judge, measure_arrivals, pilot_codes
 from radio.waveform.pilots import estimate_symbols, reported_gain, symbol_pilot
-from radio.waveform.trackers import CfoTracker
+from radio.waveform.precoding import alignment_gain, expected_alignment, precode
 
 
 class SymbolBlocks:
@@ -39,7 +35,7 @@ class SymbolBlocks:
     meets_by_sample: ClassVar[bool] = True
     has_ridge: ClassVar[bool] = True
 
-    def __init__(self, scheme: Scheme, frame: FrameConfig, radio_config: RadioConfig, num_devices: int) -> None:
+    def __init__(self, scheme: Carried, frame: FrameConfig, radio_config: RadioConfig, num_devices: int) -> None:
         """`frame` as it is once starts are known to the sample, where devices count."""
         self._scheme = scheme
         self._frame = frame

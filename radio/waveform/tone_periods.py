@@ -12,11 +12,9 @@ from radio.arrays import Complexes
 from radio.config import FrameConfig, RadioConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
-from radio.schemes.base import Scheme
-from radio.waveform.base import Known, Lengths, Transmission
+from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
 from radio.waveform.block import is_saturated, real_noise_variance, symbol_snr_db
-from radio.waveform.estimates import PowerEstimate, Sounding, power_error_variance
-from radio.waveform.format import SymbolFormat
+from radio.waveform.estimates import CfoTracker, PowerEstimate, Sounding, power_error_variance
 from radio.waveform.misalignment import code_of, stray_text
 from radio.waveform.pilots import (
     PeriodTiming,
@@ -34,7 +32,6 @@ from radio.waveform.tones import (
     resource_energies,
     tone_layout,
 )
-from radio.waveform.trackers import CfoTracker
 
 PILOT_JUDGED_BELOW_STD = 0.05
 PILOT_MISSING_BELOW = 0.1
@@ -47,7 +44,7 @@ class TonePeriods:
     meets_by_sample: ClassVar[bool] = False
     has_ridge: ClassVar[bool] = False
 
-    def __init__(self, scheme: Scheme, frame: FrameConfig, radio_config: RadioConfig, num_devices: int) -> None:
+    def __init__(self, scheme: Carried, frame: FrameConfig, radio_config: RadioConfig, num_devices: int) -> None:
         self._scheme = scheme
         self._frame = frame
         self._radio_config = radio_config

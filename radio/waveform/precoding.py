@@ -1,28 +1,14 @@
-"""Channel inversion: who takes part, how much gain everybody can afford, and what a device sends to arrive with it."""
+"""Channel inversion: how much gain everybody can afford, and what a device sends to arrive with it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from radio.arrays import Complexes, Reals
 from radio.errors import SignalError
 from radio.records import Csi
-from radio.schemes.alignment_rule import AlignmentRule as AlignmentRule
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alignment:
-    """What a rule came to in one round; public."""
-
-    gain: float
-    """c: as what a value of 1 arrives, in amplitude or, of noncoherent schemes, in power; 0 is a silent round."""
-    active: tuple[int, ...]
-    """Devices that transmit, ascending."""
-    ridge: float = 0.0
-    """λ of ``regularised``, else 0."""
 
 
 def expected_alignment(gains: Complexes, *, gain: float, ridge: float, bound: float, max_amplitude: float) -> Reals:
@@ -35,7 +21,7 @@ def expected_alignment(gains: Complexes, *, gain: float, ridge: float, bound: fl
 
 
 def precode(
-    values: Complexes,
+    values: Reals | Complexes,
     *,
     gain: float,
     csi: Csi,
@@ -59,3 +45,11 @@ def precode(
     turn = np.exp(-2j * np.pi * csi.cfo_hz * times_s) * (np.conj(csi.gain) / magnitude)
     symbols: Complexes = factor * values * turn
     return symbols
+
+
+def alignment_gain(gains: Complexes, *, bound: float, max_amplitude: float) -> float:
+    """c = min_k √P|h_k|/bound, the largest gain at which no device can exceed its power; `gains` [K], K > 0.
+
+    `max_amplitude` is √P, or less where a peak would pass full scale. Zero when a device has no channel.
+    """
+    return max_amplitude * float(np.abs(gains).min()) / bound

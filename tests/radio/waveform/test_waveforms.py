@@ -7,18 +7,18 @@ from radio.backends.loopback import ALL_CAPABILITIES
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError, SignalError
 from radio.link.setup import LinkSetup, waveform_type
-from radio.link.symbol_blocks import SymbolBlocks
-from radio.link.symbol_slots import SymbolSlots
-from radio.link.tone_periods import TonePeriods
 from radio.records import Csi, Plan
 from radio.samples import check_frame
+from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.coherent import Coherent
 from radio.schemes.digital import Digital
 from radio.schemes.energy import Energy
-from radio.schemes.precoding import AlignmentRule
 from radio.schemes.registry import scheme, scheme_names
 from radio.waveform.base import Known
-from radio.waveform.trackers import CfoTracker
+from radio.waveform.estimates import CfoTracker
+from radio.waveform.symbol_blocks import SymbolBlocks
+from radio.waveform.symbol_slots import SymbolSlots
+from radio.waveform.tone_periods import TonePeriods
 
 NUM_DEVICES = 3
 TUNING = RadioConfig(max_power_dbfs=-12.0)

@@ -9,7 +9,6 @@ import numpy as np
 
 from radio.arrays import Complexes
 from radio.config import FrameConfig
-from radio.link.symbol_blocks import SymbolBlocks
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Known, Lengths, Transmission
@@ -23,6 +22,7 @@ from radio.waveform.block import (
 )
 from radio.waveform.layouts import SlotLayout, equalise_slot, fill_slot, slot_layout
 from radio.waveform.pilots import find_frame
+from radio.waveform.symbol_blocks import SymbolBlocks
 
 
 class SymbolSlots(SymbolBlocks):

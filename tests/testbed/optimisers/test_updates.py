@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from testbed.config.schema import Experiment, UpdateConfig
 from testbed.optimisers.sgd import shrinkage
+from testbed.optimisers.updates import Updater, coefficients_of
 from testbed.results.records import RoundRecord
-from testbed.rounds.updates import Updater, coefficients_of
 
 PLAIN = Experiment()
 SHRUNK = msgspec.structs.replace(PLAIN, update=UpdateConfig(shrinkage=True))
