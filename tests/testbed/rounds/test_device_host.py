@@ -1,0 +1,155 @@
+"""A learner host alone: a scripted access point, a model that only counts, radios on a real simulated air."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learner.zo.replica import Scalars
+from testbed.bench.rig import resolve
+from testbed.config.files import load
+from testbed.control import messages as m
+from testbed.control.air_service import air_setup, make_air
+from testbed.errors import CrashError, DivergenceError, PeerTimeoutError
+from testbed.rounds.device_host import LearnerHost
+from testbed.rounds.local_work import Loaded
+
+CONFIG = resolve(load(None, None, ["num_devices=2", "task.num_test=8"]))
+
+
+@dataclass
+class FakeClient:
+    """An access point that has said everything already; ``sent`` is what the host answered."""
+
+    inbox: deque[Any]
+    address: str = "inproc://fake"
+    sent: list[Any] = field(default_factory=list)
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    def receive(self, timeout_s: float) -> Any:
+        if not self.inbox:
+            raise PeerTimeoutError("the script is over")
+        return self.inbox.popleft()
+
+    def answers(self, kind: type) -> list[Any]:
+        return [message for message in self.sent if isinstance(message, kind)]
+
+
+@dataclass
+class FakeReplica:
+    """A model of one number: its fingerprint says which updates it has applied."""
+
+    updates: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
+    num_parameters: int = 1
+    num_computed: int = 0
+
+    def fingerprint(self) -> str:
+        return "/".join(f"{seed}:{coefficients}" for seed, coefficients in self.updates) or "untouched"
+
+    def scalars(self, batches: Any, *, seed: int, **_: Any) -> Scalars:
+        self.num_computed += 1
+        num = len(batches)
+        return Scalars(
+            projected_gradients=np.full((num, 1), 0.5),
+            loss=np.zeros(num),
+            example_projections=(np.zeros((1, 1)),) * num,
+        )
+
+    def update(self, seed: int, coefficients: tuple[float, ...]) -> None:
+        self.updates.append((seed, tuple(coefficients)))
+
+    def replay(self, results: Any) -> None:
+        for seed, coefficients in results:
+            self.update(seed, coefficients)
+
+
+class FakeTask:
+    """Batches that nobody looks at."""
+
+    def batch(self, device: int, round_index: int, size: int) -> tuple[int, int]:
+        return device, round_index
+
+
+def welcome(*results: m.PastResult, next_round: int = 0) -> m.Welcome:
+    return m.Welcome(run_id="r", config=CONFIG, air_address="", next_round=next_round, results=results)
+
+
+def served(*messages: Any, replica: FakeReplica | None = None) -> tuple[FakeClient, FakeReplica]:
+    """Everything that a host says to these messages."""
+    replica = replica or FakeReplica()
+    client = FakeClient(deque(messages))
+    air = make_air(air_setup(CONFIG, "r"))
+    host = LearnerHost(client, [0, 1], lambda _: air, load=lambda _: Loaded(replica, FakeTask()))  # type: ignore[arg-type]
+    assert host.run() == "done"
+    return client, replica
+
+
+FINISH = m.Finish(reason="done")
+
+
+def result(round_index: int, *coefficients: float, fingerprint: str | None = None) -> m.RoundResult:
+    return m.RoundResult(
+        round=round_index, seed=7 + round_index, status="ok", coefficients=coefficients, fingerprint=fingerprint
+    )
+
+
+def test_a_host_catches_up_with_what_it_missed_and_says_where_it_is():
+    past = m.PastResult(round=1, seed=5, coefficients=(0.25,))
+    client, replica = served(welcome(past, next_round=3), FINISH)
+    assert replica.updates == [(5, (0.25,))]
+    joined = client.answers(m.Joined)[0]
+    assert (joined.next_round, joined.fingerprint) == (3, replica.fingerprint())
+
+
+def test_a_retry_sends_the_scalars_that_were_computed_for_the_first_attempt():
+    rounds = [m.SoundStart(round=0, attempt=attempt, seed=7) for attempt in (1, 2)]
+    client, replica = served(welcome(), *rounds, result(0, 0.5), FINISH)
+    assert replica.num_computed == 1
+    assert [answer.attempt for answer in client.answers(m.Prepared)] == [1, 2]
+    assert replica.updates == [(7, (0.5,))]
+
+
+def test_a_result_that_was_heard_twice_is_applied_once():
+    _, replica = served(welcome(), result(0, 0.5), result(0, 0.5), FINISH)
+    assert replica.updates == [(7, (0.5,))]
+
+
+def test_a_result_from_the_future_is_not_applied_but_asked_for():
+    client, replica = served(welcome(), result(2, 0.5), FINISH)
+    assert replica.updates == []
+    assert len(client.answers(m.Hello)) == 2
+
+
+def test_other_weights_than_those_announced_end_the_host():
+    with pytest.raises(DivergenceError, match="hold other weights"):
+        served(welcome(), result(0, 0.5, fingerprint="those of somebody else"))
+
+
+def test_an_exception_that_nobody_expected_is_told_with_its_traceback():
+    class Broken(FakeReplica):
+        def scalars(self, *_: Any, **__: Any) -> Scalars:
+            raise RuntimeError("CUDA out of memory")
+
+    client = FakeClient(deque([welcome(), m.SoundStart(round=0, attempt=1, seed=7)]))
+    air = make_air(air_setup(CONFIG, "r"))
+    host = LearnerHost(client, [0, 1], lambda _: air, load=lambda _: Loaded(Broken(), FakeTask()))  # type: ignore[arg-type]
+    with pytest.raises(CrashError, match="RuntimeError: CUDA out of memory"):
+        host.run()
+    trouble = client.answers(m.Trouble)[0]
+    assert trouble.reason == "RuntimeError: CUDA out of memory"
+    assert "scalars" in trouble.trace
+
+
+def test_an_access_point_that_is_silent_is_no_trouble_of_the_hosts():
+    client = FakeClient(deque([welcome()]))
+    air = make_air(air_setup(CONFIG, "r"))
+    host = LearnerHost(client, [0], lambda _: air, load=lambda _: Loaded(FakeReplica(), FakeTask()))  # type: ignore[arg-type]
+    with pytest.raises(PeerTimeoutError):
+        host.run()
+    assert client.answers(m.Trouble) == []

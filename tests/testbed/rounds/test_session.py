@@ -1,0 +1,75 @@
+"""A session alone: begun with a model that is a few bytes, cut off at any record, resumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from testbed.bench.rig import resolve
+from testbed.config.files import load
+from testbed.errors import JournalError
+from testbed.results import journal as j
+from testbed.rounds.session import begin, promise_of, resume
+
+CONFIG = resolve(load(None, None, ["num_devices=2", "rounds.num=5", "ground_truth=false", "schedule.name=static"]))
+
+
+@dataclass
+class FakeReplica:
+    """A model that is saved as its name."""
+
+    num_parameters: int = 3
+
+    def fingerprint(self) -> str:
+        return "f" * 64
+
+    def save_weights(self, path: Path) -> None:
+        path.write_bytes(b"weights")
+
+
+def result(round_index: int, status: j.Status = "ok") -> j.Result:
+    used = (0.5,) if status == "ok" else ()
+    return j.Result(round=round_index, attempt=1, status=status, seed=1, estimates=used, coefficients=used)
+
+
+def begun(out: Path, *records: j.AnyRecord) -> Path:
+    session = begin(CONFIG, out, FakeReplica())  # type: ignore[arg-type]
+    for record in records:
+        session.journal.append(record)
+    session.journal.close()
+    return out
+
+
+def test_a_run_begins_with_its_start_and_its_promise_on_disk(tmp_path):
+    path = begun(tmp_path / "run")
+    start, promise = j.read(path / "journal.bin")
+    assert isinstance(start, j.Start)
+    assert start.initial_fingerprint == "f" * 64
+    assert promise == promise_of(CONFIG)
+    assert (path / "checkpoints" / "initial.safetensors").read_bytes() == b"weights"
+
+
+def test_a_charge_without_a_result_is_a_skipped_round_and_never_repeated(tmp_path):
+    spent = [j.Spent(round=t, attempt=1, rho=0.1) for t in range(2)]
+    path = begun(tmp_path / "run", spent[0], result(0), spent[1])
+    session = resume(path)
+    assert [record.status for record in session.records] == ["ok", "skipped"]
+    assert session.next_round == 2
+    session.journal.close()
+
+
+def test_what_the_journal_holds_is_in_the_rounds_file_after_a_resume(tmp_path):
+    path = begun(tmp_path / "run", result(0), result(1, "silent"), result(2, "rejected"))
+    session = resume(path)
+    session.journal.close()
+    assert [record.status for record in session.directory.read_rounds()] == ["ok", "silent", "rejected"]
+
+
+def test_a_resumed_run_that_would_promise_something_else_is_refused(tmp_path):
+    path = begun(tmp_path / "run")
+    config = path / "config.toml"
+    config.write_text(config.read_text().replace("dp_epsilon = 5.0", "dp_epsilon = 50.0"))
+    with pytest.raises(JournalError, match="promises another privacy budget"):
+        resume(path)
