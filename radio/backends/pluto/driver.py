@@ -19,7 +19,7 @@ from radio.backends.pluto.samples import Codes
 from radio.errors import DriverError, RadioConfigError, RadioError, RadioLinkError
 
 INSTALL_LIBRARY = "apt-get install libiio0"
-INSTALL_PACKAGES = 'pip install "airzero-testbed[pluto]"'
+INSTALL_PACKAGES = "pip install pyadi-iio==0.0.21 pylibiio==0.25"
 STATUS_REGISTER = 0x80000088
 OVERFLOW_BIT = 1 << 2
 UNDERFLOW_BIT = 1 << 0

@@ -59,3 +59,10 @@ def test_a_resumed_run_remembers_the_signal():
         )  # fmt: skip
     again = Updater.after(AWARE, past)
     assert again.coefficients(50, [1.0], np.array([1.0])) == live.coefficients(50, [1.0], np.array([1.0]))
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=8), st.floats(1e-7, 1e-2))
+def test_coefficients_are_float32_values_of_the_mean_over_queries(estimate, learning_rate):
+    coefficients = coefficients_of(estimate, learning_rate)
+    for coefficient, value in zip(coefficients, estimate, strict=True):
+        assert coefficient == float(np.float32(learning_rate * value / len(estimate)))

@@ -136,3 +136,10 @@ def test_many_retries_are_said_with_their_usual_reason():
     records = [row("ok")] * 8 + [row("retried", "rain")] * 2 + [row("retried", "snow")]
     assert warnings_of(records) == ["3 of 11 rounds needed more than one attempt; most often (2): rain"]
     assert warnings_of([row("ok")] * 19 + [row("retried", "rain")]) == []
+
+
+def test_round_seeds_differ_between_rounds_and_runs_and_never_change():
+    seeds = {round_seed(run, t) for run in range(20) for t in range(50)}
+    assert len(seeds) == 1000
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert round_seed(1, 0) == 5644168378446136435

@@ -1,0 +1,70 @@
+"""What the README tells people to type: every command line of it is one that the program takes."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from testbed.bench.rig import resolve
+from testbed.commands.cli import app
+from testbed.config.files import load
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/benchmarks.md", "hardware_configs/README.md")
+PLACEHOLDERS = re.compile(r"RUN_DIR|DIR\b|NAME|mine\.toml|=N$|…|^R$|\[")
+
+
+def blocks(page: str) -> list[str]:
+    """Its fenced shell blocks."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [block for kind, block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if kind in ("", "sh", "bash")]
+
+
+def commands(page: str) -> list[list[str]]:
+    """Every command line of `testbed` that is meant to be typed as it stands, as words."""
+    lines = [shlex.split(line, comments=True) for block in blocks(page) for line in block.splitlines()]
+    return [
+        words[1:]
+        for words in lines
+        if words[:1] == ["testbed"] and not any(PLACEHOLDERS.search(word) for word in words)
+    ]
+
+
+def shown(words: list[str]) -> str:
+    return "testbed " + " ".join(words)
+
+
+@pytest.mark.parametrize("words", [words for page in PAGES for words in commands(page)], ids=shown)
+def test_every_command_of_the_pages_is_taken_as_it_stands(words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    root: Any = typer.main.get_command(app)
+    context = root.make_context("testbed", list(words))
+    words = [*context._protected_args, *context.args]
+    name, command, rest = root.resolve_command(context, words)
+    assert name is not None
+    assert command is not None
+    parsed = command.make_context(name, rest, parent=context).params
+    if name in ("run", "plan", "access-point") and parsed.get("resume") is None:
+        resolve(load(parsed["rig"], parsed["experiment"], list(parsed["overrides"] or [])))
+
+
+def test_a_page_with_a_wrong_command_would_be_found():
+    with pytest.raises(Exception, match="No such option"):
+        test_every_command_of_the_pages_is_taken_as_it_stands(["run", "--ring", "loopback"], pytest.MonkeyPatch())
+
+
+def test_the_readme_activates_its_environment_before_it_needs_the_command():
+    lines = [line.strip() for block in blocks("README.md") for line in block.splitlines()]
+    activated = next(index for index, line in enumerate(lines) if line.startswith(". .venv/bin/activate"))
+    assert activated < next(index for index, line in enumerate(lines) if line.startswith("testbed "))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+    missing = [link for link in links if link and "://" not in link and not ((ROOT / page).parent / link).exists()]
+    assert missing == []
