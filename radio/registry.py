@@ -5,10 +5,11 @@ A built-in one is written as "module:Class", so that its name is known before an
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Generic, TypeVar
+
+from radio.allowed import suggestion
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -62,12 +63,6 @@ class Registry(Generic[T]):
         module, _, attribute = self._built_in[name].partition(":")
         found: type[T] = getattr(import_module(module), attribute)
         return found
-
-
-def suggestion(name: str, names: Collection[str]) -> str:
-    """What is allowed instead of ``name``, the nearest match first."""
-    close = difflib.get_close_matches(name, names, n=1)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"allowed: {', '.join(names)}"
 
 
 def _written(cls: type) -> str:

@@ -18,7 +18,7 @@ from testbed.bench.rig import resolve
 from testbed.config import files
 from testbed.config.schema import Experiment, Rig, RunConfig
 from testbed.errors import ConfigError
-from testbed.planning.preview import Plan, plan_of
+from testbed.planning.preview import Previews, plan_of
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.run import Run
 from testbed.rounds.processes import run_in_one_process
@@ -104,7 +104,7 @@ def run(
     return Run(outcome.directory)
 
 
-def plan(experiment: ExperimentLike = None, rig: RigLike = None, overrides: Overrides = ()) -> Plan:
+def plan(experiment: ExperimentLike = None, rig: RigLike = None, overrides: Overrides = ()) -> Previews:
     """What every schedule would do on a simulated rig, without running anything."""
     return plan_of(load(experiment, rig, overrides))
 

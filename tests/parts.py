@@ -12,8 +12,7 @@ from testbed.schedule import registry as schedules
 
 def keep_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restore, with everything else, which parts are registered and which entry points are loaded."""
-    for registry in (schemes._SCHEMES, schedules._SCHEDULES, optimisers._OPTIMISERS):
+    for registry in (schemes._SCHEMES, schedules._SCHEDULES, optimisers._OPTIMISERS, backends._BACKENDS):
         monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    monkeypatch.setattr(backends, "REGISTERED", dict(backends.REGISTERED))
     monkeypatch.setattr(tasks, "_templates", dict(tasks._templates))
     monkeypatch.setattr(plugins, "_loaded", set())

@@ -20,7 +20,8 @@ from radio.config import RadioConfig
 from radio.errors import RadioConfigError, RadioError, SignalError, TooLateError
 from testbed.config.schema import RunConfig
 from testbed.control.transport import Client, Codec, Server
-from testbed.errors import PeerTimeoutError, TestbedError, TransportError
+from testbed.errors import CrashError, PeerTimeoutError, TestbedError, TransportError
+from testbed.failures import in_one_line, traceback_of
 
 log = logging.getLogger(__name__)
 _REPLY_TIMEOUT_S = 30.0
@@ -55,6 +56,8 @@ class Failed(AirMessage, frozen=True):
     kind: str
     """The name of the error, so that it can be raised where it was asked."""
     reason: str
+    trace: str = ""
+    """Of an exception that nobody expected, its traceback; the air ends with it."""
 
 
 AirWire: TypeAlias = SetUp | Ask | Answer | Failed
@@ -111,6 +114,10 @@ def serve_air(server: Server[AirWire], should_stop: Callable[[], bool]) -> int:
                 answer = request.call.on(air)
         except (RadioError, TestbedError) as err:
             answer = Failed(kind=type(err).__name__, reason=str(err))
+        except Exception as err:
+            crash = CrashError(f"air: {in_one_line(err)}", trace=traceback_of(err))
+            server.send(peer, Failed(kind=type(crash).__name__, reason=in_one_line(err), trace=crash.trace))
+            raise crash from err
         server.send(peer, answer)
         num_answered += 1
     return num_answered
@@ -139,6 +146,8 @@ class RemoteAir(CalledAir):
             raise PeerTimeoutError(
                 f"{where}: no answer in {_REPLY_TIMEOUT_S:g} s; start it with `testbed air`, or check --air"
             )
+        if isinstance(answer, Failed) and answer.trace:
+            raise CrashError(f"{where}: {answer.reason}", trace=answer.trace)
         if isinstance(answer, Failed):
             raise _REFUSALS.get(answer.kind, TestbedError)(f"{where}: {answer.reason}")
         if not isinstance(answer, Answer):

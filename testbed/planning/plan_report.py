@@ -13,7 +13,7 @@ from rich.table import Table
 
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
-from testbed.planning.preview import Plan, Preview, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
+from testbed.planning.preview import Preview, Previews, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
 from testbed.results import files
 from testbed.results.plots import rendered
 
@@ -60,7 +60,7 @@ def _image_format(path: Path) -> str:
     return asked
 
 
-def _planned_epsilon(plan: Plan, preview: Preview) -> float:
+def _planned_epsilon(plan: Previews, preview: Preview) -> float:
     return plan.terms.accountant.epsilon(preview.share_of_budget * plan.terms.accountant.limit)
 
 
@@ -80,7 +80,7 @@ def _by_round(preview: Preview, num_rounds: int) -> Table:
     return table
 
 
-def _comparison(plans: Sequence[Plan]) -> Table:
+def _comparison(plans: Sequence[Previews]) -> Table:
     table = Table(
         title="predicted objective over the optimum's, share of the budget spent, silent rounds", title_justify="left"
     )
@@ -97,7 +97,7 @@ def _comparison(plans: Sequence[Plan]) -> Table:
     return table
 
 
-def _threshold_words(plan: Plan) -> str:
+def _threshold_words(plan: Previews) -> str:
     if not plan.terms.crediting.receiver_trusted:
         return "SNR*: none; receiver noise does not count, so privacy is never free."
     side = "below" if plan.symbol_snr_db <= plan.snr_threshold_db else "above"
@@ -107,7 +107,7 @@ def _threshold_words(plan: Plan) -> str:
     )
 
 
-def plan_figure(plan: Plan) -> Figure:
+def plan_figure(plan: Previews) -> Figure:
     """Gain, device noise, leak and noise on the mean by round, all schedules."""
     figure = Figure(figsize=(9, 9), dpi=110, layout="constrained")
     axes = figure.subplots(4, 1, sharex=True)

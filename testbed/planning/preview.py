@@ -57,7 +57,7 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
+class Previews:
     """All schedules on one rig."""
 
     symbol_snr_db: float
@@ -78,7 +78,7 @@ class Plan:
         return max(static, reversed_) > _DISTINGUISHABLE
 
 
-def plan_of(config: RunConfig) -> Plan:
+def plan_of(config: RunConfig) -> Previews:
     """Every schedule, over the channels that the simulated rig will have."""
     terms = terms_of(config)
     amplitudes = weakest_amplitudes(config, config.experiment.rounds.num)
@@ -101,7 +101,7 @@ def plan_of(config: RunConfig) -> Plan:
         mean_weakest_gain=mean_weakest,
     )
     snr = config.rig.radio.max_power * config.rig.air.mean_gain_power / variance if variance > 0 else math.inf
-    return Plan(
+    return Previews(
         symbol_snr_db=_db(snr),
         snr_threshold_db=_db(threshold) if terms.crediting.receiver_trusted else -math.inf,
         previews=previews,
@@ -116,7 +116,7 @@ def at_symbol_snr(config: RunConfig, symbol_snr_db: float) -> RunConfig:
     return msgspec.structs.replace(config, rig=msgspec.structs.replace(config.rig, air=air))
 
 
-def warnings_of(plans: Sequence[Plan]) -> list[str]:
+def warnings_of(plans: Sequence[Previews]) -> list[str]:
     """What a reader of these plans should know before spending a day on them."""
     found = []
     threshold, snrs = plans[0].snr_threshold_db, [plan.symbol_snr_db for plan in plans]

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from testbed.results.records import RoundRecord
 
 
-def nmse_db(estimate: Sequence[float], truth: Sequence[float]) -> float | None:
+def nmse_db(estimate: Sequence[float], true_mean: Sequence[float]) -> float | None:
     """10 log10(|e|²/|p̄|²) over the queries of one round; None where p̄ is zero or the error is."""
-    error = sum((a - b) ** 2 for a, b in zip(estimate, truth, strict=True))
-    power = sum(b**2 for b in truth)
+    error = sum((a - b) ** 2 for a, b in zip(estimate, true_mean, strict=True))
+    power = sum(b**2 for b in true_mean)
     return 10 * math.log10(error / power) if error > 0 and power > 0 else None
 
 

@@ -25,11 +25,10 @@ from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.transport import Client
 from testbed.errors import CrashError, DivergenceError, PeerTimeoutError, TransportError
-from testbed.failures import EXPECTED
+from testbed.failures import EXPECTED, in_one_line, traceback_of
 from testbed.planning.terms import is_simulated
-from testbed.rounds.local_work import Loaded, Prepared, load_model_and_task, prepare
+from testbed.rounds.local_work import Contribution, Loaded, load_model_and_task, prepare
 from testbed.rounds.randomness import DeviceRandomness, device_randomness
-from testbed.rounds.watch import in_one_line, traceback_of
 
 log = logging.getLogger(__name__)
 _HELLO_EVERY_S = 1.0
@@ -37,6 +36,10 @@ _PING_EVERY_S = 5.0
 
 MediumFactory = Callable[[m.Welcome], Medium | None]
 """Makes the air of a simulated rig; None for real radios."""
+
+
+class SilentAccessPointError(PeerTimeoutError):
+    """The access point was not heard for too long; nobody is there to be told."""
 
 
 class LearnerHost:
@@ -53,7 +56,9 @@ class LearnerHost:
         host_name: str = "",
         timeout_s: float = 60.0,
         should_stop: Callable[[], bool] = lambda: False,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """``check`` is asked again and again, and raises what has gone wrong elsewhere in this process."""
         self._client = client
         self._devices = tuple(sorted(devices))
         self._make_medium = make_medium
@@ -62,6 +67,7 @@ class LearnerHost:
         self._host_name = host_name or socket.gethostname()
         self._timeout_s = timeout_s
         self._should_stop = should_stop
+        self._check = check
         self._stop = threading.Event()
         self._run_id = ""
         self._next_round = 0
@@ -71,7 +77,7 @@ class LearnerHost:
         self._radios: dict[int, Radio] = {}
         self._links: dict[int, DeviceLink] = {}
         self._sources: dict[int, DeviceRandomness] = {}
-        self._prepared: dict[int, Prepared] = {}
+        self._prepared: dict[int, Contribution] = {}
         """device → what it brings into round `_next_round`; empty before that is computed"""
         self._plan: m.RoundStart | None = None
 
@@ -101,8 +107,8 @@ class LearnerHost:
             self._hello()
             return self._serve()
         except EXPECTED as err:
-            if not isinstance(err, TransportError | PeerTimeoutError):
-                self._client.send(m.Trouble(reason=str(err)))
+            if not isinstance(err, TransportError | SilentAccessPointError):
+                self._client.send(m.Trouble(reason=str(err), trace=err.trace if isinstance(err, CrashError) else ""))
             raise
         except Exception as err:
             self._client.send(m.Trouble(reason=in_one_line(err), trace=traceback_of(err)))
@@ -132,10 +138,11 @@ class LearnerHost:
     def _serve(self) -> str:
         heard = time.monotonic()
         while not (self._stop.is_set() or self._should_stop()):
+            self._check()
             message = self._client.receive(_PING_EVERY_S if self._run_id else _HELLO_EVERY_S)
             if message is None:
                 if time.monotonic() - heard > self._timeout_s:
-                    raise PeerTimeoutError(
+                    raise SilentAccessPointError(
                         f"access point at {self._client.address}: nothing heard for {self._timeout_s:g} s; "
                         "start it, or check --connect"
                     )

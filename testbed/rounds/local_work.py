@@ -49,7 +49,7 @@ def load_model_and_task(config: RunConfig) -> Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Contribution:
     """What one device sends in one round, and what is known of it; repeats and retries send the same."""
 
     clipped: Floats
@@ -73,12 +73,12 @@ def prepare(
     *,
     round_index: int,
     seed: int,
-) -> dict[int, Prepared]:
+) -> dict[int, Contribution]:
     """Everything that these devices bring into one round."""
     learner = experiment.learner
     scalars = device_scalars(loaded, experiment, devices, sources, round_index=round_index, seed=seed)
     return {
-        device: Prepared(
+        device: Contribution(
             clipped=np.clip(gradients, -learner.clip, learner.clip),
             noise=artificial_noise(sources[device], round_index, learner.num_queries),
             loss=float(loss) if np.isfinite(loss) else None,

@@ -23,7 +23,7 @@ from testbed.control.polls import Polls
 from testbed.control.roster import AttemptFailedError, InterruptedRunError, Roster
 from testbed.control.transport import Server
 from testbed.errors import CrashError, DivergenceError, JournalError, PeerTimeoutError, StalledRunError
-from testbed.failures import EXPECTED
+from testbed.failures import EXPECTED, in_one_line, traceback_of
 from testbed.optimisers.updates import Updater
 from testbed.planning.ledger import BudgetSpentError, Ledger
 from testbed.planning.planner import Planner
@@ -36,7 +36,6 @@ from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.round import AccessPoint
 from testbed.rounds.session import Session, rebuild
 from testbed.rounds.summary import summarise
-from testbed.rounds.watch import in_one_line, traceback_of
 
 
 class Progress(Protocol):
@@ -96,7 +95,7 @@ def conduct(
         with access_point_radio(config, medium) as radio:
             access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger)
             stopped = _until_the_end(session, access_point, progress, should_stop)
-            fingerprint = _finish(session, roster, stopped)
+            fingerprint, unverified = _finish(session, roster, stopped)
         summary = summarise(
             config,
             session.info,
@@ -109,7 +108,7 @@ def conduct(
             terms=terms,
             ledger=ledger,
             wall_s=time.perf_counter() - started,
-            unverified=session.unverified,
+            unverified=unverified,
         )
         session.directory.write_json(session.directory.summary, summary)
         write_report(session.directory)
@@ -278,15 +277,19 @@ def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRe
     return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 
-def _finish(session: Session, roster: Roster, stopped: str) -> str:
-    """Dismiss the hosts, rebuild the weights from the journal, and check that the hosts hold the very same."""
+def _finish(session: Session, roster: Roster, stopped: str) -> tuple[str, str | None]:
+    """Dismiss the hosts, rebuild the weights from the journal, and check that the hosts hold the very same.
+
+    Returns the fingerprint, and what could not be checked, in words.
+    """
     peers = [peer for peer, host in roster.hosts.items() if host.joined]
     roster.broadcast(m.Finish(reason=stopped))
     goodbyes: dict[bytes, m.Goodbye] = {}
+    unverified = None
     try:
         goodbyes = roster.collect(m.Goodbye, peers, session.config.rig.control.learner_timeout_s, what="goodbye")
     except AttemptFailedError as err:
-        session.unverified = f"the weights of hosts were not compared with the journal's at the end: {err.reason}"
+        unverified = f"the weights of hosts were not compared with the journal's at the end: {err.reason}"
     live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
     rebuilt = rebuild(session.directory, session.config, session.journal_results())
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
@@ -298,4 +301,4 @@ def _finish(session: Session, roster: Roster, stopped: str) -> str:
             f"the hosts' weights ({live[:12]}) are not those of the journal ({fingerprint[:12]}); "
             "do hosts and access point run the same version?"
         )
-    return fingerprint
+    return fingerprint, unverified

@@ -19,7 +19,7 @@ from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_ai
 from testbed.control.transport import Client, Server
 from testbed.control.transport import context as zmq_context
 from testbed.errors import NothingUsedError
-from testbed.failures import EXPECTED
+from testbed.failures import EXPECTED, Watch
 from testbed.planning.terms import is_simulated
 from testbed.results import files
 from testbed.results.directory import RunDirectory
@@ -30,7 +30,6 @@ from testbed.rounds.loop import Progress, Quiet, conduct
 from testbed.rounds.session import Session, begin
 from testbed.rounds.session import resume as resume_session
 from testbed.rounds.summary import nothing_used
-from testbed.rounds.watch import Watch
 
 log = logging.getLogger(__name__)
 _HOST_EXIT_TIMEOUT_S = 20.0
@@ -171,7 +170,7 @@ def serve_devices(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
     """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights."""
-    with zmq_context() as context, ExitStack() as stack:
+    with Watch() as watch, zmq_context() as context, ExitStack() as stack:
         client = stack.enter_context(Client(context, m.control_codec(), connect))
 
         def medium_for(welcome: m.Welcome) -> Medium | None:
@@ -188,6 +187,7 @@ def serve_devices(
             localise=lambda config: override(config, overrides),
             timeout_s=timeout_s,
             should_stop=should_stop,
+            check=watch.check,
         )
         reason = host.run()
         if save is not None and host.has_model:

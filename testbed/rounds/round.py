@@ -120,12 +120,12 @@ class AccessPoint:
     def _attempts(self, round_index: int, seed: int) -> list[Attempt]:
         """Attempts until one may be used, or the plan is silence, or there were enough."""
         attempts: list[Attempt] = []
-        for number in range(1, self.config.experiment.rounds.max_attempts + 1):
-            attempt = self.transmitter.play(round_index, number, seed)
-            attempts.append(attempt)
-            if attempt.accepted is not None or attempt.is_silent:
+        for attempt in range(1, self.config.experiment.rounds.max_attempts + 1):
+            played = self.transmitter.play(round_index, attempt, seed)
+            attempts.append(played)
+            if played.accepted is not None or played.is_silent:
                 break
-            log.warning("round %d, attempt %d: %s", round_index, number, attempt.reason)
+            log.warning("round %d, attempt %d: %s", round_index, attempt, played.reason)
             self.transmitter.link.starts.forget()
         return attempts
 

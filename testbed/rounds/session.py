@@ -28,8 +28,6 @@ class Session:
     journal: j.Journal
     info: RunInfo
     records: list[RoundRecord] = field(default_factory=list)
-    unverified: str | None = None
-    """What could not be checked at the end, in words."""
 
     @property
     def next_round(self) -> int:

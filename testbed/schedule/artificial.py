@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.schedule.power import CLIP_STDS
+from radio.records import NOISE_CLIP_STDS
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class DeviceNoise:
     def total(self, credited: Floats) -> Floats:
         """Noise of the sum when σ = √(u/m)."""
         std = np.sqrt(credited / self.num_noise_sources)
-        return np.asarray(self.num_devices * std**2 + self.receiver * (self.clip + CLIP_STDS * std) ** 2)
+        return np.asarray(self.num_devices * std**2 + self.receiver * (self.clip + NOISE_CLIP_STDS * std) ** 2)
 
     def inverse(self, sensitivity: float) -> Callable[[Floats], Floats]:
         """What `fill` needs to minimise Σ W_t·total: the leak at which one unit more saves what it costs.
@@ -43,8 +43,10 @@ class DeviceNoise:
         With v = √u, stationarity reads a_t·v⁴ + b_t·v³ = price/W_t up to a constant, for costs that are linear in ρ;
         solved by Newton from above, where the left side is convex.
         """
-        quadratic = self.num_devices / self.num_noise_sources + CLIP_STDS**2 * self.receiver / self.num_noise_sources
-        linear = CLIP_STDS * self.clip * self.receiver / math.sqrt(self.num_noise_sources)  # [T], as quadratic
+        quadratic = (
+            self.num_devices / self.num_noise_sources + NOISE_CLIP_STDS**2 * self.receiver / self.num_noise_sources
+        )
+        linear = NOISE_CLIP_STDS * self.clip * self.receiver / math.sqrt(self.num_noise_sources)  # [T], as quadratic
         square = sensitivity**2 / 2
 
         def inverse(log_prices: Floats) -> Floats:

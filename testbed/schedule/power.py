@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-CLIP_STDS = 4.0
-"""A device sends p + n clipped to ±(clip + 4σ)."""
+from radio.records import NOISE_CLIP_STDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class RoundLimits:
 
     def max_gain(self, noise_std: float) -> float:
         """c at full power, when devices add noise σ."""
-        return self.amplitude / (self.clip + CLIP_STDS * noise_std)
+        return self.amplitude / (self.clip + NOISE_CLIP_STDS * noise_std)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from radio.errors import RadioConfigError
 @pytest.fixture(autouse=True)
 def only_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten behind it."""
-    monkeypatch.setattr(registry, "REGISTERED", {})
+    monkeypatch.setattr(registry._BACKENDS, "_registered", {})
 
 
 def make(name: str) -> type[Backend]:
@@ -50,7 +50,7 @@ def test_a_name_that_is_taken_or_missing_is_refused(name: str):
         pass
 
     registry.register(Other)
-    with pytest.raises(RadioConfigError, match=r"another name|a word"):
+    with pytest.raises(RadioConfigError, match=r"rename one|a text, by which"):
         registry.register(make(name))
 
 

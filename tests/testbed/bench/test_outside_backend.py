@@ -72,7 +72,7 @@ class OnTheBench(Attenuated):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "REGISTERED", dict(registry.REGISTERED))
+    monkeypatch.setattr(registry._BACKENDS, "_registered", dict(registry._BACKENDS._registered))
     registry.register(Attenuated)
     registry.register(OnTheBench)
 

@@ -32,7 +32,8 @@ from testbed.control.air_service import (
     serve_air,
 )
 from testbed.control.transport import Client, Server, new_context
-from testbed.errors import TestbedError
+from testbed.errors import CrashError, TestbedError
+from testbed.failures import Watch
 
 SETUP = air_setup(load("loopback", "quickstart", ["num_devices=2"]), "run")
 REPLY_S = 20.0
@@ -140,3 +141,21 @@ def test_another_runs_calls_are_refused(client):
     refused = ask(client, Ask(run_id="earlier", call=CaptureCall(station=2, num_samples=16)))
     assert isinstance(refused, Failed)
     assert refused.kind == "TestbedError"
+
+
+def test_an_exception_that_nobody_expected_is_told_and_ends_the_air(monkeypatch):
+    monkeypatch.setattr("testbed.control.air_service.make_air", lambda _: 1 / 0)
+    context = new_context()
+    with Watch() as watch, Server(context, air_codec(), f"inproc://{uuid.uuid4().hex}") as server:
+        thread = threading.Thread(target=serve_air, args=(server, lambda: False))
+        thread.start()
+        with (
+            Client(context, air_codec(), server.address) as client,
+            pytest.raises(CrashError, match="ZeroDivisionError: division by zero") as told,
+        ):
+            RemoteAir(client, SETUP).set_up()
+        thread.join()
+        with pytest.raises(CrashError, match="air: ZeroDivisionError"):
+            watch.check()
+    context.term()
+    assert "serve_air" in told.value.trace

@@ -15,7 +15,7 @@ from testbed.config.files import load
 from testbed.control import messages as m
 from testbed.control.air_service import air_setup, make_air
 from testbed.errors import CrashError, DivergenceError, PeerTimeoutError
-from testbed.rounds.device_host import LearnerHost
+from testbed.rounds.device_host import LearnerHost, SilentAccessPointError
 from testbed.rounds.local_work import Loaded
 
 CONFIG = resolve(load(None, None, ["num_devices=2", "task.num_test=8"]))
@@ -34,7 +34,7 @@ class FakeClient:
 
     def receive(self, timeout_s: float) -> Any:
         if not self.inbox:
-            raise PeerTimeoutError("the script is over")
+            raise SilentAccessPointError("the script is over")
         return self.inbox.popleft()
 
     def answers(self, kind: type) -> list[Any]:
@@ -153,3 +153,30 @@ def test_an_access_point_that_is_silent_is_no_trouble_of_the_hosts():
     with pytest.raises(PeerTimeoutError):
         host.run()
     assert client.answers(m.Trouble) == []
+
+
+def test_a_timeout_of_the_air_is_told():
+    class Deaf(FakeReplica):
+        def scalars(self, *_: Any, **__: Any) -> Scalars:
+            raise PeerTimeoutError("air at tcp://127.0.0.1:1: no answer in 30 s")
+
+    client = FakeClient(deque([welcome(), m.SoundStart(round=0, attempt=1, seed=7)]))
+    air = make_air(air_setup(CONFIG, "r"))
+    host = LearnerHost(client, [0], lambda _: air, load=lambda _: Loaded(Deaf(), FakeTask()))  # type: ignore[arg-type]
+    with pytest.raises(PeerTimeoutError):
+        host.run()
+    assert [(trouble.reason, trouble.trace) for trouble in client.answers(m.Trouble)] == [
+        ("air at tcp://127.0.0.1:1: no answer in 30 s", "")
+    ]
+
+
+def test_a_thread_of_the_host_that_died_ends_the_host_and_is_told():
+    def check() -> None:
+        raise CrashError("thread stream to device 0: ValueError: a fault", trace="where it was")
+
+    client = FakeClient(deque([welcome()]))
+    air = make_air(air_setup(CONFIG, "r"))
+    host = LearnerHost(client, [0], lambda _: air, load=lambda _: Loaded(FakeReplica(), FakeTask()), check=check)  # type: ignore[arg-type]
+    with pytest.raises(CrashError, match="stream to device 0"):
+        host.run()
+    assert client.answers(m.Trouble)[0].trace == "where it was"

@@ -10,10 +10,10 @@ from testbed.bench.rig import resolve
 from testbed.commands.cli import main
 from testbed.config.files import load
 from testbed.errors import CrashError, NothingUsedError, StalledRunError
+from testbed.failures import Watch
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.rounds.processes import run_in_one_process
-from testbed.rounds.watch import Watch
 
 SMALL = ("rounds.num=6", "rounds.eval_every=6", "task.num_test=32")
 SHORT = ("control.learner_timeout_s=0.5", "control.radio_timeout_s=0.5", "rounds.max_attempts=1")

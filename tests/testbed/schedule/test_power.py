@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from radio.records import NOISE_CLIP_STDS
 from testbed.privacy.accountants import accountant
 from testbed.schedule.artificial import DeviceNoise
 from testbed.schedule.power import (
-    CLIP_STDS,
     Crediting,
     Power,
     RoundLimits,
@@ -43,7 +43,7 @@ crediting = st.builds(
 def test_the_noise_that_counts_is_at_least_what_was_wanted_and_power_is_kept(wanted, limits, crediting):
     power = power_for(wanted, limits, crediting)
     assert credited_noise(power, limits.noise_variance, crediting) >= wanted * (1 - 1e-9)
-    assert power.gain * (limits.clip + CLIP_STDS * power.noise_std) <= limits.amplitude * (1 + 1e-9)
+    assert power.gain * (limits.clip + NOISE_CLIP_STDS * power.noise_std) <= limits.amplitude * (1 + 1e-9)
     assert power.noise_std >= limits.noise_std
     assert power.gain == 0 or power.gain >= limits.min_gain
 

@@ -128,7 +128,7 @@ def test_a_missing_library_names_the_remedy(monkeypatch):
 
 def test_libiio_1_is_refused(monkeypatch):
     monkeypatch.setattr(driver.load_iio(), "version", (1, 0, "v1.0"))
-    with pytest.raises(DriverError, match=r"got version 1\.0; allowed: 0\.x.*airzero-testbed\[pluto\]"):
+    with pytest.raises(DriverError, match=r"got version 1\.0; allowed: 0\.x.*pip install pyadi-iio==0\.0\.21"):
         radio("ip:127.0.0.1").configure(TUNING)
 
 
