@@ -1,4 +1,5 @@
 # make demo: environment + quickstart.   make test: environment + tests.   make check: linters, types, import contracts.
+# make test-docs: the README, typed word for word.
 # Tests run in as many processes as there are cores, 2 to 8; in another number: make test PYTEST_WORKERS=4
 # A CUDA or CPU build of torch from elsewhere: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
@@ -13,18 +14,22 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTEST_WORKERS ?= $(shell echo $$(( $(CORES) < 2 ? 2 : $(CORES) > 8 ? 8 : $(CORES) )))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal
 
-.PHONY: demo test test-long check env clean
+.PHONY: demo test test-docs test-long check env clean
 
 demo: env
 	$(BIN)/testbed run
 
 test: env
 	scripts/install-libiio
-	$(PYTEST) -m "not long and not hardware"
+	$(PYTEST) -m "not long and not hardware and not docs"
+
+test-docs: env
+	scripts/install-libiio
+	$(PYTEST) tests/docs -m docs --timeout 1800
 
 test-long: env
 	scripts/install-libiio
-	$(PYTEST) -m "not hardware" --timeout 3600
+	$(PYTEST) -m "not hardware and not docs" --timeout 3600
 
 check: env
 	VENV=$(VENV) scripts/check
