@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from testbed.rounds.access_point import round_seed
 
 from learner.zo.evaluation import evaluate
 from testbed.bench.rig import resolve
@@ -22,6 +21,7 @@ from testbed.privacy.accountants import accountant
 from testbed.rounds.local_work import load_model_and_task
 from testbed.rounds.processes import run_in_one_process
 from testbed.rounds.randomness import SeededRandomness, artificial_noise
+from testbed.rounds.round import round_seed
 
 DELTA = 1e-5
 OFFSETS_DB = (0, 20)

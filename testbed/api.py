@@ -57,7 +57,7 @@ def load(experiment: ExperimentLike = None, rig: RigLike = None, overrides: Over
     rig_name = None if isinstance(rig, Rig) or rig is None else os.fspath(rig)
     experiment_name = None if isinstance(experiment, Experiment) or experiment is None else os.fspath(experiment)
     if not isinstance(rig, Rig) and not isinstance(experiment, Experiment):
-        return resolve(files.load(rig_name, experiment_name, changes))
+        return files.load(rig_name, experiment_name, changes, check=resolve)
     read = files.load(rig_name, experiment_name, [])
     config = RunConfig(
         rig=rig if isinstance(rig, Rig) else read.rig,
