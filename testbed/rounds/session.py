@@ -16,8 +16,6 @@ from testbed.results.provenance import new_run_info
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.rounds.round import round_seed
 
-JOURNAL_VERSION = 1
-
 
 @dataclass(slots=True, kw_only=True)
 class Session:

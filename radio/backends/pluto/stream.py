@@ -43,12 +43,6 @@ class TransmitStream:
         self._thread = threading.Thread(target=self._feed, name=f"stream to {name}", daemon=True)
         self._thread.start()
 
-    @property
-    def next_sample(self) -> int:
-        """The first sample that was not handed over yet."""
-        with self._lock:
-            return self._next
-
     def send(self, codes: Codes, start_sample: int | None) -> int:
         """Put a frame on the stream at a sample, or (None) behind the last one, as soon as can be; returns the sample.
 
