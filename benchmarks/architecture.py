@@ -105,10 +105,10 @@ def files_in_rooms() -> dict[str, int]:
 
 
 def lines_of_files() -> dict[str, int]:
-    """File → lines."""
-    return {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources().values()
-    }
+    """File → lines, of packages, tests, benchmarks and examples."""
+    folders = (*PACKAGES, "tests", "benchmarks", "examples")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -123,3 +125,64 @@ def random_frame(num_samples: int, seed: int = 1, amplitude: float = 0.5) -> NDA
     """Random phases that a 12-bit converter renders exactly."""
     frame = amplitude * np.exp(2j * np.pi * np.random.default_rng(seed).uniform(size=num_samples))
     return (np.rint(frame.view(np.float64) * 1024) / 1024).view(np.complex128).astype(np.complex64)
+
+
+GIVE_UP_S = 400.0
+
+
+class Client:
+    """Speaks the protocol by hand."""
+
+    def __init__(self, uri: str) -> None:
+        host, port = uri.removeprefix("ip:").split(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=GIVE_UP_S)
+        self.stream = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def number(self) -> int:
+        line = self.stream.readline()
+        assert line, "the server hung up"
+        return int(line)
+
+    def ask(self, command: str) -> int:
+        self.send(command.encode() + b"\r\n")
+        return self.number()
+
+    def read(self, what: str) -> str | int:
+        size = self.ask(f"READ {what}")
+        if size < 0:
+            return size
+        data = self.stream.read(size + 1)
+        assert data[-2:] == b"\0\n"
+        return data[:-2].decode()
+
+    def write(self, what: str, text: str) -> int:
+        payload = text.encode()
+        self.send(f"WRITE {what} {len(payload)}\r\n".encode() + payload)
+        return self.number()
+
+    def xml(self) -> ElementTree.Element:
+        return ElementTree.fromstring(self.stream.read(self.ask("PRINT") + 1))
+
+    def close(self) -> None:
+        self.stream.close()
+        self.socket.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@pytest.fixture
+def plutos(serve: Callable[..., VirtualPlutos]) -> VirtualPlutos:
+    return serve()
+
+
+@pytest.fixture
+def client(plutos: VirtualPlutos) -> Client:
+    with Client(plutos.uris[0]) as one:
+        yield one
