@@ -18,9 +18,9 @@ from radio.records import Csi, Estimate, Plan, Received, value_bound
 from radio.samples import IQ
 from radio.schemes.alignment import Alignment, choose_alignment
 from radio.waveform.base import Known
-from radio.waveform.block import is_saturated, noise_power_of_guard
 from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.waveform.estimates import Sounding
+from radio.waveform.modulation import is_saturated, noise_power_of_guard
 
 
 def _poll_nobody(device: int) -> None:

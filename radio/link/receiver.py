@@ -17,8 +17,8 @@ from radio.link.starts import CountedStarts
 from radio.records import Csi
 from radio.samples import IQ, check_capture
 from radio.schemes.alignment_rule import AlignmentRule
-from radio.waveform.block import real_noise_variance
 from radio.waveform.estimates import CfoTracker
+from radio.waveform.modulation import real_noise_variance
 
 UNIT_CSI = Csi(gain=1.0 + 0.0j)
 

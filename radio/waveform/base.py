@@ -12,8 +12,8 @@ from radio.arrays import Complexes
 from radio.config import FrameConfig, RadioConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
-from radio.waveform.block import max_symbol_amplitude
 from radio.waveform.estimates import CfoTracker, Sounding
+from radio.waveform.modulation import max_symbol_amplitude
 from radio.waveform.tones import PILOT_SHARE, max_tone_power
 
 

@@ -11,9 +11,9 @@ from radio.arrays import Complexes
 from radio.config import FrameConfig, RadioConfig
 from radio.samples import IQ
 from radio.waveform.base import SymbolFormat
-from radio.waveform.block import matched_filter, modulate, noise_power_of_guard, real_noise_variance
 from radio.waveform.estimates import CfoTracker, ChannelEstimate, PowerEstimate, estimate_channel
 from radio.waveform.layouts import fill_slot, sounding_layout
+from radio.waveform.modulation import matched_filter, modulate, noise_power_of_guard, real_noise_variance
 from radio.waveform.synchronisation import Synchronisation, synchronise
 from radio.waveform.tones import (
     max_tone_power,

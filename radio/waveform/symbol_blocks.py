@@ -13,7 +13,10 @@ from radio.errors import RadioConfigError
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
-from radio.waveform.block import (
+from radio.waveform.estimates import CfoTracker, ChannelEstimate, Sounding, amplitude_error_variance, check_unambiguous
+from radio.waveform.layouts import MAX_DATA_BETWEEN_PILOTS, PayloadLayout, payload_layout
+from radio.waveform.misalignment import MAX_CODES, code_of, judge, measure_arrivals, pilot_codes
+from radio.waveform.modulation import (
     is_saturated,
     matched_filter,
     modulate,
@@ -22,9 +25,6 @@ from radio.waveform.block import (
     real_noise_variance,
     symbol_snr_db,
 )
-from radio.waveform.estimates import CfoTracker, ChannelEstimate, Sounding, amplitude_error_variance, check_unambiguous
-from radio.waveform.layouts import MAX_DATA_BETWEEN_PILOTS, PayloadLayout, payload_layout
-from radio.waveform.misalignment import MAX_CODES, code_of, judge, measure_arrivals, pilot_codes
 from radio.waveform.pilots import estimate_symbols, reported_gain, symbol_pilot
 from radio.waveform.precoding import alignment_gain, expected_alignment, precode
 

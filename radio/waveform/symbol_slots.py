@@ -12,7 +12,8 @@ from radio.config import FrameConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Known, Lengths, Transmission
-from radio.waveform.block import (
+from radio.waveform.layouts import SlotLayout, equalise_slot, fill_slot, slot_layout
+from radio.waveform.modulation import (
     is_saturated,
     matched_filter,
     modulate,
@@ -20,7 +21,6 @@ from radio.waveform.block import (
     real_noise_variance,
     symbol_snr_db,
 )
-from radio.waveform.layouts import SlotLayout, equalise_slot, fill_slot, slot_layout
 from radio.waveform.pilots import find_frame
 from radio.waveform.symbol_blocks import SymbolBlocks
 

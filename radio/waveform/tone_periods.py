@@ -13,9 +13,9 @@ from radio.config import FrameConfig, RadioConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
-from radio.waveform.block import is_saturated, real_noise_variance, symbol_snr_db
 from radio.waveform.estimates import CfoTracker, PowerEstimate, Sounding, power_error_variance
 from radio.waveform.misalignment import code_of, stray_text
+from radio.waveform.modulation import is_saturated, real_noise_variance, symbol_snr_db
 from radio.waveform.pilots import (
     PeriodTiming,
     estimate_powers,

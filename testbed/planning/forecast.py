@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from radio.air.channel import draw_amplitudes
 from radio.air.fading import BlockFading, profile_of
 from radio.schemes.alignment import strong_enough
-from radio.waveform.block import max_symbol_amplitude, real_noise_variance
+from radio.waveform.modulation import max_symbol_amplitude, real_noise_variance
 from testbed.config.schema import RunConfig
 from testbed.planning.terms import is_simulated
 

@@ -29,6 +29,11 @@ class CaptureInfo:
     run_id: str
 
 
+def is_recorded(round_index: int, *, eval_every: int) -> bool:
+    """Whether a round's received payload is kept: that of the first round, and of every evaluated one."""
+    return round_index == 0 or (round_index + 1) % eval_every == 0
+
+
 def save_capture(directory: Path, samples: IQ, info: CaptureInfo, *, max_bytes: float = math.inf) -> bool:
     """Write ``round-NNNNNN.sigmf-data`` and ``.sigmf-meta``, unless the folder would pass ``max_bytes`` of samples.
 

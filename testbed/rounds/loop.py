@@ -28,7 +28,7 @@ from testbed.optimisers.updates import Updater
 from testbed.planning.ledger import BudgetSpentError, Ledger
 from testbed.planning.planner import Planner
 from testbed.planning.terms import Terms, terms_of
-from testbed.results.recordings import CaptureInfo, save_capture
+from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
 from testbed.results.report import write_report
 from testbed.rounds.attempt import Transmitter
@@ -237,7 +237,7 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
         played = access_point.play(round_index)
         record = played.record
         is_evaluated = (round_index + 1) % rounds.eval_every == 0
-        if played.capture is not None and (round_index == 0 or is_evaluated):
+        if played.capture is not None and is_recorded(round_index, eval_every=rounds.eval_every):
             record = _keep_capture(session, played.capture, record)
         if is_evaluated or round_index + 1 == rounds.num:
             record = _evaluated(access_point, record)

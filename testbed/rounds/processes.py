@@ -27,8 +27,8 @@ from testbed.results.records import Summary
 from testbed.rounds.device_host import LearnerHost
 from testbed.rounds.local_work import load_model_and_task
 from testbed.rounds.loop import Progress, Quiet, conduct
+from testbed.rounds.resume import resume as resume_session
 from testbed.rounds.session import Session, begin
-from testbed.rounds.session import resume as resume_session
 from testbed.rounds.summary import nothing_used
 
 log = logging.getLogger(__name__)

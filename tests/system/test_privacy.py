@@ -14,7 +14,7 @@ from testbed.errors import JournalError, RunDirectoryError
 from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.rounds.processes import run_in_one_process
-from testbed.rounds.session import resume
+from testbed.rounds.resume import resume
 from tests.system.conftest import GIVE_UP_S
 
 SHORT = ["--set", "task.num_test=64", "--set", "rounds.eval_every=1000", "--set", "ground_truth=false"]

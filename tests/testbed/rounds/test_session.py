@@ -11,7 +11,8 @@ from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.errors import JournalError
 from testbed.results import journal as j
-from testbed.rounds.session import begin, promise_of, resume
+from testbed.rounds.resume import resume
+from testbed.rounds.session import begin, promise_of
 
 CONFIG = resolve(load(None, None, ["num_devices=2", "rounds.num=5", "ground_truth=false", "schedule.name=static"]))
 

@@ -21,7 +21,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.errors import DriverError, RadioConfigError, RadioError, RadioLinkError, SamplesLostError, SignalError
 from radio.virtual_pluto.config import Fault
 from radio.virtual_pluto.server import VirtualPlutos
-from radio.waveform.block import is_saturated
+from radio.waveform.modulation import is_saturated
 from tests.libiio import require_libiio, virtual_plutos
 
 AIR = AirConfig(fading="none", path_loss_db=10.0, snr_db=60.0, cfo_max_hz=0.0, delay_max_samples=0.0)

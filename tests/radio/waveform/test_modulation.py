@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
 from radio.samples import check_frame
-from radio.waveform.block import (
+from radio.waveform.modulation import (
     matched_filter,
     max_symbol_amplitude,
     modulate,
