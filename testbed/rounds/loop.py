@@ -22,7 +22,14 @@ from testbed.control import messages as m
 from testbed.control.polls import Polls
 from testbed.control.roster import AttemptFailedError, InterruptedRunError, Roster
 from testbed.control.transport import Server
-from testbed.errors import CrashError, DivergenceError, JournalError, PeerTimeoutError, StalledRunError
+from testbed.errors import (
+    CrashError,
+    DivergenceError,
+    JournalError,
+    PeerTimeoutError,
+    RunDirectoryError,
+    StalledRunError,
+)
 from testbed.failures import EXPECTED, in_one_line, traceback_of
 from testbed.optimisers.updates import Updater
 from testbed.planning.ledger import BudgetSpentError, Ledger
@@ -36,6 +43,9 @@ from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.round import AccessPoint
 from testbed.rounds.session import Session, rebuild
 from testbed.rounds.summary import summarise
+
+_HURRIED_S = 10.0
+"""For goodbyes, when the user has asked to stop."""
 
 
 class Progress(Protocol):
@@ -114,18 +124,26 @@ def conduct(
         write_report(session.directory)
     except CrashError as err:
         roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
-        raise err.kept_in(session.directory.keep_traceback(err.trace)) from err
+        raise _kept(session, err) from err
     except EXPECTED as err:
         roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
         raise
     except Exception as err:
         roster.broadcast(m.Finish(reason=f"the run failed: {in_one_line(err)}"))
         crash = CrashError(f"access point: {in_one_line(err)}", trace=traceback_of(err))
-        raise crash.kept_in(session.directory.keep_traceback(crash.trace)) from err
+        raise _kept(session, crash) from err
     except BaseException:
         roster.broadcast(m.Finish(reason="the run was stopped at once"))
         raise
     return summary
+
+
+def _kept(session: Session, crash: CrashError) -> CrashError:
+    """The crash with its traceback in a file; where that cannot be written, the cause is still what is said."""
+    try:
+        return crash.kept_in(session.directory.keep_traceback(crash.trace))
+    except RunDirectoryError as err:
+        return crash.kept_in(f"no file ({err})")
 
 
 def access_point_of(
@@ -282,14 +300,20 @@ def _finish(session: Session, roster: Roster, stopped: str) -> tuple[str, str | 
 
     Returns the fingerprint, and what could not be checked, in words.
     """
-    peers = [peer for peer, host in roster.hosts.items() if host.joined]
+    missing = roster.missing
     roster.broadcast(m.Finish(reason=stopped))
+    peers = [peer for peer, host in roster.hosts.items() if host.joined]
+    patience_s = session.config.rig.control.learner_timeout_s
     goodbyes: dict[bytes, m.Goodbye] = {}
-    unverified = None
     try:
-        goodbyes = roster.collect(m.Goodbye, peers, session.config.rig.control.learner_timeout_s, what="goodbye")
+        goodbyes = roster.collect(
+            m.Goodbye, peers, min(patience_s, _HURRIED_S) if stopped == "interrupted" else patience_s, what="goodbye"
+        )
+        missing = sorted({*missing, *roster.missing})
+        reason = f"devices {missing} have no host" if missing else None
     except AttemptFailedError as err:
-        unverified = f"the weights of hosts were not compared with the journal's at the end: {err.reason}"
+        reason = err.reason
+    unverified = f"the weights of hosts were not compared with the journal's at the end: {reason}" if reason else None
     live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
     rebuilt = rebuild(session.directory, session.config, session.journal_results())
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)

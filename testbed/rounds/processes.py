@@ -48,7 +48,7 @@ class Outcome:
     def check(self) -> None:
         """Raise NothingUsedError for a run that has changed nothing, but for one that the user stopped."""
         if self.useless is not None and self.summary.stopped != INTERRUPTED:
-            raise NothingUsedError(f"{self.useless}; look at {self.directory.report}")
+            raise NothingUsedError(f"{self.useless}; it ended: {self.summary.stopped}; look at {self.directory.report}")
 
 
 def run_in_one_process(

@@ -93,9 +93,11 @@ def warnings_of(records: Sequence[RoundRecord]) -> list[str]:
 
 
 def nothing_used(records: Sequence[RoundRecord]) -> str | None:
-    """Why a run has changed nothing, in one line; None if any round was used, or none was played."""
-    if not records or any(record.is_used for record in records):
+    """Why a run has changed nothing, in one line; None if any round was used."""
+    if any(record.is_used for record in records):
         return None
+    if not records:
+        return "no round was played, so the model is the untouched one"
     counts = Counter(record.status for record in records)
     listed = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     reason, _ = Counter(record.reason or "no reason recorded" for record in records).most_common(1)[0]

@@ -9,7 +9,7 @@ from learner.zo.replica import Replica
 from testbed.bench.rig import resolve
 from testbed.commands.cli import main
 from testbed.config.files import load
-from testbed.errors import CrashError, NothingUsedError, StalledRunError
+from testbed.errors import CrashError, NothingUsedError, RunDirectoryError, StalledRunError
 from testbed.failures import Watch
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
@@ -71,6 +71,17 @@ def test_an_unexpected_exception_of_the_access_point_ends_the_run_in_the_same_wa
     with pytest.raises(CrashError, match="ZeroDivisionError: a fault of ours"):
         run_in_one_process(config(), out=tmp_path / "run")
     assert "nmse_db" in (tmp_path / "run" / "crash-1.txt").read_text()
+
+
+def test_a_crash_is_said_even_where_its_traceback_cannot_be_written(tmp_path, monkeypatch):
+    failing_from(monkeypatch, 1, out_of_memory)
+
+    def refused(*_: object) -> None:
+        raise RunDirectoryError("crash-1.txt: No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "keep_traceback", refused)
+    with pytest.raises(CrashError, match=r"CUDA out of memory.*no file \(crash-1\.txt: No space left on device\)"):
+        run_in_one_process(config(), out=tmp_path / "run")
 
 
 def test_a_host_that_hangs_ends_the_run_after_as_many_skipped_rounds_as_it_says(tmp_path, monkeypatch):
