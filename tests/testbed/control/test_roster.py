@@ -46,8 +46,8 @@ class Table:
         client.send(hello(*devices))
         client.send(joined(fingerprint))
         for _ in range(2):
-            self.roster._attend(*self.server.receive(5))
-        assert isinstance(client.receive(5), m.Welcome)
+            self.roster._attend(*self.server.receive(100.0))
+        assert isinstance(client.receive(100.0), m.Welcome)
         return client
 
     def close(self):
@@ -76,8 +76,8 @@ def test_everyone_is_waited_for_and_the_missing_are_named(table):
 def test_a_host_of_another_version_is_refused(table):
     client = table.client()
     client.send(hello(0, version=99))
-    table.roster._attend(*table.server.receive(5))
-    answer = client.receive(5)
+    table.roster._attend(*table.server.receive(100.0))
+    answer = client.receive(100.0)
     assert isinstance(answer, m.Refused)
     assert "99" in answer.reason
     assert table.roster.missing == [0, 1, 2]
@@ -87,8 +87,8 @@ def test_a_host_of_another_version_is_refused(table):
 def test_devices_that_the_rig_does_not_have_are_refused(table, devices):
     client = table.client()
     client.send(hello(*devices))
-    table.roster._attend(*table.server.receive(5))
-    answer = client.receive(5)
+    table.roster._attend(*table.server.receive(100.0))
+    answer = client.receive(100.0)
     assert isinstance(answer, m.Refused)
     assert "allowed 0 to 2" in answer.reason
 
@@ -98,15 +98,15 @@ def test_repeated_hellos_are_answered_once(table):
     for _ in range(3):
         client.send(hello(0))
     for _ in range(3):
-        table.roster._attend(*table.server.receive(5))
-    assert isinstance(client.receive(5), m.Welcome)
+        table.roster._attend(*table.server.receive(100.0))
+    assert isinstance(client.receive(100.0), m.Welcome)
     assert client.receive(0.1) is None
 
 
 def test_a_second_host_takes_a_device_over_and_the_first_is_told(table):
     first = table.seat(0)
     table.seat(0)
-    answer = first.receive(5)
+    answer = first.receive(100.0)
     assert isinstance(answer, m.Refused)
     assert len(table.roster.hosts) == 1
 
@@ -114,8 +114,8 @@ def test_a_second_host_takes_a_device_over_and_the_first_is_told(table):
 def test_an_unknown_host_is_asked_who_it_is(table):
     client = table.client()
     client.send(m.Ping())
-    table.roster._attend(*table.server.receive(5))
-    assert client.receive(5) == m.WhoAreYou()
+    table.roster._attend(*table.server.receive(100.0))
+    assert client.receive(100.0) == m.WhoAreYou()
 
 
 def test_a_deadline_names_the_devices_that_did_not_answer(table):
@@ -141,9 +141,9 @@ def test_hosts_with_different_weights_end_the_run_and_are_named(table):
     client = table.client()
     client.send(hello(1, 2))
     client.send(joined("bb"))
-    table.roster._attend(*table.server.receive(5))
+    table.roster._attend(*table.server.receive(100.0))
     with pytest.raises(DivergenceError, match=r"device 0: aa; devices 1, 2: bb"):
-        table.roster._attend(*table.server.receive(5))
+        table.roster._attend(*table.server.receive(100.0))
 
 
 def test_trouble_of_a_host_ends_the_run_with_its_own_words(table):
