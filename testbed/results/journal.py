@@ -32,7 +32,8 @@ _MAGIC = b"AZJOURN3"
 _SEAL = struct.Struct("<QQ16s16s")
 """number of records, end of the last one in bytes, its chain, check over these three"""
 _HEAD = struct.Struct("<I16s")
-_FIRST_BYTE = len(_MAGIC) + 2 * _SEAL.size
+HEAD_BYTES = _HEAD.size
+FIRST_BYTE = len(_MAGIC) + 2 * _SEAL.size
 _NO_CHAIN = bytes(16)
 _MAX_RECORD_BYTES = 16 * 2**20
 _RESTORE = (
@@ -125,12 +126,12 @@ def _encoded(chain: bytes, record: AnyRecord) -> tuple[bytes, bytes]:
 
 def _body_at(data: bytes, start: int, chain: bytes) -> bytes | None:
     """The body of the whole record that begins at ``start`` and follows on ``chain``, or None."""
-    if start + _HEAD.size > len(data):
+    if start + HEAD_BYTES > len(data):
         return None
     length, written = _HEAD.unpack_from(data, start)
-    if not 0 < length <= min(_MAX_RECORD_BYTES, len(data) - start - _HEAD.size):
+    if not 0 < length <= min(_MAX_RECORD_BYTES, len(data) - start - HEAD_BYTES):
         return None
-    body = data[start + _HEAD.size : start + _HEAD.size + length]
+    body = data[start + HEAD_BYTES : start + HEAD_BYTES + length]
     return body if _digest(chain, body) == written else None
 
 
@@ -151,10 +152,10 @@ def _parse(path: Path, data: bytes) -> _Parsed:
     if not seals:
         raise JournalError(f"{path}: neither of its two seals holds; {_RESTORE}")
     records: list[AnyRecord] = []
-    ends = [(_FIRST_BYTE, _NO_CHAIN)]
+    ends = [(FIRST_BYTE, _NO_CHAIN)]
     try:
         while (body := _body_at(data, *ends[-1])) is not None:
-            ends.append((ends[-1][0] + _HEAD.size + len(body), _digest(ends[-1][1], body)))
+            ends.append((ends[-1][0] + HEAD_BYTES + len(body), _digest(ends[-1][1], body)))
             records.append(_DECODER.decode(body))
     except msgspec.DecodeError as err:
         raise JournalError(
@@ -218,7 +219,7 @@ def _whole(records: Iterable[AnyRecord]) -> tuple[bytes, bytes]:
     for record in records:
         raw, chain = _encoded(chain, record)
         data += raw
-    return _MAGIC + 2 * _sealed(len(records), _FIRST_BYTE + len(data), chain) + data, chain
+    return _MAGIC + 2 * _sealed(len(records), FIRST_BYTE + len(data), chain) + data, chain
 
 
 def _keep_copy(path: Path, data: bytes) -> None:
