@@ -63,10 +63,10 @@ def audit_run(path: Path, *, max_rounds: int | None = None, confidence: float = 
     config = directory.read_config()
     terms = terms_of(config)
     _check(path, config, terms)
-    with j.Journal(directory.journal) as journal:
-        ledger = Ledger(journal, terms, past=journal.records)
-        spent = {(r.round, r.attempt): r.rho for r in journal.records if isinstance(r, j.Spent)}
-        results = [r for r in journal.records if isinstance(r, j.Result)]
+    past = j.read(directory.journal)
+    ledger = Ledger(None, terms, past=past)
+    spent = {(r.round, r.attempt): r.rho for r in past if isinstance(r, j.Spent)}
+    results = [r for r in past if isinstance(r, j.Result)]
     records = {r.round: r for r in directory.read_rounds()}
     loaded = load_model_and_task(config)
     loaded.replica.load_weights(directory.initial_weights)
@@ -93,7 +93,7 @@ def audit_run(path: Path, *, max_rounds: int | None = None, confidence: float = 
         confidence=confidence,
         generator=np.random.default_rng(config.experiment.seed),
     )
-    return Audit(claimed_epsilon=epsilon, statement=terms.statement(epsilon), finding=finding)
+    return Audit(claimed_epsilon=epsilon, statement=ledger.statement, finding=finding)
 
 
 def _check(path: Path, config: RunConfig, terms: Terms) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from learner.tasks.registry import template_of
 from testbed.config.schema import RunConfig
 from testbed.planning.ledger import Ledger
-from testbed.planning.terms import Terms
 from testbed.results.records import RoundRecord, RunInfo, Summary
 from testbed.results.statistics import median, pooled_nmse_db
 
@@ -25,7 +24,6 @@ def summarise(
     stopped: str,
     payload_symbols: int,
     final_fingerprint: str | None,
-    terms: Terms,
     ledger: Ledger,
     wall_s: float,
     unverified: str | None = None,
@@ -69,9 +67,9 @@ def summarise(
         radio_s=math.fsum(record.radio_s for record in records),
         control_s=math.fsum(record.control_s for record in records),
         ground_truth=config.experiment.ground_truth,
-        privacy=terms.statement(ledger.epsilon),
+        privacy=ledger.statement,
         rho_spent=None if ledger.unbounded else ledger.rho,
-        epsilon_spent=ledger.epsilon if terms.void is None else None,
+        epsilon_spent=ledger.epsilon if ledger.void is None else None,
         dp_delta=config.experiment.privacy.dp_delta,
         stopped=stopped,
         final_fingerprint=final_fingerprint,

@@ -52,11 +52,11 @@ def test_a_void_claim_says_why(overrides, why):
     found = terms(*overrides)
     assert found.void is not None
     assert why in found.statement(1.0)
-    assert found.statement(1.0).startswith("No privacy is claimed")
+    assert found.statement(1.0).startswith("VOID: no privacy is claimed")
 
 
 def test_a_leak_that_cannot_be_stated_voids_the_claim():
-    assert terms().statement(None).startswith("No privacy is claimed")
+    assert terms().statement(None).startswith("VOID: no privacy is claimed")
 
 
 def test_a_real_rig_is_not_told_that_its_guarantee_is_void():
@@ -107,7 +107,7 @@ def test_part_of_delta_is_kept_for_estimates_that_turn_out_wrong():
     assert estimated.accountant.limit < known.accountant.limit
     assert 0 < estimated.estimate_failure * 1000 * 2 * 6 <= 0.01 * 0.01 * (1 + 1e-9)
     assert known.estimate_failure == 1
-    assert dataclass_replace(known, void="x").statement(1.0) == "No privacy is claimed: x"
+    assert dataclass_replace(known, void="x").statement(1.0) == "VOID: no privacy is claimed: x"
 
 
 EXAMPLE = ["privacy.level=example", "privacy.adjacency=remove"]
