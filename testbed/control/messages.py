@@ -16,7 +16,7 @@ from testbed.config.schema import RunConfig
 from testbed.control.transport import Codec
 from testbed.results.journal import Status
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 Slot: TypeAlias = Literal["pilot", "listen", "payload", "tone"]
 
 
@@ -60,6 +60,9 @@ class Prepared(Message, frozen=True):
     attempt: int
     fingerprint: str | None
     """Of the weights before this round's update, every ``fingerprint_every`` rounds."""
+    draw: int
+    """Names this host's draw of batches and noise, at random: equal in the attempts of a round, unless the host was
+    started again in between and had to draw anew."""
 
 
 class Transmitting(Message, frozen=True):

@@ -22,7 +22,7 @@ import zmq
 
 from testbed.errors import TransportError
 
-PROTOCOL = b"airzero/3"
+PROTOCOL = b"airzero/4"
 MAX_MESSAGE_BYTES = 64 * 2**20
 _LINGER_MS = 2000
 

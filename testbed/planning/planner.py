@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from testbed.config.schema import RunConfig
 from testbed.planning.forecast import noise_variance, weakest_amplitudes
 from testbed.planning.ledger import BudgetSpentError, Ledger
+from testbed.planning.radiated import Radiated
 from testbed.planning.terms import Terms, scheme_of
 from testbed.privacy.gaussian import leak
 from testbed.schedule.artificial import DeviceNoise
-from testbed.schedule.power import Power, RoundLimits, credited_noise, least_noise, power_for
+from testbed.schedule.power import Power, RoundLimits, least_noise, noise_at, power_again, power_for, precision_of
 from testbed.schedule.problem import Problem, caps_at_full_power, log_weights
 from testbed.schedule.registry import schedule
 
@@ -59,6 +60,17 @@ def problem_of(config: RunConfig, terms: Terms, amplitudes: Floats, variance: fl
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The next transmission."""
+
+    power: Power
+    rho: float | None
+    """What it leaks beyond what its round has leaked; None where no leak can be stated."""
+    radiated: Radiated
+    """What its round will have radiated with it."""
+
+
 class Planner:
     """Holds the schedule of a run; asks the ledger before every transmission."""
 
@@ -74,33 +86,60 @@ class Planner:
         self._schedule.begin(problem_of(config, terms, amplitudes, noise_variance(config)))
 
     def decide(
-        self, round_index: int, limits: RoundLimits, ledger: Ledger, *, margin: float = 1.0
-    ) -> tuple[Power, float | None]:
-        """Gain, noise and leak ρ of the next transmission; ρ is None where no leak can be stated.
+        self,
+        round_index: int,
+        limits: RoundLimits,
+        ledger: Ledger,
+        *,
+        margin: float = 1.0,
+        before: Radiated | None = None,
+    ) -> Decision:
+        """Gain and noise of the next transmission, and what it leaks beside what its round has radiated ``before``.
 
         ``margin`` is by how much |h_k α_k| may exceed the gain. Raises BudgetSpentError when nothing is left.
         """
-        if not self._schedule.keeps_budget:
+        if before is not None:
+            limits = replace(limits, noise_std=before.noise_std)
+        # an attacker may hear the gain times the margin, so the gain is made for noise that much weaker
+        heard = replace(limits, noise_variance=limits.noise_variance / margin**2)
+        if not self._schedule.keeps_budget or (before is not None and self._is_free(before)):
             power = Power(gain=limits.max_gain(limits.noise_std), noise_std=limits.noise_std)
-            return power, self._leak(power, limits, margin)
+        else:
+            power = self._affordable(round_index, limits, heard, ledger, before)
+        return self._decision(power, heard, before)
+
+    def _affordable(
+        self, round_index: int, limits: RoundLimits, heard: RoundLimits, ledger: Ledger, before: Radiated | None
+    ) -> Power:
+        """As much as schedule and ledger allow."""
         if ledger.is_spent:
             raise BudgetSpentError(f"privacy budget: all of it is spent before round {round_index}")
         wanted = ledger.affordable(round_index, self._wanted(round_index, limits, ledger)) * (1 - _ROUNDING)
         if wanted <= 0:
-            return Power(gain=0.0, noise_std=limits.noise_std), 0.0
-        # an attacker may hear the gain times the margin, so the gain is made for noise that much stronger
-        noise = self._terms.sensitivity**2 / (2 * wanted)
-        power = power_for(
-            noise, replace(limits, noise_variance=limits.noise_variance / margin**2), self._terms.crediting
-        )
-        return power, self._leak(power, limits, margin)
+            return Power(gain=0.0, noise_std=limits.noise_std)
+        sensitivity, crediting = self._terms.sensitivity, self._terms.crediting
+        if before is None:
+            return power_for(sensitivity**2 / (2 * wanted), heard, crediting)
+        together = wanted + (before.rho or 0.0)
+        return power_again(sensitivity**2 / (2 * together), heard, crediting, precision=before.precision)
+
+    def _is_free(self, before: Radiated) -> bool:
+        """Whether what was sent may be sent again at no cost: all that hides it is a noise that does not change."""
+        return not self._terms.crediting.receiver_trusted and before.precision > 0
 
     def _wanted(self, round_index: int, limits: RoundLimits, ledger: Ledger) -> float:
         floor = least_noise(limits, self._terms.crediting)
         cap = float(caps_at_full_power(np.array(floor), self._terms.sensitivity))
         return self._schedule.next(round_index, cap, ledger.remaining)
 
-    def _leak(self, power: Power, limits: RoundLimits, margin: float) -> float | None:
-        heard = Power(gain=power.gain * margin, noise_std=power.noise_std)
-        rho = leak(self._terms.sensitivity, credited_noise(heard, limits.noise_variance, self._terms.crediting))
-        return rho if math.isfinite(rho) else None
+    def _decision(self, power: Power, heard: RoundLimits, before: Radiated | None) -> Decision:
+        crediting = self._terms.crediting
+        before = before or Radiated(noise_std=power.noise_std)
+        precision = before.precision + precision_of(power.gain, heard.noise_variance, crediting)
+        total = leak(self._terms.sensitivity, noise_at(precision, power.noise_std, crediting))
+        if before.rho is None or not math.isfinite(total):
+            return Decision(power=power, rho=None, radiated=replace(before, precision=precision, rho=None))
+        charged = max(0.0, total - before.rho)
+        return Decision(
+            power=power, rho=charged, radiated=replace(before, precision=precision, rho=before.rho + charged)
+        )

@@ -18,7 +18,8 @@ from testbed.control import messages as m
 from testbed.control.polls import Polls, check_transmitted
 from testbed.control.roster import AttemptFailedError, Roster
 from testbed.planning.ledger import Ledger
-from testbed.planning.planner import Planner, limits_of
+from testbed.planning.planner import Decision, Planner, limits_of
+from testbed.planning.radiated import Radiated
 from testbed.planning.terms import Terms
 from testbed.privacy.confidence import amplitude_margin, least_variance
 from testbed.rounds.carriers import CarrierCorrection
@@ -36,6 +37,8 @@ class Attempt:
     """None if it failed before there was one."""
     rho: float | None = 0.0
     """The leak that was charged; None where none can be stated."""
+    radiated: Radiated | None = None
+    """All that the round has radiated with it; None if that is nothing."""
     reception: Reception | None = None
     """None if nothing was sent, or nothing received."""
     ready: tuple[m.Ready, ...] = ()
@@ -98,28 +101,35 @@ class Transmitter:
     polls: Polls
     carriers: CarrierCorrection
 
-    def play(self, round_index: int, attempt: int, seed: int) -> Attempt:
-        """One transmission, whatever it came to. Raises BudgetSpentError before one that the budget does not cover."""
+    def play(self, round_index: int, attempt: int, seed: int, before: Radiated | None = None) -> Attempt:
+        """One transmission, whatever it came to, ``before`` which its round has radiated something, or nothing.
+
+        Raises BudgetSpentError for one that the budget does not cover.
+        """
         learner, radio = _Stopwatch(), _Stopwatch()
         block: Block | None = None
         plan: Plan | None = None
         rho: float | None = 0.0
+        radiated = before
         ready: tuple[m.Ready, ...] = ()
         reception: Reception | None = None
         fingerprint = failure = None
         try:
             self._wait_for_hosts()
             with learner.running():
-                fingerprint = self._prepare(round_index, attempt, seed)
+                fingerprint, draws = self._prepare(round_index, attempt, seed)
             block = self.link.block(round_index, attempt)
             self.carriers.correct(block, round_index, attempt)
             self._align_starts(block, round_index, attempt)
             margin = self._sound(block, round_index, attempt, radio)
             with radio.running():
                 channels = block.channels()
-                plan, rho = self._plan(round_index, channels, margin)
+                known = before.of(draws) if before is not None else None
+                plan, decision = self._plan(round_index, channels, margin, known)
+            rho = decision.rho
             if plan.gain > 0:
                 self.ledger.charge(round_index, attempt, rho)
+                radiated = decision.radiated.by(draws)
                 ready = self._start(round_index, attempt, seed, plan, channels)
                 reception = self._receive(round_index, attempt, plan, channels, radio)
         except AttemptFailedError as err:
@@ -129,6 +139,7 @@ class Transmitter:
         return Attempt(
             plan=plan,
             rho=rho,
+            radiated=radiated,
             reception=reception,
             ready=ready,
             fingerprint=fingerprint,
@@ -144,8 +155,9 @@ class Transmitter:
             missing = self.roster.missing
             raise AttemptFailedError(f"devices {missing} have no host, and none came in {timeout_s:g} s", missing)
 
-    def _prepare(self, round_index: int, attempt: int, seed: int) -> str | None:
-        """Let every host compute its scalars; returns the fingerprint that all agree on, where they compare."""
+    def _prepare(self, round_index: int, attempt: int, seed: int) -> tuple[str | None, frozenset[int]]:
+        """Let every host compute its scalars; returns the fingerprint that all agree on, where they compare, and which
+        draws of batches and noise the scalars are."""
         self.roster.broadcast(m.SoundStart(round=round_index, attempt=attempt, seed=seed))
         prepared = self.roster.collect(
             m.Prepared,
@@ -155,7 +167,8 @@ class Transmitter:
             accept=lambda a: (a.round, a.attempt) == (round_index, attempt),
         )
         fingerprints = {peer: answer.fingerprint for peer, answer in prepared.items()}
-        return self.roster.check_agreement(fingerprints, f"round {round_index}")
+        fingerprint = self.roster.check_agreement(fingerprints, f"round {round_index}")
+        return fingerprint, frozenset(answer.draw for answer in prepared.values())
 
     def _align_starts(self, block: Block, round_index: int, attempt: int) -> None:
         """Learn where the samples of those devices arrive whose count is new, or whose distance was forgotten."""
@@ -191,15 +204,19 @@ class Transmitter:
             block.pass_pilot()
         return margin
 
-    def _plan(self, round_index: int, channels: Channels, margin: float) -> tuple[Plan, float | None]:
-        """The round's plan and its leak ρ, None where no leak can be stated."""
-        learner, least_std = self.config.experiment.learner, self.config.experiment.privacy.artificial_noise_std
+    def _plan(
+        self, round_index: int, channels: Channels, margin: float, before: Radiated | None
+    ) -> tuple[Plan, Decision]:
+        """The plan of a transmission, and what it leaks beside what its round has radiated before."""
+        learner = self.config.experiment.learner
+        least_std = self.config.experiment.privacy.artificial_noise_std if before is None else before.noise_std
         clip = self.scheme.mapped_clip(learner.clip)
         alignment = channels.align(clip=clip, noise_std=least_std, num_queries=learner.num_queries)
         amplitude = alignment.gain * value_bound(clip, least_std)
         variance = least_variance(channels.noise_variance, channels.num_noise_samples, self.terms.estimate_failure)
         limits = limits_of(self.config, self.terms, amplitude, variance)
-        power, rho = self.planner.decide(round_index, limits, self.ledger, margin=margin)
+        decision = self.planner.decide(round_index, limits, self.ledger, margin=margin, before=before)
+        power = decision.power
         at_full_power = math.isclose(power.gain, alignment.gain, rel_tol=_ROUNDING, abs_tol=0.0)
         plan = Plan(
             gain=alignment.gain if at_full_power else power.gain,
@@ -210,7 +227,7 @@ class Transmitter:
             ridge=alignment.ridge,
             round_index=round_index,
         )
-        return plan, rho
+        return plan, decision
 
     def _start(self, round_index: int, attempt: int, seed: int, plan: Plan, channels: Channels) -> tuple[m.Ready, ...]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""

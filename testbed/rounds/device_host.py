@@ -27,7 +27,7 @@ from testbed.control.transport import Client
 from testbed.errors import CrashError, DivergenceError, PeerTimeoutError, TransportError
 from testbed.failures import EXPECTED, in_one_line, traceback_of
 from testbed.planning.terms import is_simulated
-from testbed.rounds.local_work import Contribution, Loaded, load_model_and_task, prepare
+from testbed.rounds.local_work import AnotherNoiseError, Loaded, LocalRound, load_model_and_task, prepare
 from testbed.rounds.randomness import DeviceRandomness, device_randomness
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ class LearnerHost:
         self._radios: dict[int, Radio] = {}
         self._links: dict[int, DeviceLink] = {}
         self._sources: dict[int, DeviceRandomness] = {}
-        self._prepared: dict[int, Contribution] = {}
-        """device → what it brings into round `_next_round`; empty before that is computed"""
+        self._local = LocalRound()
+        """What this host brings into round `_next_round`; empty before that is computed."""
         self._plan: m.RoundStart | None = None
 
     @property
@@ -195,8 +195,9 @@ class LearnerHost:
             self._load(welcome)
         missed = [past for past in welcome.results if past.round >= self._next_round]
         self._replica.replay((past.seed, past.coefficients) for past in missed)
-        self._next_round = max(self._next_round, welcome.next_round)
-        self._prepared.clear()
+        if welcome.next_round > self._next_round:
+            self._next_round = welcome.next_round
+            self._local = LocalRound()
         self._plan = None
         self._client.send(
             m.Joined(
@@ -226,6 +227,7 @@ class LearnerHost:
         }
         self._run_id = welcome.run_id
         self._next_round = 0
+        self._local = LocalRound()
 
     def _close_radios(self) -> None:
         for radio in self._radios.values():
@@ -241,9 +243,11 @@ class LearnerHost:
             return
         assert self._loaded is not None
         experiment = self._config.experiment
-        if not self._prepared:
-            self._prepared = prepare(
-                self._loaded, experiment, self._devices, self._sources, round_index=start.round, seed=start.seed
+        if not self._local.contributions:
+            self._local = LocalRound(
+                prepare(
+                    self._loaded, experiment, self._devices, self._sources, round_index=start.round, seed=start.seed
+                )
             )
         self._plan = None
         compares = start.round % experiment.learner.fingerprint_every == 0
@@ -252,11 +256,12 @@ class LearnerHost:
                 round=start.round,
                 attempt=start.attempt,
                 fingerprint=self._replica.fingerprint() if compares else None,
+                draw=self._local.draw,
             )
         )
 
     def _transmit_slot(self, poll: m.Poll) -> None:
-        if not self._prepared or poll.round != self._next_round or poll.device not in self._links:
+        if not self._local.contributions or poll.round != self._next_round or poll.device not in self._links:
             return
         link = self._links[poll.device]
         heard: Csi | None = None
@@ -273,7 +278,7 @@ class LearnerHost:
                 self._send_values(poll.device, self._plan)
             else:
                 return
-        except RadioLinkError as err:
+        except (RadioLinkError, AnotherNoiseError) as err:
             problem = str(err)
         self._client.send(
             m.Transmitting(
@@ -295,7 +300,7 @@ class LearnerHost:
 
     def _start_payload(self, start: m.RoundStart) -> None:
         """Superposed payloads start now; slots wait for their poll."""
-        if not self._prepared or start.round != self._next_round:
+        if not self._local.contributions or start.round != self._next_round:
             return
         self._plan = start
         problems: dict[int, str] = {}
@@ -304,22 +309,22 @@ class LearnerHost:
                 if device in start.plan.active:
                     try:
                         self._send_values(device, start)
-                    except RadioLinkError as err:
+                    except (RadioLinkError, AnotherNoiseError) as err:
                         problems[device] = str(err)
-        reveal = self._config.experiment.ground_truth
+        reveal, brought = self._config.experiment.ground_truth, self._local.contributions
         self._client.send(
             m.Ready(
                 round=start.round,
                 attempt=start.attempt,
-                ground_truth={k: tuple(map(float, p.clipped)) for k, p in self._prepared.items()} if reveal else None,
-                losses={k: p.loss for k, p in self._prepared.items() if p.loss is not None} if reveal else None,
+                ground_truth={k: tuple(map(float, p.clipped)) for k, p in brought.items()} if reveal else None,
+                losses={k: p.loss for k, p in brought.items() if p.loss is not None} if reveal else None,
                 problems=problems,
             )
         )
 
     def _send_values(self, device: int, start: m.RoundStart) -> None:
         self._links[device].send_values(
-            self._prepared[device].value(self._scheme, start.plan),
+            self._local.value(device, self._scheme, start.plan),
             start.plan,
             start.csi.get(device),
             self._secret(device, start),
@@ -350,7 +355,7 @@ class LearnerHost:
         if result.coefficients:
             self._replica.update(result.seed, result.coefficients)
         self._next_round += 1
-        self._prepared.clear()
+        self._local = LocalRound()
         self._plan = None
 
     def _evaluate(self, round_index: int) -> None:

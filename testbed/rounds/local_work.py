@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from radio.records import Plan
 from radio.schemes.base import Scheme
 from testbed import plugins
 from testbed.config.schema import Experiment, RunConfig
+from testbed.errors import TestbedError
 from testbed.rounds.randomness import DeviceRandomness, artificial_noise
 
 Floats = NDArray[np.float64]
@@ -50,12 +52,12 @@ def load_model_and_task(config: RunConfig) -> Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one device sends in one round, and what is known of it; repeats and retries send the same."""
+    """What one device brings into one round, and what is known of it."""
 
     clipped: Floats
     """p_k, clipped to ±γ, shape [Q]."""
     noise: Floats
-    """n_k/σ, shape [Q]; one draw for all repeats and retries."""
+    """n_k/σ, shape [Q]."""
     loss: float | None
     """Training loss; None of a device that drew no example."""
 
@@ -63,6 +65,37 @@ class Contribution:
         """What the radio sends: the scheme's view of p_k, with artificial noise, within the plan's public bound."""
         noisy = scheme.mapped(self.clipped) + plan.artificial_noise_std * self.noise
         return np.clip(noisy, -plan.value_bound, plan.value_bound)
+
+
+class AnotherNoiseError(TestbedError):
+    """A plan that would send a value under another noise than before."""
+
+
+@dataclass(slots=True)
+class LocalRound:
+    """What this host's devices bring into one round: drawn once, and sent under one noise, however often.
+
+    Two transmissions of p + σ·ξ under different σ are two equations for p and ξ: whoever hears both has the scalar. So
+    the first plan of a round fixes σ here, whatever the access point asks for later.
+    """
+
+    contributions: Mapping[int, Contribution] = field(default_factory=dict)
+    """device → what it brings; empty before that is computed"""
+    draw: int = field(default_factory=lambda: secrets.randbits(63))
+    """Names these draws of batches and noise."""
+    _noise_std: float | None = None
+
+    def value(self, device: int, scheme: Scheme, plan: Plan) -> Floats:
+        """What a device's radio sends under this plan, shape [Q]. Raises AnotherNoiseError."""
+        if self._noise_std is None:
+            self._noise_std = plan.artificial_noise_std
+        if plan.artificial_noise_std != self._noise_std:
+            raise AnotherNoiseError(
+                f"device {device}: got a plan with artificial noise of standard deviation "
+                f"{plan.artificial_noise_std:.6g} in round {plan.round_index}, which began with {self._noise_std:.6g}; "
+                "allowed: one in all attempts of a round, since two would give the scalar away; nothing was sent"
+            )
+        return self.contributions[device].value(scheme, plan)
 
 
 def prepare(

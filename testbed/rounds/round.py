@@ -121,7 +121,8 @@ class AccessPoint:
         """Attempts until one may be used, or the plan is silence, or there were enough."""
         attempts: list[Attempt] = []
         for attempt in range(1, self.config.experiment.rounds.max_attempts + 1):
-            played = self.transmitter.play(round_index, attempt, seed)
+            before = attempts[-1].radiated if attempts else None
+            played = self.transmitter.play(round_index, attempt, seed, before)
             attempts.append(played)
             if played.accepted is not None or played.is_silent:
                 break

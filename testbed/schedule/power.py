@@ -53,12 +53,25 @@ class Power:
     noise_std: float
 
 
-def credited_noise(power: Power, noise_variance: float, crediting: Crediting) -> float:
-    """u that counts for privacy; infinite in a silent round."""
-    if power.gain <= 0:
+def precision_of(gain: float, noise_variance: float, crediting: Crediting) -> float:
+    """c²E/N0': one over the variance of receiver noise on a sum that arrives with this gain; infinite without noise."""
+    energy = gain**2 * crediting.payload_energy
+    if energy <= 0:
+        return 0.0
+    return energy / noise_variance if noise_variance > 0 else math.inf
+
+
+def noise_at(precision: float, noise_std: float, crediting: Crediting) -> float:
+    """u that counts for privacy, of everything that was heard of one value; infinite of nothing."""
+    if precision <= 0:
         return math.inf
-    receiver = noise_variance / (power.gain**2 * crediting.payload_energy) if crediting.receiver_trusted else 0.0
-    return receiver + crediting.num_noise_sources * power.noise_std**2
+    receiver = 1 / precision if crediting.receiver_trusted else 0.0
+    return receiver + crediting.num_noise_sources * noise_std**2
+
+
+def credited_noise(power: Power, noise_variance: float, crediting: Crediting) -> float:
+    """u that counts for privacy, of a round that transmits once; infinite in a silent round."""
+    return noise_at(precision_of(power.gain, noise_variance, crediting), power.noise_std, crediting)
 
 
 def total_noise(power: Power, noise_variance: float, num_devices: int) -> float:
@@ -98,3 +111,18 @@ def power_for(wanted_noise: float, limits: RoundLimits, crediting: Crediting) ->
     if crediting.receiver_trusted:
         return Power(gain=limits.min_gain, noise_std=noise_std) if limits.min_gain <= highest else silent
     return Power(gain=highest, noise_std=noise_std) if highest >= limits.min_gain else silent
+
+
+def power_again(wanted_noise: float, limits: RoundLimits, crediting: Crediting, *, precision: float) -> Power:
+    """Gain at which a value that was heard with ``precision`` already keeps ``wanted_noise`` when it is sent again.
+
+    Its artificial noise is ``limits.noise_std``, which no further transmission may change; silent where nothing more
+    may be heard of it.
+    """
+    noise_std = limits.noise_std
+    gain = limits.max_gain(noise_std)
+    missing = wanted_noise - crediting.num_noise_sources * noise_std**2
+    if missing > 0:
+        more = max(0.0, 1 / missing - precision) if crediting.receiver_trusted else 0.0
+        gain = min(gain, math.sqrt(more * limits.noise_variance / crediting.payload_energy))
+    return Power(gain=gain if gain >= limits.min_gain else 0.0, noise_std=noise_std)

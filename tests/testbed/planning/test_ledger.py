@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,14 +111,38 @@ def test_whatever_channels_and_retries_come_no_prefix_overspends(tmp_path_factor
         ledger = Ledger(journal, made, past=())
         planner = Planner(config, made)
         for round_index in range(config.experiment.rounds.num):
-            for attempt in range(1, 1 + data.draw(st.sampled_from([1, 1, 1, 2]))):
+            radiated, heard, charged = None, [], 0.0
+            for attempt in range(1, 1 + data.draw(st.sampled_from([1, 1, 2, 3]))):
                 amplitude = data.draw(st.floats(1e-6, 1))
                 limits = limits_of(config, made, amplitude, data.draw(st.floats(1e-9, 1e-3)))
+                margin = data.draw(st.floats(1, 3))
                 try:
-                    power, rho = planner.decide(round_index, limits, ledger, margin=data.draw(st.floats(1, 3)))
+                    decision = planner.decide(round_index, limits, ledger, margin=margin, before=radiated)
+                    power, rho = decision.power, decision.rho
                     if power.gain > 0:
                         ledger.charge(round_index, attempt, rho)
+                        radiated = decision.radiated
+                        heard.append((power.gain * margin, power.noise_std, limits.noise_variance))
+                        charged += rho
                 except BudgetSpentError:
                     assert ledger.remaining < 1e-6 * limit
                     return
                 assert ledger.cost <= limit
+            if heard:
+                assert charged >= true_leak(heard, made) * (1 - 1e-9)
+
+
+def true_leak(heard, made) -> float:
+    """ρ of the best linear combination of all that one round has radiated: rows of gain, σ and N0'."""
+    gains, stds, variances = np.array(heard).T
+    receiver = variances / (gains**2 * made.crediting.payload_energy) * made.crediting.receiver_trusted
+    # the artificial noise is one draw, scaled by each attempt's σ; receiver noise is anew in each
+    covariance = np.outer(stds, stds) * made.crediting.num_noise_sources + np.diag(receiver)
+    # maximise (w·1)²/(w'Σw): where Σ is singular, ask whether 1 has a part that no noise covers
+    ones = np.ones(len(heard))
+    values, vectors = np.linalg.eigh(covariance)
+    seen = (vectors.T @ ones) ** 2
+    if np.any(seen[values <= 1e-12 * values.max()] > 1e-9):
+        return np.inf
+    kept = values > 1e-12 * values.max()
+    return float(made.sensitivity**2 / 2 * np.sum(seen[kept] / values[kept]))

@@ -33,7 +33,8 @@ def planned(ledger: FakeLedger, *overrides: str, margin: float = 1.0):
     config = resolve(load(None, None, ["ground_truth=false", "rounds.num=10", *overrides]))
     terms = terms_of(config)
     limits = limits_of(config, terms, 0.01, 1e-9)
-    return Planner(config, terms).decide(0, limits, ledger, margin=margin), limits  # type: ignore[arg-type]
+    decision = Planner(config, terms).decide(0, limits, ledger, margin=margin)  # type: ignore[arg-type]
+    return (decision.power, decision.rho), limits
 
 
 @pytest.mark.parametrize("name", ["static", "online", "solution", "reversed"])
@@ -59,3 +60,46 @@ def test_what_may_arrive_louder_is_sent_more_quietly():
 def test_without_a_budget_all_the_power_there_is_is_used_and_nothing_asked():
     (power, _), limits = planned(FakeLedger(0.0), "schedule.name=full")
     assert power.gain == limits.max_gain(0.0)
+
+
+@pytest.mark.parametrize("crediting", ["trusted", "untrusted"])
+@pytest.mark.parametrize("name", ["static", "online", "solution", "reversed"])
+def test_a_round_keeps_one_artificial_noise_through_all_its_attempts(name, crediting):
+    config = resolve(
+        load(
+            None,
+            None,
+            ["ground_truth=false", "rounds.num=10", f"schedule.name={name}", f"privacy.receiver_noise={crediting}"],
+        )
+    )
+    terms = terms_of(config)
+    planner, ledger = Planner(config, terms), FakeLedger(1.0, most=1e-3)
+    first = planner.decide(0, limits_of(config, terms, 0.01, 1e-9), ledger)  # type: ignore[arg-type]
+    again = planner.decide(0, limits_of(config, terms, 0.03, 4e-9), ledger, before=first.radiated)  # type: ignore[arg-type]
+    assert first.power.gain > 0
+    assert again.power.gain > 0
+    assert again.power.noise_std == first.power.noise_std
+
+
+def test_where_only_artificial_noise_counts_the_same_value_again_costs_nothing():
+    config = resolve(load(None, None, ["ground_truth=false", "schedule.name=static", "scheme.name=digital"]))
+    terms = terms_of(config)
+    planner = Planner(config, terms)
+    first = planner.decide(0, limits_of(config, terms, 0.01, 1e-9), FakeLedger(1.0, most=1e-3))  # type: ignore[arg-type]
+    again = planner.decide(0, limits_of(config, terms, 0.02, 1e-9), FakeLedger(0.0), before=first.radiated)  # type: ignore[arg-type]
+    assert first.rho is not None
+    assert first.rho > 0
+    assert again.rho == 0
+    assert again.power.gain > 0
+
+
+def test_values_that_were_drawn_anew_are_charged_by_themselves():
+    config = resolve(load(None, None, ["ground_truth=false", "schedule.name=full", "privacy.artificial_noise_std=50"]))
+    terms = terms_of(config)
+    planner, limits, ledger = Planner(config, terms), limits_of(config, terms, 0.01, 1e-9), FakeLedger(math.inf)
+    first = planner.decide(0, limits, ledger)  # type: ignore[arg-type]
+    sent = first.radiated.by(frozenset({1, 2}))
+    same = planner.decide(0, limits, ledger, before=sent.of(frozenset({1, 2})))  # type: ignore[arg-type]
+    other = planner.decide(0, limits, ledger, before=sent.of(frozenset({1, 3})))  # type: ignore[arg-type]
+    assert other.rho == pytest.approx(first.rho)
+    assert same.rho < 0.9 * first.rho

@@ -54,7 +54,7 @@ class FakeRoster:
             raise AttemptFailedError(f"devices {devices}: {what}: no answer in {timeout_s:g} s", devices)
         match asked:
             case m.SoundStart():
-                answer: Any = m.Prepared(round=asked.round, attempt=asked.attempt, fingerprint=None)
+                answer: Any = m.Prepared(round=asked.round, attempt=asked.attempt, fingerprint=None, draw=7)
             case m.Poll():
                 answer = m.Transmitting(round=asked.round, attempt=asked.attempt, device=asked.device)
                 if self.answer_poll is not None:

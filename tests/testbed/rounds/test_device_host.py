@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from learner.zo.replica import Scalars
+from radio.link.device import DeviceLink
+from radio.records import Csi, Plan
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.control import messages as m
@@ -113,6 +115,42 @@ def test_a_retry_sends_the_scalars_that_were_computed_for_the_first_attempt():
     assert replica.num_computed == 1
     assert [answer.attempt for answer in client.answers(m.Prepared)] == [1, 2]
     assert replica.updates == [(7, (0.5,))]
+
+
+def start(attempt: int, noise_std: float) -> m.RoundStart:
+    plan = Plan(
+        gain=1e-4, artificial_noise_std=noise_std, clip=100.0, num_queries=1, active=(0, 1), ridge=0.0, round_index=0
+    )
+    csi = {0: Csi(gain=0.1 + 0j), 1: Csi(gain=0.1j)}
+    return m.RoundStart(round=0, attempt=attempt, seed=7, plan=plan, csi=csi, start_samples={})
+
+
+def test_a_host_sends_its_values_under_one_noise_a_round_whatever_the_access_point_asks(monkeypatch):
+    sent = []
+    send = DeviceLink.send_values
+    monkeypatch.setattr(DeviceLink, "send_values", lambda *a, **n: (sent.append(a[1].copy()), send(*a, **n))[1])
+    asked = [
+        m.SoundStart(round=0, attempt=1, seed=7), start(1, 5.0),
+        m.SoundStart(round=0, attempt=2, seed=7), start(2, 6.0),
+        welcome(),  # a connection that was lost and found draws nothing anew
+        m.SoundStart(round=0, attempt=3, seed=7), start(3, 5.0),
+    ]  # fmt: skip
+    client, replica = served(welcome(), *asked, FINISH)
+    first, refused, last = client.answers(m.Ready)
+    assert first.problems == last.problems == {}
+    assert set(refused.problems) == {0, 1}
+    assert "standard deviation 6 in round 0, which began with 5" in refused.problems[0]
+    assert replica.num_computed == 1
+    assert len({answer.draw for answer in client.answers(m.Prepared)}) == 1
+    values = np.array(sent).reshape(2, 2)  # the refused attempt sent nothing
+    np.testing.assert_array_equal(values[0], values[1])
+    assert (values != 0.5).all()
+
+
+def test_another_host_or_round_is_another_draw():
+    rounds = [m.SoundStart(round=0, attempt=1, seed=7), result(0), m.SoundStart(round=1, attempt=1, seed=8)]
+    draws = [a.draw for _ in range(2) for a in served(welcome(), *rounds, FINISH)[0].answers(m.Prepared)]
+    assert len(set(draws)) == 4
 
 
 def test_a_result_that_was_heard_twice_is_applied_once():
