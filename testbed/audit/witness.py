@@ -25,7 +25,7 @@ from radio.link.device import DeviceLink
 from radio.randomness import generator
 from radio.records import Csi, Plan
 from radio.samples import IQ
-from radio.schemes.base import rejected_estimate
+from radio.schemes.base import Scheme, rejected_estimate
 from radio.waveform.layouts import payload_layout
 from radio.waveform.misalignment import MAX_CODES
 from radio.waveform.modulation import matched_filter, real_noise_variance
@@ -34,10 +34,9 @@ from testbed.config.schema import RunConfig
 from testbed.planning.terms import is_simulated
 from testbed.results import journal as j
 from testbed.results.records import Summary
-from testbed.rounds import local_work, processes
+from testbed.rounds import device_host, local_work, processes
 from testbed.rounds.attempt import Attempt, Transmitter
-from testbed.rounds.device_host import LearnerHost
-from testbed.rounds.local_work import Loaded
+from testbed.rounds.local_work import Contribution, Loaded
 
 Floats: TypeAlias = NDArray[np.float64]
 Complexes: TypeAlias = NDArray[np.complex128]
@@ -116,6 +115,8 @@ class _Notes:
     frame: FrameConfig
     open: tuple[int, int, int] | None = None
     """(round, attempt, seed) of the attempt that is being played."""
+    clipped: dict[int, Floats] = field(default_factory=dict)
+    """device → what it prepared last."""
     sent: list[Sent] = field(default_factory=list)
     truth: Truth | None = None
     plan: Plan | None = None
@@ -184,8 +185,8 @@ def patched(owner: Any, name: str, change: Callable[[Any], Any]) -> Iterator[Non
 def _taps(notes: _Notes, config: RunConfig, retry_rate: float) -> Iterator[None]:
     taps: Sequence[tuple[Any, str, Callable[[Any], Any]]] = (
         (Transmitter, "play", lambda former: _playing(notes, former)),
-        (LearnerHost, "_send_values", lambda former: _sending(notes, former)),
-        (DeviceLink, "send_values", lambda former: _handing_over(notes, former)),
+        (device_host, "prepare", lambda former: _preparing(notes, former)),
+        (DeviceLink, "send_values", lambda former: _handing_over(notes, former, scheme_of(config))),
         (Channels, "receive", lambda former: _receiving(notes, former, config, retry_rate)),
         (Air, "capture", lambda former: _capturing(notes, former, scheme_of(config).exposes == "sum")),
     )
@@ -221,24 +222,23 @@ def _playing(notes: _Notes, former: Callable[..., Attempt]) -> Callable[..., Att
     return play
 
 
-def _sending(notes: _Notes, former: Callable[..., None]) -> Callable[..., None]:
-    """Adds what a device knows by itself to what its link is handed."""
+def _preparing(notes: _Notes, former: Callable[..., dict[int, Contribution]]) -> Callable[..., dict[int, Contribution]]:
+    """Looks at what a device alone knows."""
 
-    def send(host: LearnerHost, device: int, start: Any) -> None:
-        exact = host._scheme.mapped(host._prepared[device].clipped)
-        num_before = len(notes.sent)
-        former(host, device, start)
-        notes.sent[num_before:] = [replace(each, exact=np.array(exact)) for each in notes.sent[num_before:]]
+    def prepare(*given: Any, **named: Any) -> dict[int, Contribution]:
+        made = former(*given, **named)
+        notes.clipped.update({device: np.array(each.clipped) for device, each in made.items()})
+        return made
 
-    return send
+    return prepare
 
 
-def _handing_over(notes: _Notes, former: Callable[..., None]) -> Callable[..., None]:
+def _handing_over(notes: _Notes, former: Callable[..., None], scheme: Scheme) -> Callable[..., None]:
     def send_values(link: DeviceLink, values: Floats, plan: Plan, csi: Csi | None, *rest: Any, **named: Any) -> None:
         former(link, values, plan, csi, *rest, **named)
-        notes.sent.append(
-            Sent(device=link._device, exact=np.full(values.shape, np.nan), values=np.array(values), csi=csi)
-        )
+        device = link._device
+        exact = scheme.mapped(notes.clipped[device])
+        notes.sent.append(Sent(device=device, exact=exact, values=np.array(values), csi=csi))
 
     return send_values
 

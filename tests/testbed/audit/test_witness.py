@@ -11,8 +11,8 @@ from testbed.audit.witness import FORCED, patched, witness
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.results import journal as j
+from testbed.rounds import device_host
 from testbed.rounds.attempt import Transmitter
-from testbed.rounds.device_host import LearnerHost
 
 SHORT = ["ground_truth=false", "rounds.num=8", "rounds.eval_every=1000", "task.num_test=16", "schedule.name=static"]
 
@@ -53,12 +53,12 @@ def test_forced_rejections_are_played_again_and_charged():
 
 
 def test_the_run_directory_is_kept_where_asked_and_nothing_stays_patched(tmp_path):
-    before = [Transmitter.play, LearnerHost._send_values, DeviceLink.send_values, Channels.receive, Air.capture]
+    before = [Transmitter.play, device_host.prepare, DeviceLink.send_values, Channels.receive, Air.capture]
     seen = watched("rounds.num=2", out=tmp_path / "run")
     assert seen.path == tmp_path / "run"
     assert [r for r in j.read(seen.path / "journal.bin") if isinstance(r, j.Spent)] == list(seen.spent)
     assert before == [
-        Transmitter.play, LearnerHost._send_values, DeviceLink.send_values, Channels.receive, Air.capture,
+        Transmitter.play, device_host.prepare, DeviceLink.send_values, Channels.receive, Air.capture,
     ]  # fmt: skip
 
 
