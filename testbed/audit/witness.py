@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from learner.tasks.batches import AnyBatch
+from learner.tasks.task import Task
 from learner.zo.replica import Scalars
 from radio.air.air import Air
 from radio.air.channel import Truth
@@ -83,6 +85,10 @@ class Witnessed:
     """The air at the payload's first sample."""
     rejected: str | None
     """Why it was not used; None if it was."""
+    revealed: tuple[int, ...] = ()
+    """Devices whose bare scalars went over the control plane."""
+    coins: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    """device → which of its examples it drew, of Poisson batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,6 +123,7 @@ class _Notes:
     """(round, attempt, seed) of the attempt that is being played."""
     clipped: dict[int, Floats] = field(default_factory=dict)
     """device → what it prepared last."""
+    coins: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
     truth: Truth | None = None
     plan: Plan | None = None
@@ -186,6 +193,7 @@ def _taps(notes: _Notes, config: RunConfig, retry_rate: float) -> Iterator[None]
     taps: Sequence[tuple[Any, str, Callable[[Any], Any]]] = (
         (Transmitter, "play", lambda former: _playing(notes, former)),
         (device_host, "prepare", lambda former: _preparing(notes, former)),
+        (Task, "poisson_batch", lambda former: _drawing(notes, former)),
         (DeviceLink, "send_values", lambda former: _handing_over(notes, former, scheme_of(config))),
         (Channels, "receive", lambda former: _receiving(notes, former, config, retry_rate)),
         (Air, "capture", lambda former: _capturing(notes, former, scheme_of(config).exposes == "sum")),
@@ -214,6 +222,8 @@ def _playing(notes: _Notes, former: Callable[..., Attempt]) -> Callable[..., Att
                 capture=reception.capture if reception is not None else None,
                 truth=notes.truth,
                 rejected=played.reason,
+                revealed=tuple(sorted(played.true_values)),
+                coins=dict(notes.coins),
             )
         )
         notes.open = None
@@ -231,6 +241,14 @@ def _preparing(notes: _Notes, former: Callable[..., dict[int, Contribution]]) ->
         return made
 
     return prepare
+
+
+def _drawing(notes: _Notes, former: Callable[..., AnyBatch]) -> Callable[..., AnyBatch]:
+    def poisson_batch(task: Task, device: int, drawn: NDArray[np.bool_]) -> AnyBatch:
+        notes.coins[device] = np.array(drawn)
+        return former(task, device, drawn)
+
+    return poisson_batch
 
 
 def _handing_over(notes: _Notes, former: Callable[..., None], scheme: Scheme) -> Callable[..., None]:
