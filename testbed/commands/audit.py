@@ -96,7 +96,7 @@ def _many(config: RunConfig, num_runs: int, confidence: float) -> bool:
     typer.echo(f"claim: {found.verdicts[0].statement}")
     if found.proven_epsilon is not None:
         typer.echo(
-            f"proven by the noise of {found.num_releases} values (one binomial, Gaussian noise assumed): epsilon is at "
+            f"proven by the noise of {found.num_releases} values (Gaussian noise assumed): epsilon is at "
             f"least {found.proven_epsilon:.3g}; claimed {found.claimed_epsilon:.3g}"
         )
     return bool(found.refutations)
