@@ -79,7 +79,8 @@ class Balance:
 
     def forecast(self, caps: Floats) -> None:
         """Replace the sample of caps [M] that stands for every later round."""
-        quantiles = np.quantile(caps, (np.arange(64) + 0.5) / 64) if len(caps) > 64 else np.asarray(caps)
+        method = "linear" if np.isfinite(caps).all() else "lower"  # between two infinite caps lies no number
+        quantiles = np.quantile(caps, (np.arange(64) + 0.5) / 64, method=method) if len(caps) > 64 else np.asarray(caps)
         self._grid = np.linspace(-_TABLE_SPAN, _TABLE_SPAN, _TABLE_SIZE)
         prices = np.repeat(self._grid, len(quantiles))
         leaks = worth(
