@@ -21,7 +21,7 @@ from scipy.special import gammaln, logsumexp
 Floats = NDArray[np.float64]
 
 ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512, 1024)
-_JUDGED_ORDERS = sorted({*ORDERS, *(tenths / 10 for tenths in range(21, 110))})
+_JUDGED_ORDERS = sorted({*ORDERS, *(halves / 2 for halves in range(5, 22))})
 _MAX_LEVELS = 64
 _MOST_DOUBLINGS = 16.0
 """Leaks that are weaker than the strongest by more than this count as so much weaker."""

@@ -86,7 +86,8 @@ class Balance:
         leaks = worth(
             self._problem, prices, np.tile(quantiles, _TABLE_SIZE), inverse=self._inverse, frugal=self._frugal
         )
-        self._table = self._problem.accountant.cost(leaks).reshape(_TABLE_SIZE, -1).mean(axis=1)
+        distinct, places = np.unique(leaks, return_inverse=True)  # few: each is a price's, or a cap
+        self._table = self._problem.accountant.cost(distinct)[places].reshape(_TABLE_SIZE, -1).mean(axis=1)
 
     @property
     def _frugal(self) -> bool:

@@ -57,13 +57,19 @@ def credited_noise(power: Power, noise_variance: float, crediting: Crediting) ->
     """u that counts for privacy; infinite in a silent round."""
     if power.gain <= 0:
         return math.inf
-    receiver = noise_variance / (power.gain**2 * crediting.payload_energy) if crediting.receiver_trusted else 0.0
+    receiver = _over_square(noise_variance, power.gain) / crediting.payload_energy if crediting.receiver_trusted else 0.0
     return receiver + crediting.num_noise_sources * power.noise_std**2
 
 
 def total_noise(power: Power, noise_variance: float, num_devices: int) -> float:
     """u that the estimate of Σ p_k really has: N0'/c² + K·σ²."""
-    return math.inf if power.gain <= 0 else noise_variance / power.gain**2 + num_devices * power.noise_std**2
+    return math.inf if power.gain <= 0 else _over_square(noise_variance, power.gain) + num_devices * power.noise_std**2
+
+
+def _over_square(variance: float, gain: float) -> float:
+    """variance/gain², infinite where that is beyond every number: gains of deep fades have squares that underflow."""
+    ratio = math.sqrt(variance) / gain
+    return ratio * ratio
 
 
 def least_noise(limits: RoundLimits, crediting: Crediting) -> float:
