@@ -18,6 +18,8 @@ from testbed.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Scale = Annotated[float, msgspec.Meta(ge=1e-6, le=1e9)]
+"""Of scalars, in their own unit: beyond it no gain or noise could be resolved."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
 RunName = Annotated[
     str,
@@ -107,11 +109,11 @@ class ScheduleConfig(Config, frozen=True):
     """``full``: all the power there is, no claim. ``static``: one noise for all rounds. ``online``: the
     optimum, causal. ``paper``, ``solution``, ``reversed`` need all channels in advance: simulated rigs
     only. Or one that another package brings (docs/extending.md)."""
-    contraction: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9995
+    contraction: Annotated[float, msgspec.Meta(ge=0.1, le=1)] = 0.9995
     """A: how much of an early round's noise is left one round later. Too small is catastrophic: err towards 1."""
-    skip_rms: Positive | None = None
+    skip_rms: Scale | None = None
     """s: a round whose noise on the mean would exceed this stays silent; the prior rms of the mean. Public."""
-    min_gain: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    min_gain: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
     """Smallest gain that the converters resolve; below it devices add noise instead."""
     vote_error: Annotated[float, msgspec.Meta(ge=0, lt=0.5)] = 0.496
     """e0: how often a device's sign is wrong, for the sign scheme."""
@@ -120,17 +122,18 @@ class ScheduleConfig(Config, frozen=True):
 class PrivacyConfig(Config, frozen=True):
     """What is promised to whom, against whom, and how it is accounted."""
 
-    dp_epsilon: Positive = 5.0
+    dp_epsilon: Annotated[float, msgspec.Meta(ge=1e-4, le=1e4)] = 5.0
     """ε of the promise, over the whole run."""
-    dp_delta: Fraction = 1e-2
-    """δ of the promise: how likely it may fail."""
+    dp_delta: Annotated[float, msgspec.Meta(ge=1e-30, le=0.5)] = 1e-2
+    """δ of the promise: how likely it may fail; it should be well below one over the number of clients or examples."""
     level: Level = "client"
     """``client``: a whole client's data is protected. ``example``: one training example."""
     adjacency: Adjacency = "replace"
-    """Neighbouring data sets differ by an exchange, or (``remove``) by one that is left out."""
-    example_clip: Positive = 100.0
+    """Neighbouring data sets differ by an exchange, or (``remove``) by an example added or left out, which needs
+    secret batches (batch_rate), or by a client whose scalar becomes 0."""
+    example_clip: Scale = 100.0
     """C: each example's projection is clipped to ±C (example level)."""
-    batch_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    batch_rate: Annotated[float, msgspec.Meta(ge=1e-6, le=1)] | None = None
     """q: devices draw each example secretly with this probability; without it batches count as known."""
     accountant: AccountantName | None = None
     """``exact``, ``zcdp``, ``paper`` without batch_rate; ``rdp``, ``pld`` with it. Default: ``exact`` or ``rdp``."""
@@ -138,7 +141,7 @@ class PrivacyConfig(Config, frozen=True):
     """Whether noise that the access point's own receiver adds may be counted."""
     num_colluders: Annotated[int, msgspec.Meta(ge=0)] = 0
     """f: devices that tell the access point their own scalars and noise."""
-    artificial_noise_std: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    artificial_noise_std: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
     """Noise that every device adds to its scalar at least, in the scalar's unit; schedules may ask for more."""
 
 

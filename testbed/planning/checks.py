@@ -28,6 +28,12 @@ def check_privacy(config: RunConfig) -> None:
             f"{privacy.adjacency!r}; allowed: example level with adjacency 'remove', for which sampling is analysed; "
             "set privacy.level = 'example' and privacy.adjacency = 'remove'"
         )
+    if (privacy.level, privacy.adjacency) == ("example", "remove") and privacy.batch_rate is None:
+        raise ConfigError(
+            "privacy.adjacency: got 'remove' at example level with known batches, where an example less changes every "
+            "batch that is drawn; allowed: 'replace', or secret batches; set privacy.adjacency = 'replace' (twice the "
+            "sensitivity), or privacy.batch_rate"
+        )
     sampled = privacy.accountant in ("rdp", "pld")
     if privacy.accountant is not None and sampled != (privacy.batch_rate is not None):
         allowed = "'rdp' or 'pld' with privacy.batch_rate, 'exact', 'zcdp' or 'paper' without"
