@@ -61,6 +61,23 @@ class ControlConfig(Config, frozen=True):
     """A polled device transmits, or answers RoundStart."""
 
 
+class BoundsConfig(Config, frozen=True):
+    """What a real bench is promised to keep to, for claims that count receiver noise; simulated air needs none."""
+
+    noise_figure_db: Annotated[float, msgspec.Meta(ge=0, le=60)] | None = None
+    """Of the access point's receiver, at least; more noise than kTBF is never counted."""
+    temperature_k: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 290.0
+    """T of that noise; B is the sample rate."""
+    full_scale_dbm: Annotated[float, msgspec.Meta(ge=-120, le=30)] | None = None
+    """Power at the antenna port that is full scale at ``rx_gain_db``, at most."""
+    doppler_max_hz: Annotated[float, msgspec.Meta(ge=0, le=1e5)] | None = None
+    """Largest Doppler shift of any path; 0 where nothing and nobody moves."""
+    delay_max_samples: Annotated[float, msgspec.Meta(ge=0, le=4096)] | None = None
+    """Latest arrival of any echo, in samples after the block was due."""
+    path_loss_min_db: Annotated[float, msgspec.Meta(ge=-60, le=200)] | None = None
+    """Mean path loss of the strongest device, end to end between full scales, at least; for motion and echoes."""
+
+
 class Rig(Config, frozen=True):
     """What is on the bench, or simulated."""
 
@@ -81,6 +98,8 @@ class Rig(Config, frozen=True):
     """Deadlines."""
     air: AirConfig = AirConfig()
     """The simulated channel."""
+    bounds: BoundsConfig = BoundsConfig()
+    """What real channels and noise keep to."""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a backend from outside is told; ours have sections of their own."""
     pluto: PlutoSettings = PlutoSettings()
@@ -139,6 +158,10 @@ class PrivacyConfig(Config, frozen=True):
     """``exact``, ``zcdp``, ``paper`` without batch_rate; ``rdp``, ``pld`` with it. Default: ``exact`` or ``rdp``."""
     receiver_noise: Literal["trusted", "untrusted"] = "trusted"
     """Whether noise that the access point's own receiver adds may be counted."""
+    num_antennas: Count = 1
+    """How many antennas whoever listens may combine, each as good as the access point's."""
+    eavesdropper_advantage_db: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    """By how much anybody's receiver may exceed the access point's signal-to-noise ratio, antenna by antenna."""
     num_colluders: Annotated[int, msgspec.Meta(ge=0)] = 0
     """f: devices that tell the access point their own scalars and noise."""
     artificial_noise_std: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0

@@ -8,6 +8,7 @@ from radio.schemes.registry import scheme
 from testbed import plugins
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
+from testbed.planning.bounds import missing_bounds
 from testbed.planning.terms import crediting_of, is_simulated, scheme_of
 from testbed.schedule.base import Schedule
 from testbed.schedule.registry import schedule
@@ -70,6 +71,12 @@ def check_privacy(config: RunConfig) -> None:
             f"accountant {privacy.accountant or scope.accountant!r}, receiver noise {privacy.receiver_noise}, scheme "
             f"{sent.name!r}; allowed: {scope.level} level, {scope.adjacency!r}, {scope.accountant!r}, trusted receiver "
             "noise of a sum of devices, which is what its equations protect and use; set these, or use 'solution'"
+        )
+    missing = missing_bounds(rig)
+    if crediting.receiver_trusted and missing is not None:
+        raise ConfigError(
+            f"schedule.name: got {planned.name!r}, which rations receiver noise, but {missing}; allowed: a rig that "
+            "declares them, or privacy.receiver_noise = 'untrusted', for which devices add their own"
         )
     if crediting.receiver_trusted and rig.air.snr_db == float("inf"):
         raise ConfigError(
