@@ -12,7 +12,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.link.bounds import ChannelBounds, Sounded, largest_amplitude, largest_variance, least_variance, tail
 from radio.link.meters import RECENT_CAPTURES, InBandMeter
 from radio.link.simulated_rig import SimulatedRig
-from radio.waveform.in_band import InBandNoise, in_band_noise
+from radio.waveform.modulation import InBandNoise, in_band_noise
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.planning.terms import terms_of
