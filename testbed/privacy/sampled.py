@@ -21,7 +21,7 @@ from scipy.special import gammaln, logsumexp
 Floats = NDArray[np.float64]
 
 ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512, 1024)
-_JUDGED_ORDERS = sorted({*ORDERS, *(halves / 2 for halves in range(5, 22))})
+_JUDGED_ORDERS = sorted({*ORDERS, *(tenths / 10 for tenths in (*range(21, 50), *range(50, 110, 5)))})
 _MAX_LEVELS = 64
 _MOST_DOUBLINGS = 16.0
 """Leaks that are weaker than the strongest by more than this count as so much weaker."""
@@ -92,7 +92,7 @@ def rdp_epsilon(rhos: Iterable[float], *, rate: float, dp_delta: float) -> float
 
 
 def pld_epsilon(rhos: Iterable[float], *, rate: float, dp_delta: float) -> float:
-    """The same by dp-accounting's privacy-loss distributions: tighter, slower; infinite where δ is below their tails."""
+    """The same by dp-accounting's privacy-loss distributions: tighter, slower; infinite for a δ below their tails."""
     return _judge(
         lambda levels: PLDAccountant(value_discretization_interval=_loss_interval(levels, rate)), rhos, rate, dp_delta
     )
@@ -119,7 +119,7 @@ def pld_rho(dp_epsilon: float, dp_delta: float, *, rate: float, num_rounds: int,
 
 
 def _loss_interval(levels: Counter[float], rate: float) -> float:
-    """Of the grid of privacy losses: an eighth of a round's standard deviation, and no more points than one can wait for.
+    """Of the grid of privacy losses: an eighth of a round's standard deviation, but few enough points to wait for.
 
     Whatever it is, the bound holds: losses are rounded up, or connected by lines that lie above (arXiv 2207.04380).
     """

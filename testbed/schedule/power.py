@@ -57,7 +57,9 @@ def credited_noise(power: Power, noise_variance: float, crediting: Crediting) ->
     """u that counts for privacy; infinite in a silent round."""
     if power.gain <= 0:
         return math.inf
-    receiver = _over_square(noise_variance, power.gain) / crediting.payload_energy if crediting.receiver_trusted else 0.0
+    receiver = 0.0
+    if crediting.receiver_trusted:
+        receiver = _over_square(noise_variance, power.gain) / crediting.payload_energy
     return receiver + crediting.num_noise_sources * power.noise_std**2
 
 
