@@ -93,7 +93,7 @@ def modulate(symbols: Complexes, frame: FrameConfig, *, max_amplitude: float, sy
         raise SignalError("symbols: got NaN or infinite ones; allowed: finite; look at the values and the CSI")
     if largest > max_amplitude * (1 + POWER_TOLERANCE):
         raise SignalError(
-            f"symbols: got amplitude {largest:.6g}; allowed: at most {max_amplitude:.6g} "
+            f"symbols: got one beyond full power; allowed: at most {max_amplitude:.6g} "
             "(max_power_dbfs and full scale); lower the alignment gain"
         )
     samples = np.zeros(frame.num_samples(symbols.size), dtype=np.complex64)
