@@ -209,7 +209,7 @@ def _old_record(path: Path, body: bytes) -> AnyRecord:
 def renew(path: Path) -> None:
     """Give the records of an old journal this version's layout, with the old file kept as a backup."""
     records = read(path)
-    _keep_copy(path, _bytes_of(path))
+    files.keep_copy(path, _bytes_of(path))
     files.write(path, _whole(records)[0])
 
 
@@ -220,14 +220,6 @@ def _whole(records: Iterable[AnyRecord]) -> tuple[bytes, bytes]:
         raw, chain = _encoded(chain, record)
         data += raw
     return _MAGIC + 2 * _sealed(len(records), FIRST_BYTE + len(data), chain) + data, chain
-
-
-def _keep_copy(path: Path, data: bytes) -> None:
-    """A backup beside a journal, before it is changed otherwise than by appending."""
-    number = 1
-    while (copy := path.with_name(f"{path.name}.{number}.bak")).exists():
-        number += 1
-    files.write(copy, data)
 
 
 class Journal:
@@ -275,7 +267,7 @@ class Journal:
         parsed = _parse(self._path, data)
         self.records, self._end, self._chain = parsed.records, parsed.end, parsed.chain
         if self._end < size_bytes:
-            _keep_copy(self._path, data)
+            files.keep_copy(self._path, data)
             files.system.truncate(self._fd, self._end)
         os.lseek(self._fd, self._end, os.SEEK_SET)
         if parsed.num_sealed < len(self.records) or len(_seals(data)) == 1:

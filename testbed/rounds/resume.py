@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from pathlib import Path
 
+from testbed.bench.rig import resolve
 from testbed.config.schema import RunConfig
 from testbed.errors import JournalError
-from testbed.planning.checks import check_privacy
 from testbed.planning.ledger import Ledger
 from testbed.planning.terms import terms_of
 from testbed.results import journal as j
@@ -15,6 +17,8 @@ from testbed.results.records import RoundRecord, RunInfo
 from testbed.rounds.round import round_seed
 from testbed.rounds.session import Session, promise_of
 
+_ROUNDING = 1e-9
+
 
 def resume(path: Path) -> Session:
     """Open a run directory to continue it: the journal decides, rounds.jsonl is repaired to agree with it.
@@ -22,8 +26,7 @@ def resume(path: Path) -> Session:
     A transmission that was charged but has no result is a skipped round, never repeated.
     """
     directory = RunDirectory.open(path)
-    config, info = directory.read_config(), directory.read_info()
-    check_privacy(config)
+    config, info = resolve(directory.read_config()), directory.read_info()
     if j.is_old(directory.journal):
         _check_old(directory, config)
         j.renew(directory.journal)
@@ -91,24 +94,44 @@ def _check_promise(directory: RunDirectory, records: list[j.AnyRecord], config: 
 
 def _check_not_ahead(directory: RunDirectory, records: list[j.AnyRecord], config: RunConfig) -> None:
     """Refuse a journal that was cut or put back: what is made from it shows more than it holds."""
-    results = {record.round for record in records if isinstance(record, j.Result)}
+    results = {record.round: record for record in records if isinstance(record, j.Result)}
     charged = {record.round for record in records if isinstance(record, j.Spent)}
     remedy = "restore the journal that belongs to it, or start a new run"
-    beyond = sorted({record.round for record in directory.read_rounds()} - results - charged)
+    known = directory.read_rounds()
+    beyond = sorted({record.round for record in known} - set(results) - charged)
     if beyond:
         raise JournalError(
             f"{directory.path}: rounds.jsonl holds round {beyond[-1]}, of which the journal knows nothing; {remedy}"
         )
+    rhos: dict[int, float] = defaultdict(float)
+    for spent in records:
+        if isinstance(spent, j.Spent):
+            rhos[spent.round] += math.inf if spent.rho is None else spent.rho
+    for record in known:
+        if (record.rho_spent or 0.0) > rhos[record.round] * (1 + _ROUNDING) or not _agree(
+            record, results.get(record.round)
+        ):
+            raise JournalError(
+                f"{directory.path}: rounds.jsonl and journal.bin differ in round {record.round}; {remedy}"
+            )
     summary = directory.read_summary()
     if summary is None:
         return
     ledger = Ledger(None, terms_of(config), past=records)
-    spent = summary.rho_spent or 0.0
-    if summary.rounds_total > len(results) or (not ledger.unbounded and spent > ledger.rho * (1 + 1e-9)):
+    rho = summary.rho_spent or 0.0
+    if summary.rounds_total > len(results) or (not ledger.unbounded and rho > ledger.rho * (1 + _ROUNDING)):
         raise JournalError(
-            f"{directory.path}: summary.json shows {summary.rounds_total} rounds and rho {spent:.4g}, the journal "
+            f"{directory.path}: summary.json shows {summary.rounds_total} rounds and rho {rho:.4g}, the journal "
             f"{len(results)} and {ledger.rho:.4g}; {remedy}"
         )
+
+
+def _agree(record: RoundRecord, result: j.Result | None) -> bool:
+    return result is None or (record.seed, record.status, record.estimate or ()) == (
+        result.seed,
+        result.status,
+        result.estimates,
+    )
 
 
 def _recovered(result: j.Result, config: RunConfig) -> RoundRecord:
