@@ -32,6 +32,7 @@ NUM_HISTORIES = 4 * len(SETTINGS)
 EVERY_PROCESS = 100
 """Every so many-th case is a run that is resumed in another process while it goes on here."""
 KINDS = [*DAMAGES, *CRASHES]
+MOST_DRAWS = 1000
 SHOWN = 12
 """Refunds of which the table says the case and the reason."""
 
@@ -83,7 +84,7 @@ def case(seed: int, index: int, histories: list[History], folder: Path) -> tuple
     """The index-th case of a seed: its kind, and what came of it. The same each time, but for the runs' random ids."""
     rng = _rng(seed, index)
     kind = KINDS[index % len(KINDS)]
-    for attempt in range(1000):
+    for _ in range(MOST_DRAWS):
         history = histories[int(rng.integers(len(histories)))]
         if kind in CRASHES:
             verdict = CRASHES[kind](rng, history, folder)
@@ -93,7 +94,7 @@ def case(seed: int, index: int, histories: list[History], folder: Path) -> tuple
         if damaged is not None:
             with writing_to(Disk(folder, rng)):
                 return kind, judged(restore(damaged[0], folder), damaged[1])
-    raise AssertionError(f"{kind}, seed {seed} case {index}: nothing could be drawn in {attempt + 1} trials")
+    raise AssertionError(f"{kind}, seed {seed} case {index}: nothing came of {MOST_DRAWS} draws")
 
 
 def histories_of(seed: int, folder: Path) -> list[History]:

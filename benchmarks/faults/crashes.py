@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from benchmarks.faults.histories import History, Player, Truth, begun
 from benchmarks.faults.judge import Verdict, forgotten_by, judged
 from testbed.failures import EXPECTED
 from testbed.planning.terms import terms_of
+from testbed.results import files
 from testbed.rounds.resume import resume
 
 Crash: TypeAlias = Callable[[np.random.Generator, History, Path], Verdict]
@@ -23,7 +24,7 @@ Crash: TypeAlias = Callable[[np.random.Generator, History, Path], Verdict]
 
 def begins(rng: np.random.Generator, history: History, folder: Path) -> Verdict:
     """A run that has come to a stop while it began, and in half of the cases is to promise more when it goes on."""
-    truth = Truth(terms_of(history.config), is_begun=False)
+    truth = Truth(terms_of(history.config))
 
     def act() -> None:
         begun(history.config, folder / "run").journal.close()
@@ -83,18 +84,30 @@ def ground_truth_switched(rng: np.random.Generator, history: History, folder: Pa
 
 
 def starts_twice(rng: np.random.Generator, history: History, folder: Path) -> Verdict:
-    """A run that is resumed, or begun, in another thread while it goes on: only one may."""
+    """A run that goes on while another thread resumes it, by this name or another, or begins one in its place."""
+    return _started_twice(rng, history, folder, replaced=())
+
+
+def starts_twice_after_a_restore(rng: np.random.Generator, history: History, folder: Path) -> Verdict:
+    """As `starts_twice`, but a tool has meanwhile put a file in its own place: same contents, not the same file."""
+    names = [name for name in ("journal.bin", "journal.head", "config.toml") if rng.random() < 0.6]
+    return _started_twice(rng, history, folder, replaced=names)
+
+
+def _started_twice(rng: np.random.Generator, history: History, folder: Path, *, replaced: Sequence[str]) -> Verdict:
     state = history.states[int(rng.integers(len(history.states)))]
     run = restore(state.image, folder / "run")
+    (folder / "link").symlink_to(run)
+    place = run if rng.random() < 0.5 else folder / "link"
+    begins_anew = bool(rng.random() < 0.2)
     second: list[str] = []
 
     def start() -> None:
         with suppress(*EXPECTED):
-            session = begun(history.config, run) if begins_anew else resume(run)
+            session = begun(history.config, place) if begins_anew else resume(place)
             session.journal.close()
             second.append("opened")
 
-    begins_anew = bool(rng.random() < 0.2)
     try:
         session = resume(run)
     except EXPECTED as err:
@@ -102,16 +115,19 @@ def starts_twice(rng: np.random.Generator, history: History, folder: Path) -> Ve
     with session.journal:
         player = Player(session, state.truth, rng)
         player.play(int(rng.integers(2)))
+        for name in replaced:
+            if (run / name).exists():
+                files.write(run / name, (run / name).read_bytes())
         thread = threading.Thread(target=start)
         thread.start()
         thread.join()
         if second:
             return Verdict("refund", "two sessions write one run, and both send its next round")
-        player.play(1)
+        with suppress(*EXPECTED):
+            player.play(1)
         if forgotten := forgotten_by(session, player.truth):
             return Verdict("refund", f"after a second start: {forgotten}")
-    left = judged(run, player.truth)
-    return left if left.outcome != "resumed" else Verdict("refused", "the second session; the first goes on")
+    return judged(run, player.truth)
 
 
 def _faulty(rng: np.random.Generator, run: Path, act: Callable[[], None], *, most: int) -> Image:
@@ -130,4 +146,5 @@ CRASHES: dict[str, Crash] = {
     "crash in a resume": is_resumed,
     "ground truth switched": ground_truth_switched,
     "started twice": starts_twice,
+    "started twice, restored": starts_twice_after_a_restore,
 }

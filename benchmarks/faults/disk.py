@@ -24,7 +24,7 @@ call fails, or fails half done, or it and all that follow fail."""
 HOWS: tuple[How, ...] = ("stop", "stop within", "power cut", "fail", "fail within", "fail on")
 
 
-class Stopped(BaseException):  # noqa: N818 - like a signal, nothing that the code under test may handle
+class Stopped(BaseException):
     """The process has ended here, as by kill -9: no `except` and no `finally` of it counts for what is on disk."""
 
 
@@ -58,12 +58,14 @@ class Disk(files.System):
     # ---- the calls
 
     def open(self, path: Path, flags: int) -> int:
+        """As the system's."""
         self._call()
         if flags & (os.O_TRUNC | os.O_CREAT):
             self._will_change(path)
         return super().open(path, flags)
 
     def write(self, descriptor: int, data: bytes) -> int:
+        """As the system's, but that a part may be written of what fails."""
         path = _path_of(descriptor)
 
         def some() -> None:
@@ -74,21 +76,25 @@ class Disk(files.System):
         return super().write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
+        """Nothing is left to a power cut of this file; the real disk is not waited for."""
         self._call()
         self._on_disk.pop(_path_of(descriptor).name, None)
 
     def sync_folder(self, folder: Path) -> None:
+        """Nothing is left to a power cut of new names."""
         self._call(may_fail=False)
         for name in self._renamed:
             self._on_disk.pop(name, None)
         self._renamed.clear()
 
     def truncate(self, descriptor: int, size_bytes: int) -> None:
+        """As the system's."""
         self._will_change(_path_of(descriptor))
         self._call()
         super().truncate(descriptor, size_bytes)
 
     def replace(self, partial: Path, path: Path) -> None:
+        """As the system's."""
         self._will_change(path)
         self._call()
         super().replace(partial, path)
@@ -96,10 +102,12 @@ class Disk(files.System):
             self._renamed.add(path.name)
 
     def make_folder(self, path: Path) -> None:
+        """As the system's."""
         self._call()
         super().make_folder(path)
 
     def make_with(self, path: Path, writer: Callable[[Path], object]) -> None:
+        """As the system's."""
         self._call()
         super().make_with(path, writer)
 
@@ -145,11 +153,10 @@ class Disk(files.System):
         return image
 
     def _mixed(self, before: bytes, after: bytes, *, zeros: bool) -> bytes:
-        """The file has its new length, but from some byte on what was there before, or zeros."""
-        cut = int(self._rng.integers(len(after) + 1))
+        """The file has its new length, but from some changed byte on what was there before, or zeros."""
         old = bytes(len(after)) if zeros else before[: len(after)].ljust(len(after), b"\0")
-        same = os.path.commonprefix([before, after])
-        cut = max(cut, len(same))
+        first = next((n for n, (was, now) in enumerate(zip(before, after, strict=False)) if was != now), len(before))
+        cut = int(self._rng.integers(min(first, len(after)), len(after) + 1))
         return after[:cut] + old[cut:]
 
 

@@ -38,6 +38,7 @@ SETTINGS = (
 """Budgets of two accountants, trusted receivers and none, a claim that is void from the start, and no budget at all."""
 REAL = ("schedule.name=static", "ground_truth=false", "air.level=symbol", "task.num_test=8", "rounds.eval_every=100")
 NUM_ROUNDS = 12
+_FATES: tuple[j.Status, ...] = ("ok", "retried", "skipped", "silent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,6 @@ class Truth:
     """the first that has neither been sent nor got a result"""
     void: bool = False
     """whether something was sent under terms that were void"""
-    is_begun: bool = True
-    """whether `begin` has returned"""
 
     def ledger(self) -> Ledger:
         """The ledger of somebody who saw everything."""
@@ -84,7 +83,7 @@ class History:
 class Nameless(Replica):
     """A model of a few bytes."""
 
-    num_parameters = 3  # type: ignore[assignment]
+    num_parameters = 3
 
     def __init__(self) -> None:
         """Nothing to make."""
@@ -123,35 +122,40 @@ class Player:
         self.session.directory.write_json(self.session.directory.summary, summary)
 
     def _round(self, round_index: int, seen: Callable[[], None]) -> None:
-        fate = str(self._rng.choice(["ok", "retried", "skipped", "silent"], p=[0.5, 0.25, 0.15, 0.1]))
+        fate = _FATES[int(self._rng.choice(4, p=[0.5, 0.25, 0.15, 0.1]))]
         num_attempts = {"silent": 0, "retried": 2}.get(fate, 1)
         for attempt in range(1, num_attempts + 1):
             self._send(round_index, attempt)
             seen()
         used = (float(np.float32(self._rng.normal())),) if fate in ("ok", "retried") else ()
         seed = round_seed(self.session.config.experiment.seed, round_index)
-        named = {"round": round_index, "attempt": max(1, num_attempts), "status": fate, "seed": seed}
-        self.session.journal.append(j.Result(**named, estimates=used, coefficients=used))
+        num_sent = max(1, num_attempts)
+        self.session.journal.append(
+            j.Result(round=round_index, attempt=num_sent, status=fate, seed=seed, estimates=used, coefficients=used)
+        )
         self.truth = replace(self.truth, next_round=round_index + 1)
         seen()
         record = RoundRecord(
-            **named, scheme=self.session.config.experiment.scheme.name, estimate=used or None,
-            rho_spent=self._ledger.rho, epsilon_spent=self._ledger.epsilon,
+            round=round_index, attempt=num_sent, status=fate, seed=seed, estimate=used or None,
+            scheme=self.session.config.experiment.scheme.name, rho_spent=self._ledger.rho,
+            epsilon_spent=self._ledger.epsilon,
         )  # fmt: skip
         self.session.directory.append_round(record)
         self.session.records.append(record)
         seen()
 
     def _send(self, round_index: int, attempt: int) -> None:
+        rho: float | None
         if self._terms.enforced:
             asked = self._terms.accountant.limit * self._rng.uniform(0.005, 0.1)
             rho = self._ledger.affordable(round_index, asked)
         else:
             rho = None if self._rng.random() < 0.5 else self._rng.uniform(0.001, 0.1)
         self._ledger.charge(round_index, attempt, rho)
-        spent = (*self.truth.spent, self.session.journal.records[-1])
+        charged = self.session.journal.records[-1]
+        assert isinstance(charged, j.Spent)
         void = self.truth.void or self._terms.void is not None
-        self.truth = replace(self.truth, spent=spent, next_round=round_index + 1, void=void)
+        self.truth = replace(self.truth, spent=(*self.truth.spent, charged), next_round=round_index + 1, void=void)
 
 
 def resolved(settings: Sequence[str]) -> RunConfig:

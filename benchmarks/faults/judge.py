@@ -28,16 +28,18 @@ class Verdict:
 
 
 def judged(path: Path, truth: Truth) -> Verdict:
-    """Resume this run directory, and compare what its ledger knows with what there was to know."""
-    try:
-        session = resume(path)
-    except EXPECTED as err:
-        return Verdict("refused", str(err))
-    except Exception as err:
-        return Verdict("crashed", f"{type(err).__name__}: {err}")
-    with session.journal:
-        forgotten = forgotten_by(session, truth)
-    return Verdict("refund", forgotten) if forgotten else Verdict("resumed", "")
+    """Resume this run directory, and once more, and compare what each ledger knows with what there was to know."""
+    for time in ("", "the second time: "):
+        try:
+            session = resume(path)
+        except EXPECTED as err:
+            return Verdict("refused", f"{time}{err}")
+        except Exception as err:  # noqa: BLE001 - whatever it is, nothing has been sent, and it is told
+            return Verdict("crashed", f"{time}{type(err).__name__}: {err}")
+        with session.journal:
+            if forgotten := forgotten_by(session, truth):
+                return Verdict("refund", f"{time}{forgotten}")
+    return Verdict("resumed", "")
 
 
 def forgotten_by(session: Session, truth: Truth) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
@@ -16,10 +16,11 @@ import numpy as np
 
 from benchmarks.faults.disk import restore
 from benchmarks.faults.histories import History, Player
-from benchmarks.faults.judge import Verdict, judged
+from benchmarks.faults.judge import ROUNDING, Verdict, judged
 from testbed.errors import JournalError
 from testbed.failures import EXPECTED
 from testbed.results import journal as j
+from testbed.results.directory import RunDirectory
 from testbed.rounds.resume import resume
 
 COMMAND = (
@@ -68,8 +69,7 @@ class Elsewhere:
             if self.resumes(run):
                 return Verdict("refund", "two processes write one run, and both send its next round")
             player.play(1)
-        left = judged(run, player.truth)
-        return left if left.outcome != "resumed" else Verdict("refused", "the second process; the first goes on")
+        return judged(run, player.truth)
 
     def testbed(self, *arguments: str, cwd: Path) -> Any:
         """A started process that does what `testbed` does with these arguments."""
@@ -92,7 +92,7 @@ def _one_run(
 ) -> Iterator[Verdict]:
     path = folder / name
     num_rounds = ROUNDS_PER_KILL * (num_kills + 1)
-    before: list[j.Spent] = []
+    before: list[j.AnyRecord] = []
     command: tuple[str, ...] = ("run", "--out", name, "--set", f"rounds.num={num_rounds}", *COMMAND)
     for _ in range(num_kills):
         process = elsewhere.testbed(*command, cwd=folder)
@@ -100,31 +100,35 @@ def _one_run(
         time.sleep(float(rng.uniform(0, 0.02)))
         process.kill()
         process.join()
-        yield _after(path, before)
-        before = _charged(path)
+        verdict, before = _after(path, before, process.exitcode)
+        yield verdict
         command = ("run", "--resume", name)
     process = elsewhere.testbed(*command, cwd=folder)
     process.join(GIVE_UP_S)
-    if process.exitcode != 0:
-        raise AssertionError(f"{path}: after {num_kills} kills the run ended with {process.exitcode}")
-    if (left := _after(path, before)).outcome != "resumed":
-        yield left
+    verdict, records = _after(path, before, process.exitcode)
+    if verdict.outcome != "resumed" or process.exitcode != 0:
+        yield verdict
+        return
+    summary = RunDirectory.open(path).read_summary()
+    spent = sum(record.rho or 0.0 for record in records if isinstance(record, j.Spent))
+    if summary is None or not (summary.rho_spent or 0.0) >= spent * (1 - ROUNDING):
+        yield Verdict("refund", f"the summary of a run that has spent rho {spent:.6g} says {summary}")
 
 
-def _after(path: Path, before: list[j.Spent]) -> Verdict:
-    """What a kill has left of the charges that there were before the process started."""
-    charged = _charged(path)
-    if charged[: len(before)] != before:
-        return Verdict("refund", f"{len(before)} charges were on disk before, of which some are gone")
-    if len({(spent.round, spent.attempt) for spent in charged}) < len(charged):
-        return Verdict("refund", "a transmission is on disk twice")
-    return Verdict("resumed", "")
-
-
-def _charged(path: Path) -> list[j.Spent]:
-    with suppress(JournalError):
-        return [record for record in j.read(path / "journal.bin") if isinstance(record, j.Spent)]
-    return []
+def _after(path: Path, before: list[j.AnyRecord], exit_code: int | None) -> tuple[Verdict, list[j.AnyRecord]]:
+    """What a process has left of the records that there were before it started, and all that there are now."""
+    if exit_code not in (0, -signal.SIGKILL):
+        return Verdict("refused", f"{path}: ended with {exit_code}"), before
+    try:
+        records = j.read(path / "journal.bin")
+    except JournalError as err:
+        return Verdict("refused", str(err)), before
+    if records[: len(before)] != before:
+        return Verdict("refund", f"{len(before)} records were on disk before, of which some are gone"), records
+    sent = [(record.round, record.attempt) for record in records if isinstance(record, j.Spent)]
+    if len(set(sent)) < len(sent):
+        return Verdict("refund", "a transmission is on disk twice"), records
+    return Verdict("resumed", ""), records
 
 
 def _wait_for_growth(journal: Path, growth_bytes: int, process: Any) -> None:
