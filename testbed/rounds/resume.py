@@ -9,6 +9,7 @@ from testbed.errors import JournalError
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.records import RoundRecord, RunInfo
+from testbed.rounds import budget
 from testbed.rounds.round import round_seed
 from testbed.rounds.session import Session, promise_of
 
@@ -36,6 +37,8 @@ def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, inf
             f"{directory.path}: config.toml promises another privacy budget or threat model than this run began "
             "with; restore it, or start a new run"
         )
+    for start in (record for record in journal.records if isinstance(record, j.Start)):
+        budget.check_drawn(config, start.run_id)
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
     for round_index in sorted(charged - {r.round for r in session.journal_results()}):
