@@ -8,6 +8,7 @@ level and adjacency, and at client level the division of the data among clients,
 The file holds JSON lines, ``{"record": …, "hash": …}``, each hash the SHA-256 over the hash before and the record.
 Every byte is checked, and whatever is not as it was written is refused, a last line that a crash cut short too: its run
 may have transmitted. Not seen: a copy of the file, and a file that was put back or cut behind an earlier record.
+`testbed.planning.budget_marks` sees run directories that were put back.
 """
 
 from __future__ import annotations

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from testbed.config.schema import RunConfig
 from testbed.errors import BudgetError
-from testbed.planning import dataset_budget
+from testbed.planning import budget_marks, dataset_budget
 from testbed.planning.checks import check_budget
 from testbed.planning.dataset_budget import Reserved
+from testbed.results import journal as j
 
 
 def draw(config: RunConfig, run_id: str) -> None:
@@ -19,13 +21,28 @@ def draw(config: RunConfig, run_id: str) -> None:
     if (path := config.experiment.privacy.budget) is not None:
         check_budget(config)
         dataset_budget.reserve(Path(path), reservation_of(config, run_id))
+        budget_marks.begin(Path(path), run_id)
 
 
-def check_drawn(config: RunConfig, run_id: str) -> None:
-    """Raise BudgetError unless the run has drawn what it promises; a resumed run draws no second time."""
+def count(config: RunConfig, records: Sequence[j.AnyRecord], *, is_new: bool = True) -> None:
+    """Count the transmissions that the journal holds, beside the budget; the last one was charged now if ``is_new``.
+
+    Raises BudgetError if there were more.
+    """
+    if (path := config.experiment.privacy.budget) is not None:
+        charged = sum(isinstance(record, j.Spent) for record in records)
+        budget_marks.count(Path(path), _run_id(path, records), charged, is_new=is_new)
+
+
+def check_drawn(config: RunConfig, records: Sequence[j.AnyRecord]) -> None:
+    """Raise BudgetError unless the run of this journal has drawn what it promises; it draws no second time.
+
+    Refused, too, if it had transmitted more often than the journal holds.
+    """
     if (path := config.experiment.privacy.budget) is None:
         return
     check_budget(config)
+    run_id = _run_id(path, records)
     asked, held = reservation_of(config, run_id), dataset_budget.read(Path(path)).drawn_by(run_id)
     if held is None:
         raise BudgetError(
@@ -39,6 +56,7 @@ def check_drawn(config: RunConfig, run_id: str) -> None:
             f"promises ({asked.epsilon:g}, {asked.delta:g}) at {asked.level} level, or divides the data otherwise; "
             "allowed: what it drew; restore config.toml, or start a new run"
         )
+    count(config, records, is_new=False)
 
 
 def reservation_of(config: RunConfig, run_id: str) -> Reserved:
@@ -55,6 +73,14 @@ def reservation_of(config: RunConfig, run_id: str) -> Reserved:
         clients=_division(config) if privacy.level == "client" else None,
         utc=dataset_budget.now_utc(),
     )
+
+
+def _run_id(path: str, records: Sequence[j.AnyRecord]) -> str:
+    """Of the journal, which is what a resumed run goes by."""
+    for record in records:
+        if isinstance(record, j.Start):
+            return record.run_id
+    raise BudgetError(f"{path}: got a journal without its Start; allowed: a whole one; restore journal.bin from a copy")
 
 
 def _division(config: RunConfig) -> str:

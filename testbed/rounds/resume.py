@@ -37,8 +37,7 @@ def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, inf
             f"{directory.path}: config.toml promises another privacy budget or threat model than this run began "
             "with; restore it, or start a new run"
         )
-    for start in (record for record in journal.records if isinstance(record, j.Start)):
-        budget.check_drawn(config, start.run_id)
+    budget.check_drawn(config, journal.records)
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
     for round_index in sorted(charged - {r.round for r in session.journal_results()}):

@@ -12,9 +12,13 @@ from testbed.config.files import load
 from testbed.config.schema import RunConfig
 from testbed.errors import BudgetError, ConfigError, JournalError
 from testbed.planning import dataset_budget as d
+from testbed.planning.ledger import Ledger
+from testbed.planning.terms import terms_of
 from testbed.results import journal as j
+from testbed.rounds.budget import count
+from testbed.rounds.processes import run_in_one_process
 from testbed.rounds.resume import resume
-from testbed.rounds.session import begin
+from testbed.rounds.session import Session, begin
 from tests.testbed.rounds.test_session import FakeReplica
 
 
@@ -121,3 +125,64 @@ def test_nothing_that_fails_after_the_draw_gives_it_back(budget, tmp_path, monke
     with pytest.raises(JournalError):
         begun(budget, tmp_path / "run")
     assert len(d.read(budget).reserved) == 1
+
+
+def charge(session: Session) -> None:
+    """As the loop does before each transmission."""
+    ledger = Ledger(
+        session.journal,
+        terms_of(session.config),
+        past=session.journal.records,
+        on_charged=lambda: count(session.config, session.journal.records),
+    )
+    ledger.charge(session.next_round, 1, 1e-6)
+
+
+def test_a_whole_directory_that_was_put_back_behind_a_transmission_is_refused(budget, tmp_path):
+    path = begun(budget, tmp_path / "run")
+    shutil.copytree(path, tmp_path / "copy")
+    session = resume(path)
+    charge(session)
+    session.journal.close()
+    with pytest.raises(BudgetError, match="has charged 1 transmissions, and its journal holds 0"):
+        resume(tmp_path / "copy")
+    resume(path).journal.close()
+
+
+def test_two_copies_of_a_run_do_not_both_transmit(budget, tmp_path):
+    path = begun(budget, tmp_path / "run")
+    shutil.copytree(path, tmp_path / "copy")
+    one, other = resume(path), resume(tmp_path / "copy")
+    charge(one)
+    with pytest.raises(BudgetError, match="put back or copied"):
+        charge(other)
+    one.journal.close()
+    other.journal.close()
+
+
+def test_a_charge_that_a_crash_kept_from_the_count_is_counted_on_resuming(budget, tmp_path):
+    path = begun(budget, tmp_path / "run")
+    with j.Journal(path / "journal.bin") as journal:
+        journal.append(j.Spent(round=0, attempt=1, rho=1e-6))
+    resume(path).journal.close()
+    (counted,) = (tmp_path / "data.budget.runs").iterdir()
+    assert counted.stat().st_size == 1
+
+
+def test_a_run_whose_count_is_gone_may_not_go_on(budget, tmp_path):
+    path = begun(budget, tmp_path / "run")
+    session = resume(path)
+    shutil.rmtree(tmp_path / "data.budget.runs")
+    with pytest.raises(BudgetError, match="counts what the run has sent"):
+        charge(session)
+    session.journal.close()
+    with pytest.raises(BudgetError, match="counts what the run has sent"):
+        resume(path)
+
+
+def test_a_run_counts_what_it_transmits(budget, tmp_path):
+    loaded = configured(budget, "rounds.num=3", "rounds.eval_every=3", "task.num_train=64", "task.num_test=8")
+    run_in_one_process(loaded, out=tmp_path / "run")
+    (counted,) = (tmp_path / "data.budget.runs").iterdir()
+    records = j.read(tmp_path / "run" / "journal.bin")
+    assert counted.stat().st_size == sum(isinstance(record, j.Spent) for record in records) > 0
