@@ -17,8 +17,8 @@ from testbed.commands import run, processes, plan, budget, results, audit, docto
 # isort: on
 
 from testbed.commands.app import app
-from testbed.commands.output import written_output
-from testbed.commands.terminal import INTERRUPTED
+from testbed.commands.screen.output import written_output
+from testbed.commands.screen.terminal import INTERRUPTED
 from testbed.failures import EXPECTED
 
 _log = logging.getLogger(__name__)

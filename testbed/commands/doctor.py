@@ -6,7 +6,7 @@ import typer
 
 from testbed.commands.app import app
 from testbed.commands.options import JsonOption, RigOption, SetOption
-from testbed.commands.terminal import console
+from testbed.commands.screen.terminal import console
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from testbed.commands.app import app
 from testbed.commands.options import ExperimentOption, RigOption, SetOption, configured, decibels
-from testbed.commands.terminal import console
+from testbed.commands.screen.terminal import console
 
 
 @app.command()

@@ -21,7 +21,7 @@ from testbed.commands.options import (
     device_numbers,
     refuse_both,
 )
-from testbed.commands.terminal import exit_if_interrupted, interruptible
+from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
 
 
 @app.command("access-point")
@@ -46,7 +46,7 @@ def access_point(
     """
     refuse_both(resume, rig, experiment, overrides, out)
     config = configured(rig, experiment, overrides)
-    from testbed.commands.display import RunDisplay, print_outcome
+    from testbed.commands.screen.display import RunDisplay, print_outcome
     from testbed.rounds.processes import serve_access_point
 
     with interruptible() as should_stop, RunDisplay() as display:

@@ -12,7 +12,7 @@ from testbed.commands.options import (
     configured,
     refuse_both,
 )
-from testbed.commands.terminal import exit_if_interrupted, interruptible
+from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
 
 
 @app.command()
@@ -37,7 +37,7 @@ def run(
     """
     refuse_both(resume, rig, experiment, overrides, out)
     config = configured(rig, experiment, overrides)
-    from testbed.commands.display import (  # torch is imported only once the configuration is fine
+    from testbed.commands.screen.display import (  # torch is imported only once the configuration is fine
         RunDisplay,
         print_outcome,
     )

@@ -15,7 +15,7 @@ from radio.samples import IQ
 from testbed.bench.doctor import examine_radio
 from testbed.bench.doctor_report import examine
 from testbed.bench.rig import resolve
-from testbed.commands.terminal import console
+from testbed.commands.screen.terminal import console
 from testbed.config.backends import settings_of
 from testbed.config.files import load
 from testbed.config.schema import RunConfig

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from testbed.bench.doctor import Findings, LinkFinding, RadioFinding, SchemeFinding
 from testbed.bench.doctor_report import show
-from testbed.commands import terminal
-from testbed.commands.display import RunDisplay, print_outcome
+from testbed.commands.screen import terminal
+from testbed.commands.screen.display import RunDisplay, print_outcome
 from testbed.config.files import load
 from testbed.planning.plan_report import plan_figure
 from testbed.results.directory import RunDirectory
@@ -111,5 +111,5 @@ def test_the_terminal_s_console_is_the_only_one_that_is_made(request):
         for path in package.rglob("*.py")
         if "Console(" in path.read_text(encoding="utf-8").replace("[Console(", "")
     ]
-    assert [path.relative_to(package).as_posix() for path in makers] == ["commands/terminal.py"]
+    assert [path.relative_to(package).as_posix() for path in makers] == ["commands/screen/terminal.py"]
     assert isinstance(terminal.console(), Console)

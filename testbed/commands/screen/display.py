@@ -8,7 +8,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from testbed.commands.terminal import console
+from testbed.commands.screen.terminal import console
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.report import summary_rows
 from testbed.rounds.processes import Outcome

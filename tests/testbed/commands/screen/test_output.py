@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from testbed.commands.cli import main
-from testbed.commands.output import flush_or_fail, written_output
+from testbed.commands.screen.output import flush_or_fail, written_output
 from testbed.errors import OutputError
 
 needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
