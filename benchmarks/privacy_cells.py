@@ -17,7 +17,7 @@ Tuple = tuple[tuple[str, str], ...]
 """Some factors with a level each, in the order of FACTORS."""
 
 FACTORS: dict[str, tuple[str, ...]] = {
-    "snr": ("-5 dB", "5 dB", "20 dB"),
+    "snr": ("-5 dB", "5 dB", "20 dB", "35 dB"),
     "fading": ("rayleigh blocks", "rician-5 blocks", "doppler 2 Hz", "doppler 20 Hz"),
     "csi": ("genie", "short pilots", "long pilots", "reciprocity"),
     "drift": ("0 dB", "0.75 dB"),
@@ -26,7 +26,8 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "schedule": ("static", "reversed", "solution", "online", "paper"),
     "claim": ("coherent, receiver", "sign, receiver", "coherent, devices"),
 }
-"""``snr``: symbol SNR P·E|h|²/N0' of a device; SNR* of this budget is about −4 dB. ``claim``: scheme, and whose noise."""
+"""``snr``: symbol SNR P·E|h|²/N0' of a device; SNR*, above which the budget binds, is about −4 dB with 20 rounds.
+``claim``: scheme, and whose noise counts."""
 
 UNDECLARED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("drift 0.75 dB, none declared", ("air.transmitter.gain_error_db=0.75",)),
@@ -47,17 +48,15 @@ _TRIES = 24
 def fits(levels: Cell) -> bool:
     """Whether these levels, of some or of all factors, mean something together.
 
-    A genie exists on the symbol level only, where transmitters have no hardware and no band; the paper's schedule
-    rations the receiver's noise. Pilots at a symbol SNR of −5 dB are not heard, so nothing would be sent.
+    A genie exists on the symbol level only, where transmitters have no hardware and no band. Without one a device in a
+    deep fade is not heard at a low SNR, nor beside a strong jammer at a middling one, and no round would come about.
+    The paper's schedule rations the receiver's noise.
     """
-    genie = levels.get("csi") == "genie"
-    if genie and (levels.get("drift") == "0.75 dB" or levels.get("receiver") == "jammer out of band"):
+    snr, csi, receiver = levels.get("snr"), levels.get("csi"), levels.get("receiver")
+    sampled = csi not in (None, "genie") or levels.get("drift") == "0.75 dB" or receiver == "jammer out of band"
+    if sampled and (csi == "genie" or snr in ("-5 dB", "5 dB")):
         return False
-    if levels.get("snr") == "-5 dB" and "csi" in levels and not genie:
-        return False
-    if levels.get("snr") == "-5 dB" and (
-        levels.get("drift") == "0.75 dB" or levels.get("receiver") == "jammer out of band"
-    ):
+    if receiver == "jammer out of band" and snr == "20 dB":
         return False
     return not (levels.get("schedule") == "paper" and levels.get("claim") == "coherent, devices")
 

@@ -33,6 +33,7 @@ from testbed.errors import ConfigError
 from testbed.failures import Watch
 from testbed.planning.terms import Terms, terms_of
 from testbed.privacy.accountants import Accountant
+from testbed.results import journal as j
 from testbed.results.records import RoundRecord, Summary
 from testbed.rounds.device_host import LearnerHost
 from testbed.rounds.local_work import Loaded, load_model_and_task
@@ -44,8 +45,8 @@ OUT_OF_BAND_CYCLES = 0.25
 IN_BAND_JAMMER_DB = 10.0  # over the noise in the payload's band
 OUT_OF_BAND_JAMMER_DB = 10.0  # over the noise of the whole band
 _OCCUPIED = 16 / 256  # the block's share of the band
-_RESOLUTION = 1e-9
-"""Variance that any receiver has, in the unit of one value's power; simulated frames are rounded at 1e-15 of it."""
+_RESOLUTION = 1e-7
+"""Variance that any receiver has, over a value's power, so that the rounding of 32-bit samples is no observation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,8 @@ class Played:
     terms: Terms
     summary: Summary
     records: tuple[RoundRecord, ...]
+    charged: dict[int, float]
+    """round → ρ that the journal holds for it"""
     rounds: dict[int, list[Observation]]
     """round → its attempts"""
     exact: dict[int, Floats]
@@ -143,6 +146,10 @@ def play(config: RunConfig, *, jammer: Jammer | None = None, spoil_rate: float =
                 done.set()
                 thread.join(20.0)
         records = tuple(session.records)
+        charged: dict[int, float] = {}
+        for record in session.journal.records:
+            if isinstance(record, j.Spent):
+                charged[record.round] = charged.get(record.round, 0.0) + (record.rho or 0.0)
     heard: dict[int, list[Observation]] = {}
     exact: dict[int, Floats] = {}
     scheme, clip = scheme_of(config), config.experiment.learner.clip
@@ -153,7 +160,13 @@ def play(config: RunConfig, *, jammer: Jammer | None = None, spoil_rate: float =
             values = _DrawnReplica.values(start.seed, config.rig.num_devices, clip)
             exact[start.round] = np.asarray(scheme.mapped(np.clip(values, -clip, clip)))
     return Played(
-        config=config, terms=terms_of(config), summary=summary, records=records, rounds=heard, exact=exact
+        config=config,
+        terms=terms_of(config),
+        summary=summary,
+        records=records,
+        charged=charged,
+        rounds=heard,
+        exact=exact,
     )
 
 
@@ -176,11 +189,10 @@ def compare(cell: dict[str, str], played: Played, *, failure: float) -> Judged:
     leaks = np.zeros((len(played.rounds), config.rig.num_devices))  # ρ [R, K]
     charged = np.zeros(len(played.rounds))
     deviations: list[float] = []
-    by_round = {record.round: record.rho_spent or 0.0 for record in played.records}
     for position, (index, attempts) in enumerate(sorted(played.rounds.items())):
-        charged[position] = by_round[index]
+        charged[position] = played.charged.get(index, 0.0)
         found = [
-            _combined(attempts, played.exact[index], device, stronger=stronger if trusted else math.inf)
+            combined(attempts, played.exact[index], device, stronger=stronger if trusted else math.inf)
             for device in range(config.rig.num_devices)
         ]
         leaks[position] = [terms.sensitivity**2 * precision / 2 for precision, _ in found]
@@ -221,7 +233,7 @@ def _epsilon(accountant: Accountant, rhos: Floats) -> float:
     return accountant.epsilon(float(np.sum(accountant.cost(rhos)))) if rhos.size else 0.0
 
 
-def _combined(attempts: Sequence[Observation], exact: Floats, device: int, *, stronger: float) -> tuple[float, float]:
+def combined(attempts: Sequence[Observation], exact: Floats, device: int, *, stronger: float) -> tuple[float, float]:
     """All attempts of a round combined for one device's value, by generalised least squares.
 
     Returns the precision 1/variance, and by how much the combination really missed the value. ``stronger`` divides the
@@ -239,9 +251,7 @@ def _combined(attempts: Sequence[Observation], exact: Floats, device: int, *, st
     apart = isinstance(heard[0].noise, dict)
     for sender in [device] if apart else sorted(heard[0].directions):
         added = np.array([each.values[sender] - exact[sender, 0] for each in heard])  # the artificial noise, [A]
-        missed += np.concatenate(
-            [noise * each.directions[sender] for noise, each in zip(added, heard, strict=True)]
-        )
+        missed += np.concatenate([noise * each.directions[sender] for noise, each in zip(added, heard, strict=True)])
         covariance += _artificial(heard, added, sender)
     weights = np.linalg.solve(covariance, direction)
     precision = float(direction @ weights)

@@ -1,14 +1,15 @@
 """A simulated air that remembers what was radiated and received, and what an attacker could make of it.
 
-`WitnessedAir` is the air of a run: it keeps every payload's frames and noise, adds a jammer, and spoils captures so that
-rounds are retried. `observations` turns what it kept into linear observations of each device's value, by the channels as
-they really were and the frames as the real transmitter makes them.
+`WitnessedAir` is the air of a run: it keeps every payload's frames and noise, adds a jammer, and spoils captures so
+that rounds are retried. `observations` turns what it kept into linear observations of each device's value, by the
+channels as they really were and the frames as the real transmitter makes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,7 +36,7 @@ def tone(amplitude: float, cycles_per_sample: float) -> Jammer:
 
     def heard(first_sample: int, num_samples: int) -> NDArray[np.complex128]:
         times = first_sample + np.arange(num_samples)
-        return amplitude * np.exp(2j * np.pi * ((cycles_per_sample * times) % 1.0))
+        return np.asarray(amplitude * np.exp(2j * np.pi * ((cycles_per_sample * times) % 1.0)))
 
     return heard
 
@@ -82,11 +83,13 @@ class WitnessedAir(Air):
         self._pending = _Pending(start)
 
     def begin_block(self, round_index: int, attempt: int) -> None:
+        """Draw a new fading block, in the twin too."""
         super().begin_block(round_index, attempt)
         self._twin.begin_block(round_index, attempt)
         self._counts, self._pending = {}, None
 
     def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
+        """Send, and keep what is part of a payload."""
         super().transmit(station, frame, num_repeats)
         self._twin.transmit(station, frame, num_repeats)
         if self._pending is not None and station != self.access_point:
@@ -95,14 +98,17 @@ class WitnessedAir(Air):
         self._counts[station] = self._counts.get(station, 0) + 1
 
     def silence(self, station: int) -> None:
+        """Take the station off both airs."""
         super().silence(station)
         self._twin.silence(station)
 
     def elapse(self, num_samples: int) -> None:
+        """Let time pass unheard."""
         super().elapse(num_samples)
         self._twin.elapse(num_samples)
 
     def capture(self, station: int, num_samples: int) -> IQ:
+        """What the station receives; of a payload, kept, and spoiled now and then. Raises RadioLinkError."""
         begin = self.clock_samples
         received, clean = super().capture(station, num_samples), self._twin.capture(station, num_samples)
         if station != self.access_point:
@@ -160,6 +166,7 @@ class _Oracle(Air):
     """Tells gains at any later time, and keeps the frames that links send."""
 
     def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
+        """Keep the frame."""
         self.kept = frame if num_repeats is None else np.tile(frame, num_repeats)
 
 
@@ -211,9 +218,7 @@ def _observation(config: RunConfig, payload: Payload, oracle: _Oracle, links: Se
     )
 
 
-def _frame(
-    link: DeviceLink, oracle: _Oracle, start: m.RoundStart, device: int, value: float
-) -> NDArray[np.complex128]:
+def _frame(link: DeviceLink, oracle: _Oracle, start: m.RoundStart, device: int, value: float) -> NDArray[np.complex128]:
     """What the real transmitter makes of a value under the announced plan."""
     link.send_values(np.full(start.plan.num_queries, value), start.plan, start.csi.get(device))
     return oracle.kept.astype(np.complex128)
@@ -223,7 +228,7 @@ def _reals(values: NDArray[np.complex128]) -> Floats:
     return np.concatenate((values.real, values.imag))
 
 
-def _arguments(config: RunConfig) -> dict[str, float | int]:
+def _arguments(config: RunConfig) -> dict[str, Any]:
     """As the air of a run is made."""
     rig = config.rig
     return {
