@@ -1,5 +1,6 @@
 """A task: its examples, who holds which, and the batch of every device and round."""
 
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -90,6 +91,10 @@ class Task:
 
         Depends on (seed, device, round) only, so that resumed runs repeat it.
         """
+        return self.rows(self.known_rows(device, round_index, batch_size))
+
+    def known_rows(self, device: int, round_index: int, batch_size: int) -> NDArray[np.int64]:
+        """Which training examples are in `batch`."""
         shard = self.shard(device)
         if batch_size < 1 or round_index < 0:
             raise TaskError(
@@ -97,7 +102,27 @@ class Task:
                 "allowed size 1 or more and round 0 or more; correct learner.batch_size"
             )
         order = random_order(self.seed, len(shard), Stream.BATCH, device=device, round_index=round_index)
-        return collate(self._train, shard[order[:batch_size]], self.class_tokens)
+        return shard[order[:batch_size]]
+
+    def rows(self, rows: NDArray[np.int64]) -> AnyBatch:
+        """A batch of these training examples."""
+        return collate(self._train, rows, self.class_tokens)
+
+    def exchanged(self, rows: NDArray[np.int64], by: int) -> "Task":
+        """A neighbour of this task: these training examples are copies of another one."""
+        index = np.arange(len(self._train))
+        index[rows] = by
+        train = self._train
+        starts = None if train.starts is None else train.starts[index]
+        neighbour = copy(self)
+        neighbour._train = Encoded(train.tokens[index], train.lengths[index], train.labels[index], starts)
+        return neighbour
+
+    def without_last(self, device: int) -> "Task":
+        """A neighbour of this task: the last example of a device's shard is left out."""
+        neighbour = copy(self)
+        neighbour._shards = [s[:-1] if k == device else s for k, s in enumerate(self._shards)]
+        return neighbour
 
     def poisson_batch(self, device: int, drawn: NDArray[np.bool_]) -> AnyBatch:
         """The examples of a device's shard that its own secret coins `drawn` chose, possibly none.

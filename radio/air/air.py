@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import partial
 from itertools import pairwise
 from threading import Lock
@@ -167,6 +168,15 @@ class Air:
         if self.config.level == "symbol":
             return received.astype(np.complex64)
         return digitise(received, self.config.receiver, self._angles[station])
+
+    def arriving(self, device: int, num_samples: int) -> NDArray[np.complex128]:
+        """What of one device alone the access point would hear next, without noise and converter, shape [N]; nothing
+        passes. For who judges a run: no receiver could tell."""
+        self._check_station(device)
+        with self._lock:
+            alone = copy(self)
+            alone._on_air = {station: queue for station, queue in self._on_air.items() if station == device}
+            return alone._superpose(self.access_point, self._clock, self._clock + num_samples)
 
     def elapse(self, num_samples: int) -> None:
         """Let time pass unheard."""
