@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtri
 
 from benchmarks.privacy_cells import ADVANTAGES_DB, Cell
 from benchmarks.privacy_witness import Floats, Jammer, Observation, WitnessedAir, observations, tone
@@ -24,6 +23,7 @@ from learner.zo.replica import Replica, Scalars
 from radio.errors import RadioError
 from radio.randomness import generator
 from testbed.api import load
+from testbed.audit.bounds import noise_factor
 from testbed.bench.rig import scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
@@ -157,7 +157,7 @@ def play(config: RunConfig, *, jammer: Jammer | None = None, spoil_rate: float =
         start = payload.start
         if observation.directions:
             heard.setdefault(start.round, []).append(observation)
-            values = _DrawnReplica.values(start.seed, config.rig.num_devices, clip)
+            values = drawn_values(start.seed, config.rig.num_devices, clip)
             exact[start.round] = np.asarray(scheme.mapped(np.clip(values, -clip, clip)))
     return Played(
         config=config,
@@ -225,8 +225,8 @@ def audited_epsilon(terms: Terms, charged: Floats, deviations: Floats, *, failur
         return 0.0
     claimed = terms.sensitivity**2 / (2 * charged[sent])
     total = float(np.sum(deviations[sent] ** 2 / claimed))
-    ratio = total / float(chdtri(int(sent.sum()), 1 - failure))  # of the true to the claimed variance, at most
-    return _epsilon(terms.accountant, charged[sent] / ratio)
+    factor = noise_factor(total, int(sent.sum()), failure)  # of the true to the claimed variance, at most
+    return _epsilon(terms.accountant, charged[sent] / factor)
 
 
 def _epsilon(accountant: Accountant, rhos: Floats) -> float:
@@ -273,6 +273,11 @@ def _artificial(heard: Sequence[Observation], added: Floats, sender: int) -> Flo
     return covariance
 
 
+def drawn_values(seed: int, num_devices: int, clip: float) -> Floats:
+    """p_k before clipping, [K, 1], of the round with this seed: every third one is clipped."""
+    return generator(seed, purpose="drawn scalars").uniform(-1.5 * clip, 1.5 * clip, (num_devices, 1))
+
+
 class _ListeningClient(Client[m.ControlMessage]):
     """Lets the air know when a payload is asked for."""
 
@@ -299,12 +304,7 @@ class _DrawnReplica(Replica):
         replica.clip = learner.clip
         return replica
 
-    @staticmethod
-    def values(seed: int, num_devices: int, clip: float) -> Floats:
-        """p_k before clipping, [K, 1], of the round with this seed."""
-        return generator(seed, purpose="drawn scalars").uniform(-1.5 * clip, 1.5 * clip, (num_devices, 1))
-
     def scalars(self, batches: Any, *, seed: int, **_: Any) -> Scalars:
         """Drawn, [K, 1]."""
-        drawn = self.values(seed, len(batches), self.clip)
+        drawn = drawn_values(seed, len(batches), self.clip)
         return Scalars(drawn, np.full(len(drawn), np.nan), tuple(each[None] for each in drawn))

@@ -10,14 +10,24 @@ import pytest
 
 from benchmarks import privacy_channels
 from benchmarks.privacy_cells import FACTORS, covered, design, fits, overrides, targets
-from benchmarks.privacy_play import IN_BAND_CYCLES, OUT_OF_BAND_CYCLES, audited_epsilon, combined, judge, play
+from benchmarks.privacy_play import (
+    IN_BAND_CYCLES,
+    OUT_OF_BAND_CYCLES,
+    audited_epsilon,
+    combined,
+    drawn_values,
+    judge,
+    play,
+)
 from benchmarks.privacy_witness import Observation, tone
 from radio.config import FrameConfig
 from radio.waveform.modulation import matched_filter
 from testbed.api import load
+from testbed.audit.witness import witness
 from testbed.planning.ledger import Ledger
 from testbed.planning.terms import terms_of
 from testbed.privacy.gaussian import epsilon_of
+from testbed.rounds.round import round_seed
 
 PLAIN = {
     "snr": "35 dB",
@@ -134,6 +144,25 @@ def test_the_noise_that_a_twin_air_leaves_over_is_the_air_s_own():
     variance = played.rounds[0][0].noise_variance
     # devices share one capture, so there are only 12 independent values: chi-squared within 5 standard deviations
     assert np.mean(noise**2) == pytest.approx(variance, rel=5 * math.sqrt(2 / 12))
+
+
+@pytest.mark.parametrize("cell", [GENIE, {**PLAIN, "fading": "doppler 20 Hz", "drift": "0.75 dB"}])
+def test_two_witnesses_built_in_different_ways_agree_on_what_arrived(cell):
+    """This one asks the air for its gains and the transmitter for frames; the audit's has each device arrive alone."""
+    config = load(None, None, settings(cell))
+    clip = config.experiment.learner.clip
+    ours = play(config)
+    theirs = witness(config, scalars=lambda t, devices: drawn_values(round_seed(3, t), len(devices), clip))
+    compared = 0
+    for index, attempts in theirs.rounds().items():
+        for one, other in zip(ours.rounds[index], attempts, strict=True):
+            for sent in other.sent:
+                energy = float(np.sum(one.directions[sent.device] ** 2)) / config.rig.frame.samples_per_symbol
+                assert one.values[sent.device] == pytest.approx(sent.values[0], abs=1e-5 * clip)
+                if abs(sent.values[0]) > 0.2 * clip:  # beside which the tails of neighbouring pilots are small
+                    assert energy == pytest.approx(sent.energies[0], rel=0.02)
+                    compared += 1
+    assert compared >= 15
 
 
 @pytest.mark.parametrize(("cycles", "lands"), [(IN_BAND_CYCLES, True), (OUT_OF_BAND_CYCLES, False)])
