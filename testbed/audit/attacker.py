@@ -107,7 +107,7 @@ def targets(watched: Sequence[Witness]) -> dict[int, list[RoundHeard]]:
         for each in run.attempts:
             if each.plan is None:
                 continue
-            raw = _raw_symbols(each, run) if sum_heard else None
+            raw = _raw_symbols(each, run, terms) if sum_heard else None
             for sent in each.sent:
                 heard = _of_sum(each, sent, raw, run, terms) if raw is not None else _of_device(each, sent, sum_heard)
                 if heard is not None:
@@ -155,11 +155,17 @@ def public_coins(seed: int, device: int, num: int, rate: float) -> NDArray[np.bo
     return np.asarray(generator(seed, device, purpose="public batch").random(num) < rate)
 
 
-def _raw_symbols(each: Witnessed, run: Witness) -> NDArray[np.complex128] | None:
-    """y [Q] before anybody turned it upright; None where nothing was captured."""
+def _raw_symbols(each: Witnessed, run: Witness, terms: Terms) -> NDArray[np.complex128] | None:
+    """y [Q] before anybody turned it upright, as heard without noise where receiver noise does not count.
+
+    None where nothing was captured.
+    """
     frame, num_devices = run.config.rig.frame, run.config.rig.num_devices
     if each.capture is None or not each.capture.size or each.plan is None:
         return None
+    if not terms.crediting.receiver_trusted:
+        arrived = [np.nan_to_num(sent.arrived) * sent.values for sent in each.sent if sent.arrived is not None]
+        return np.sum(arrived, axis=0, dtype=np.complex128) if arrived else None
     layout = payload_layout(num_devices + 1 if num_devices < MAX_CODES else 0, each.plan.num_queries)
     return matched_filter(each.capture, layout.num_symbols, frame)[layout.values]
 

@@ -16,9 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import bdtri, chdtri, ndtr, ndtri
 
 from testbed.privacy.gaussian import epsilon_of
+
+Floats = NDArray[np.float64]
 
 _LARGEST_MU = 40.0
 

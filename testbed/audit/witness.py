@@ -139,26 +139,31 @@ def witness(
     scalars: DrawScalars | None = None,
     retry_rate: float = 0.0,
     planted: AbstractContextManager[object] | None = None,
+    resume: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Witness:
     """Play a resolved simulated experiment and tell everything about it.
 
     ``out``: where the run directory goes; by default it is gone when this returns. ``load`` gives model and task, for
     who inserts canaries or plays many runs; ``scalars`` stands in for the learner. ``retry_rate``: how many attempts
     but a round's last are rejected though they were received. ``planted``: patches one real function while the run is
-    played. Raises what the run raises; nothing stays patched.
+    played. ``resume`` goes on with a run directory instead, ``should_stop`` is asked before each round. Raises what
+    the run raises; nothing stays patched.
     """
     if not is_simulated(config.rig):
         raise ValueError(f"rig: got backend {config.rig.backend!r}; allowed: a simulated one, whose truth is known")
     notes = _Notes(config.rig.frame)
     with ExitStack() as stack:
-        path = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="witness-"))) / "run"
+        path = resume or out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="witness-"))) / "run"
         stack.enter_context(planted or nullcontext())
         stack.enter_context(_taps(notes, config, retry_rate))
         if load is not None:
             stack.enter_context(patched(processes, "load_model_and_task", lambda _: load))
         if scalars is not None:
             stack.enter_context(patched(local_work, "device_scalars", lambda _: _drawn(scalars)))
-        outcome = processes.run_in_one_process(config, out=path)
+        outcome = processes.run_in_one_process(
+            config, out=None if resume else path, resume=resume, should_stop=should_stop
+        )
         spent = tuple(r for r in j.read(outcome.directory.journal) if isinstance(r, j.Spent))
         return Witness(
             config=config,
