@@ -1,7 +1,7 @@
 """The promise of consistent privacy, tested: what each cell of a covering design claims, and what is true.
 
-    python -m benchmarks.privacy_channels              everything, into privacy_channels/ (minutes on two cores)
-    python -m benchmarks.privacy_channels --quick      every pair of levels once, short runs
+    python -m benchmarks.privacy_channels              everything, into privacy_channels/ (ten minutes, two cores)
+    python -m benchmarks.privacy_channels --quick      every pair of levels once, short runs, few damaged ledgers
 
 A cell is a short run through the real code: SNR, fading, CSI, gain drift, receiver, retries, schedule and scheme. Its
 true ε follows from the simulated air: the least variance over all linear combinations of everything radiated in a
@@ -19,7 +19,7 @@ import multiprocessing
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks import privacy_mutants
 from benchmarks.privacy_cells import DELTA, EPSILON, FACTORS, UNDECLARED, design, overrides
 from benchmarks.privacy_play import Judged, judge
+from testbed.audit.lab import audit_tightness
 
 FAMILY_FAILURE = 0.05
 """How likely any of all audited ε may exceed the true one by chance."""
@@ -57,18 +59,32 @@ def jobs(strength: int, num_rounds: int, seed: int, num_cells: int | None = None
     return plain, beyond
 
 
-def play_all(asked: Sequence[Job], num_processes: int) -> list[Judged]:
-    """Judge every cell, in so many processes; in this one where that is none."""
-    if num_processes == 0:
-        return [_judge(job) for job in asked]
-    with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(_judge, asked, chunksize=1))
+def play_all(asked: Sequence[Job], pool: Executor) -> list[Judged]:
+    """Judge every cell."""
+    return list(pool.map(_judge, asked))
+
+
+def _quiet() -> None:
+    logging.disable(logging.WARNING)  # rejections are asked for by the hundred
 
 
 def _judge(job: Job) -> Judged:
-    logging.disable(logging.WARNING)  # retries are asked for
     cell, settings, failure = job
     return judge(cell, settings, failure=failure)
+
+
+def _mutants() -> dict[str, float]:
+    """How well the auditor finds planted faults, and how close its proof comes to a bare mechanism's claim."""
+    caught, total = privacy_mutants.mutants()
+    return {"audit_tightness": audit_tightness(), "mutants_caught": caught, "mutants_total": total}
+
+
+def _ledger(num_corruptions: int, num_kills: int, seed: int) -> dict[str, float]:
+    """What the ledger forgets when its files are damaged and its process is killed."""
+    from benchmarks import ledger_faults
+
+    found = ledger_faults.run(num_corruptions, num_kills, seed)
+    return {name: found[name] for name in ("ledger_refunds_in_corruptions", "num_corruptions")}
 
 
 def summary(found: Sequence[Judged], beyond: Sequence[Judged]) -> dict[str, Any]:
@@ -175,12 +191,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="rounds a cell")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--skip-mutants", action="store_true", help="without the faults that the auditor must find")
+    parser.add_argument("--skip-ledger", action="store_true", help="without damaged files and killed processes")
     asked = parser.parse_args()
     strength, num_rounds = (2, 12) if asked.quick else (3, asked.rounds)
     plain, beyond = jobs(strength, num_rounds, asked.seed)
-    judged = play_all([*plain, *beyond], asked.processes)
-    found, undeclared = judged[: len(plain)], judged[len(plain) :]
-    result = summary(found, undeclared)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(asked.processes, mp_context=context, initializer=_quiet) as pool:
+        others: list[Future[dict[str, float]]] = []
+        if not asked.skip_mutants:
+            others.append(pool.submit(_mutants))
+        if not asked.skip_ledger:
+            others.append(pool.submit(_ledger, *((1000, 4) if asked.quick else (10_000, 40)), asked.seed))
+        judged = play_all([*plain, *beyond], pool)
+        found, undeclared = judged[: len(plain)], judged[len(plain) :]
+        result = summary(found, undeclared)
+        for other in others:
+            result.update(other.result())
     asked.out.mkdir(parents=True, exist_ok=True)
     cells = [asdict(each) for each in judged]
     (asked.out / "cells.json").write_text(json.dumps({**result, "each": cells}, indent=1) + "\n", encoding="utf-8")

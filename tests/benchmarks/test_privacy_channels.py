@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain, product
 
@@ -247,7 +248,8 @@ def test_noise_that_is_not_there_is_proven_to_be_missing():
 
 def test_figures_table_and_picture_come_from_the_judged_cells(tmp_path):
     plain, beyond = privacy_channels.jobs(2, 4, seed=1, num_cells=3)
-    found = privacy_channels.play_all(plain, 0)
+    with ThreadPoolExecutor(1) as pool:
+        found = privacy_channels.play_all(plain, pool)
     result = privacy_channels.summary(found, [])
     assert json.loads(json.dumps(result))["cells"] == 3
     assert len(beyond) == 2
