@@ -17,6 +17,7 @@ import logging
 import math
 import multiprocessing
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -60,8 +61,13 @@ def jobs(strength: int, num_rounds: int, seed: int, num_cells: int | None = None
 
 
 def play_all(asked: Sequence[Job], pool: Executor) -> list[Judged]:
-    """Judge every cell."""
-    return list(pool.map(_judge, asked))
+    """Judge every cell; says on the error stream how far it is."""
+    found: list[Judged] = []
+    for each in pool.map(_judge, asked):
+        found.append(each)
+        if len(found) % 20 == 0:
+            print(f"{len(found)} of {len(asked)} cells", file=sys.stderr, flush=True)
+    return found
 
 
 def _quiet() -> None:
