@@ -29,11 +29,11 @@ FACTORS: dict[str, tuple[str, ...]] = {
 """``snr``: symbol SNR P·E|h|²/N0' of a device; SNR*, above which the budget binds, is about −4 dB with 20 rounds.
 ``claim``: scheme, and whose noise counts."""
 
-UNDECLARED: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("drift 0.75 dB, none declared", ("air.transmitter.gain_error_db=0.75",)),
-    ("drift 0.75 dB, 0.25 dB declared", ("air.transmitter.gain_error_db=0.75", "radio.residual_gain_max_db=0.25")),
-)
-"""What moves further than the rig declares, beside an otherwise plain cell: to be refused, or to be seen."""
+BEYOND: dict[str, tuple[str, ...]] = {
+    "0.75 dB, none declared": ("air.transmitter.gain_error_db=0.75",),
+    "0.75 dB, 0.25 dB declared": ("air.transmitter.gain_error_db=0.75", "radio.residual_gain_max_db=0.25"),
+}
+"""Drift that is more than the rig declares, beside otherwise plain cells: to be refused, or charged all the same."""
 
 EPSILON, DELTA = 8.0, 1e-2
 PATH_LOSS_DB = 60.0  # so that the noise of the lowest SNR stays far below full scale

@@ -29,7 +29,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks import privacy_mutants
-from benchmarks.privacy_cells import DELTA, EPSILON, FACTORS, UNDECLARED, design, overrides
+from benchmarks.privacy_cells import BEYOND, DELTA, EPSILON, FACTORS, design, overrides
 from benchmarks.privacy_play import Judged, judge
 from testbed.audit.lab import audit_tightness
 
@@ -44,20 +44,13 @@ _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#718096"
 Job = tuple[dict[str, str], list[str], float]
 
 
-def jobs(strength: int, num_rounds: int, seed: int, num_cells: int | None = None) -> tuple[list[Job], list[Job]]:
-    """Cells of the design, and those that move further than they declare, each with its settings and its level."""
+def jobs(strength: int, num_rounds: int, seed: int, num_cells: int | None = None) -> list[Job]:
+    """Cells of the design, and those that drift further than they declare, with their settings and their level."""
     cells = design(strength, seed)[:num_cells]
-    undeclared = [({**_PLAIN, "drift": name}, settings) for name, settings in UNDECLARED]
-    failure = FAMILY_FAILURE / (len(cells) + len(undeclared))
-    plain = [
-        (cell, overrides(cell, num_rounds=num_rounds, seed=seed + position), failure)
-        for position, cell in enumerate(cells)
-    ]
-    beyond = [
-        (cell, [*overrides({**cell, "drift": "0 dB"}, num_rounds=num_rounds, seed=seed), *settings], failure)
-        for cell, settings in undeclared
-    ]
-    return plain, beyond
+    beyond = [({**_PLAIN, "drift": name}, settings) for name, settings in BEYOND.items()]
+    settings = [(cell, overrides(cell, num_rounds=num_rounds, seed=seed + at)) for at, cell in enumerate(cells)]
+    settings += [(cell, [*overrides(_PLAIN, num_rounds=num_rounds, seed=seed), *more]) for cell, more in beyond]
+    return [(cell, overridden, FAMILY_FAILURE / len(settings)) for cell, overridden in settings]
 
 
 def play_all(asked: Sequence[Job], pool: Executor) -> list[Judged]:
@@ -93,7 +86,7 @@ def _ledger(num_corruptions: int, num_kills: int, seed: int) -> dict[str, float]
     return {name: found[name] for name in ("ledger_refunds_in_corruptions", "num_corruptions")}
 
 
-def summary(found: Sequence[Judged], beyond: Sequence[Judged]) -> dict[str, Any]:
+def summary(found: Sequence[Judged]) -> dict[str, Any]:
     """The figures of the last line; ratios are of ε, beside them of ρ."""
     ran = [each for each in found if each.refused is None]
     sent = [each for each in ran if each.num_rounds]
@@ -102,11 +95,9 @@ def summary(found: Sequence[Judged], beyond: Sequence[Judged]) -> dict[str, Any]
         "max_true_over_charged": round(max((each.true_over_charged for each in ran), default=math.nan), 6),
         "min_true_over_charged": min((each.true_over_charged for each in plain), default=math.nan),
         "max_audited_over_claimed": max((each.audited_over_charged for each in ran), default=math.nan),
-        "cells": len(found) + len(beyond),
-        "cells_refused_with_reason": sum(each.refused is not None for each in (*found, *beyond)),
+        "cells": len(found),
+        "cells_refused_with_reason": sum(each.refused is not None for each in found),
         "cells_without_transmission": len(ran) - len(sent),
-        "undeclared_cells": len(beyond),
-        "undeclared_cells_not_refused": sum(each.refused is None for each in beyond),
         "max_true_over_charged_rho": round(max((e.true_rho / e.charged_rho for e in sent), default=math.nan), 6),
         "min_true_over_charged_rho": min((e.true_rho / e.charged_rho for e in plain), default=math.nan),
         "max_charged_over_target": max((each.charged / each.target for each in ran), default=math.nan),
@@ -115,7 +106,7 @@ def summary(found: Sequence[Judged], beyond: Sequence[Judged]) -> dict[str, Any]
     }
 
 
-def markdown(found: Sequence[Judged], beyond: Sequence[Judged]) -> str:
+def markdown(found: Sequence[Judged]) -> str:
     """A table by level, the cells at both ends, and what was refused."""
     lines = [
         f"Target ({EPSILON:g}, {DELTA:g}). True over charged ε of the cells that sent something: smallest, median, "
@@ -124,7 +115,8 @@ def markdown(found: Sequence[Judged], beyond: Sequence[Judged]) -> str:
         "| factor | level | cells | refused | true/charged | audited/charged |",
         "|---|---|---|---|---|---|",
     ]
-    for factor, levels in FACTORS.items():
+    levels_of = FACTORS | {"drift": (*FACTORS["drift"], *BEYOND)}
+    for factor, levels in levels_of.items():
         for level in levels:
             cells = [each for each in found if each.cell[factor] == level]
             ran = [each for each in cells if each.refused is None and each.num_rounds]
@@ -141,8 +133,8 @@ def markdown(found: Sequence[Judged], beyond: Sequence[Judged]) -> str:
             f"|{'---|' * (len(FACTORS) + 3)}",
             *map(_row, some),
         ]  # fmt: skip
-    reasons = Counter(each.refused for each in (*found, *beyond) if each.refused is not None)
-    lines += ["", f"Refused: {reasons.total()} of {len(found) + len(beyond)}.", ""]
+    reasons = Counter(each.refused for each in found if each.refused is not None)
+    lines += ["", f"Refused: {reasons.total()} of {len(found)}.", ""]
     lines += [f"* {count}: {reason}" for reason, count in reasons.items()]
     return "\n".join(lines) + "\n"
 
@@ -201,7 +193,7 @@ def main() -> None:
     parser.add_argument("--skip-ledger", action="store_true", help="without damaged files and killed processes")
     asked = parser.parse_args()
     strength, num_rounds = (2, 12) if asked.quick else (3, asked.rounds)
-    plain, beyond = jobs(strength, num_rounds, asked.seed)
+    cells = jobs(strength, num_rounds, asked.seed)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(asked.processes, mp_context=context, initializer=_quiet) as pool:
         others: list[Future[dict[str, float]]] = []
@@ -209,17 +201,16 @@ def main() -> None:
             others.append(pool.submit(_mutants))
         if not asked.skip_ledger:
             others.append(pool.submit(_ledger, *((1000, 4) if asked.quick else (10_000, 40)), asked.seed))
-        judged = play_all([*plain, *beyond], pool)
-        found, undeclared = judged[: len(plain)], judged[len(plain) :]
-        result = summary(found, undeclared)
+        found = play_all(cells, pool)
+        result = summary(found)
         for other in others:
             result.update(other.result())
     asked.out.mkdir(parents=True, exist_ok=True)
-    cells = [asdict(each) for each in judged]
-    (asked.out / "cells.json").write_text(json.dumps({**result, "each": cells}, indent=1) + "\n", encoding="utf-8")
-    (asked.out / "cells.md").write_text(markdown(found, undeclared), encoding="utf-8")
+    each = [asdict(judged) for judged in found]
+    (asked.out / "cells.json").write_text(json.dumps({**result, "each": each}, indent=1) + "\n", encoding="utf-8")
+    (asked.out / "cells.md").write_text(markdown(found), encoding="utf-8")
     picture(found).savefig(asked.out / "cells.png")
-    print(markdown(found, undeclared))
+    print(markdown(found))
     print(json.dumps(result))
 
 
