@@ -188,7 +188,7 @@ def compare(cell: dict[str, str], played: Played, *, failure: float) -> Judged:
     trusted = config.experiment.privacy.receiver_noise == "trusted"
     leaks = np.zeros((len(played.rounds), config.rig.num_devices))  # ρ [R, K]
     charged = np.zeros(len(played.rounds))
-    deviations: list[float] = []
+    deviations = np.zeros_like(leaks)
     for position, (index, attempts) in enumerate(sorted(played.rounds.items())):
         charged[position] = played.charged.get(index, 0.0)
         found = [
@@ -196,16 +196,16 @@ def compare(cell: dict[str, str], played: Played, *, failure: float) -> Judged:
             for device in range(config.rig.num_devices)
         ]
         leaks[position] = [terms.sensitivity**2 * precision / 2 for precision, _ in found]
-        weakest = int(np.argmax(leaks[position]))
-        deviations.append(found[weakest][1])
-    worst = leaks[:, int(np.argmax(leaks.sum(axis=0)))] if leaks.size else np.zeros(0)
+        deviations[position] = [deviation for _, deviation in found]
+    device = int(np.argmax(leaks.sum(axis=0))) if leaks.size else 0
+    worst = leaks[:, device]
     claimed_epsilon = played.summary.epsilon_spent or 0.0
     return Judged(
         cell=cell,
         target=config.experiment.privacy.dp_epsilon,
         charged=claimed_epsilon,
         true=_epsilon(terms.accountant, worst),
-        audited=audited_epsilon(terms, charged, np.array(deviations), failure=failure),
+        audited=audited_epsilon(terms, charged, deviations[:, device], failure=failure),
         charged_rho=float(charged.sum()),
         true_rho=float(worst.sum()),
         num_rounds=len(played.rounds),
