@@ -88,8 +88,7 @@ def _by_both_halves(mutant: Mutant, failure: float, *, num_before: int) -> tuple
     """One run directory as it was after ``num_before`` rounds, finished twice under one claim."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         out, kept = Path(folder) / "run", Path(folder) / "kept"
-        asked = iter(range(10_000))
-        before = played(mutant, out=out, should_stop=lambda: next(asked) >= num_before)
+        before = played(mutant, out=out, num_rounds=num_before)
         shutil.copytree(out, kept)
         once = played(mutant, resume=out)
         shutil.rmtree(out)
@@ -302,8 +301,8 @@ def faults() -> tuple[Mutant, ...]:
         Mutant(name="examples not clipped", overrides=_EXAMPLE, fault=_no_example_clip, looks=canary),
         Mutant(name="divided by how many were drawn", overrides=_POISSON, fault=_normalised_by_what_was_drawn,
                looks=canary),
-        Mutant(name="examples disturb each other", overrides=(*_POISSON, "privacy.example_clip=6"), fault=_examples_disturb_each_other,
-               looks=canary),
+        Mutant(name="examples disturb each other", overrides=(*_POISSON, "privacy.example_clip=6"),
+               fault=_examples_disturb_each_other, looks=canary),
         Mutant(name="an example removed from known batches", overrides=(*_EXAMPLE, "privacy.adjacency=remove"),
                fault=_nothing_is_refused, looks=canary),
     )  # fmt: skip

@@ -18,6 +18,8 @@ FloatType = Literal["float32", "bfloat16", "float16"]
 
 EMBEDDED = "embedded"
 """The `path` of the model and of the reviews that come with the package."""
+EMBEDDED_NUM_TRAIN = 2000
+"""How many of those reviews there are to learn from."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,7 +123,7 @@ class LearnerConfig(Settings, frozen=True):
     """Directions per round, one scalar each."""
     direction: DirectionKind = "rademacher"
     """Distribution of z: signs (least variance), or the Gaussian-like binomial of learner/zo/directions.py."""
-    clip: PositiveFloat = 100.0
+    clip: Annotated[float, msgspec.Meta(ge=1e-6, le=1e9)] = 100.0
     """γ: p_k is clipped to ±γ before transmission (docs/method.md §1)."""
     num_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     """CPU threads of one learner host."""

@@ -113,3 +113,21 @@ def merge(batches: Sequence[AnyBatch]) -> AnyBatch:
         return Batch(padded, last, torch.cat([batch.labels for batch in labelled]), labelled[0].class_tokens)
     texts = [batch for batch in batches if isinstance(batch, TextBatch)]
     return TextBatch(padded, torch.cat([b.starts for b in texts]), torch.cat([b.stops for b in texts]))
+
+
+def examples(batch: AnyBatch) -> list[AnyBatch]:
+    """Each example as a batch of one without padding, in order."""
+    if isinstance(batch, Batch):
+        return [
+            Batch(
+                batch.input_ids[n : n + 1, : last + 1],
+                batch.last_positions[n : n + 1],
+                batch.labels[n : n + 1],
+                batch.class_tokens,
+            )
+            for n, last in enumerate(batch.last_positions.tolist())
+        ]
+    return [
+        TextBatch(batch.input_ids[n : n + 1, :stop], batch.starts[n : n + 1], batch.stops[n : n + 1])
+        for n, stop in enumerate(batch.stops.tolist())
+    ]

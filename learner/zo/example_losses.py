@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learner.tasks.batches import AnyBatch, merge
+from learner.tasks.batches import AnyBatch, examples, merge
 from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.pairs import BOTH, Sides, UnpairableError
@@ -46,6 +46,40 @@ class ExampleLosses:
         queries = [self._of_query(filled, shift) for shift in shifts] if filled else []
         found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
         return [next(found) if batch.num_examples else np.zeros((len(shifts), 2, 0)) for batch in batches]
+
+    def of_each_alone(self, batches: Sequence[AnyBatch], shifts: Sequence[Shift]) -> list[NDArray[np.float64]]:
+        """The same, each loss a function of its own example: whatever else is drawn, its bits stay.
+
+        Every example is a forward of its own, at its own length. Rows of a batch do not have this property: shapes
+        choose kernels, and the order of additions with them; in 16-bit arithmetic projections then move by percents.
+        """
+        alone = [examples(batch) for batch in batches]
+        losses: list[list[torch.Tensor]] = [[] for _ in batches]  # of each batch, [2, B_k] a query
+        for shift in shifts if any(alone) else ():
+            found = iter(self._of_singles([single for singles in alone for single in singles], shift))
+            for singles, own in zip(alone, losses, strict=True):
+                own.append(torch.cat([next(found) for _ in singles], dim=1) if singles else torch.zeros(2, 0))
+        return [torch.stack(own).cpu().numpy() if own else np.zeros((len(shifts), 2, 0)) for own in losses]
+
+    def _of_singles(self, singles: Sequence[AnyBatch], shift: Shift) -> list[torch.Tensor]:
+        """float64 [2, 1] of each; which way it goes depends on the model and on that example's length alone."""
+        if self._copies:
+            as_they_are = AsTheyAre()
+            with self._copies.each(shift) as signs:
+                found = [[self._scorer.losses(as_they_are, single)[0] for single in singles] for _ in signs]
+            return [torch.stack(both) for both in zip(*found, strict=True)]
+        residents = self._residents.shifted(shift)
+        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
+        return [self._of_single(single, sweeps) for single in singles]
+
+    def _of_single(self, single: AnyBatch, sweeps: dict[Sides, Sweep]) -> torch.Tensor:
+        """Both signs together where this example can be; that another could not is not remembered."""
+        if single.input_ids.numel() < _LONG_BATCH_TOKENS:
+            try:
+                return torch.stack(self._scorer.losses(sweeps[BOTH], single))
+            except UnpairableError:
+                pass
+        return torch.stack([self._scorer.losses(sweeps[(number,)], single)[0] for number in BOTH])
 
     def _of_query(self, batches: Sequence[AnyBatch], shift: Shift) -> list[torch.Tensor]:
         """float64 [2, B_k] of each batch."""

@@ -142,7 +142,11 @@ class Replica:
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
         shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
-        per_example = self._losses.around_weights(placed, shifts)
+        per_example = (
+            self._losses.around_weights(placed, shifts)
+            if example_clip is None
+            else self._losses.of_each_alone(placed, shifts)
+        )
         for device, losses in enumerate(per_example):
             if not np.isfinite(losses).all():
                 raise ModelError(

@@ -15,6 +15,19 @@ Bits = Annotated[int, msgspec.Meta(ge=0, le=24)]
 RelativeDb = Annotated[float, msgspec.Meta(le=0)]
 
 BOLTZMANN_DBM_PER_HZ = -173.98  # at 290 K
+REFERENCE_TEMPERATURE_K = 290.0
+
+
+def thermal_power(
+    *,
+    noise_figure_db: float,
+    full_scale_dbm: float,
+    sample_rate_hz: float,
+    temperature_k: float = REFERENCE_TEMPERATURE_K,
+) -> float:
+    """k·T·B·F against full scale, B being the sample rate."""
+    thermal_dbm = BOLTZMANN_DBM_PER_HZ + 10 * math.log10(sample_rate_hz) + noise_figure_db
+    return float(10 ** ((thermal_dbm - full_scale_dbm) / 10)) * temperature_k / REFERENCE_TEMPERATURE_K
 
 
 class TransmitterConfig(Checked, frozen=True, kw_only=True):
@@ -146,8 +159,11 @@ class AirConfig(Checked, frozen=True, kw_only=True):
         from_snr = tx_power * self.mean_gain_power / 10 ** (self.snr_db / 10) if self.snr_db < math.inf else 0.0
         if self.receiver.noise_figure_db is None or self.level == "symbol":
             return from_snr
-        thermal_dbm = BOLTZMANN_DBM_PER_HZ + 10 * math.log10(sample_rate_hz) + self.receiver.noise_figure_db
-        return from_snr + 10 ** ((thermal_dbm - self.receiver.full_scale_dbm) / 10)
+        return from_snr + thermal_power(
+            noise_figure_db=self.receiver.noise_figure_db,
+            full_scale_dbm=self.receiver.full_scale_dbm,
+            sample_rate_hz=sample_rate_hz,
+        )
 
 
 FILTER_HALF_LENGTH_SAMPLES = 12

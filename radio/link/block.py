@@ -13,13 +13,15 @@ import numpy as np
 
 from radio.arrays import Complexes
 from radio.errors import SignalError
+from radio.link.bounds import ChannelBounds, Credit, Sounded, largest_amplitude
 from radio.link.receiver import Receiver
 from radio.records import Csi, Estimate, Plan, Received, value_bound
 from radio.samples import IQ
 from radio.schemes.alignment import Alignment, choose_alignment
 from radio.waveform.base import Known
 from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
-from radio.waveform.estimates import Sounding
+from radio.waveform.estimates import ChannelEstimate, Sounding
+from radio.waveform.in_band import guard_span, in_band_noise
 from radio.waveform.modulation import is_saturated, noise_power_of_guard
 
 
@@ -95,8 +97,14 @@ class Block:
     def measure_noise(self) -> float:
         """Capture a guard while nobody sends, and return N0 as known now."""
         frame = self._receiver.setup.frame
-        self._receiver.noise.update(noise_power_of_guard(self._receiver.capture(frame.guard_samples), frame))
-        return self._receiver.noise_power
+        receiver = self._receiver
+        num_quiet = frame.symbol_samples if receiver.counts_noise else 0
+        capture = receiver.capture(frame.guard_samples + num_quiet)
+        receiver.noise.update(noise_power_of_guard(capture, frame))
+        if receiver.counts_noise:
+            quiet = guard_span(capture, frame) if frame.is_symbol_level else capture[frame.guard_samples :]
+            receiver.in_band.update(in_band_noise(quiet, frame))
+        return receiver.noise_power
 
     def start_of(self, device: int) -> int | None:
         """When, on its own count, a device must start its pilot for the coming `sound`; None where nobody counts."""
@@ -114,6 +122,7 @@ class Block:
         first_sample = receiver.radio.clock_samples + skip_samples
         capture = receiver.capture(lengths.capture_samples, skip_samples=skip_samples)
         receiver.noise.update(self._waveform.sounding_noise_power(capture))
+        receiver.in_band.update(self._waveform.sounding_in_band(capture))
         sounding = self._waveform.sound(
             capture,
             noise_power=receiver.noise_power,
@@ -210,10 +219,47 @@ class Channels:
         """N0' = Var(Re z) of a symbol after the matched filter, as known now."""
         return self._receiver.noise_variance
 
-    @property
-    def num_noise_samples(self) -> float:
-        """How many complex samples the noise is the mean of, at least; infinite with a genie."""
-        return self._receiver.num_noise_samples
+    def credit(self, alignment: Alignment, bounds: ChannelBounds, failure: float, *, num_queries: int) -> Credit:
+        """What a claim may count on in a payload of these devices; each bound fails with probability ``failure``.
+
+        A device sends |α_k| = c|ĥ|/(|ĥ|² + λ) at most, so that |h_k α_k| ≤ c·|h_k||ĥ_k|/(|ĥ_k|² + λ).
+        """
+        receiver = self._receiver
+        begin = receiver.radio.clock_samples if self._arrival is None else self._arrival
+        plan = Plan(gain=0.0, artificial_noise_std=0.0, clip=1.0, num_queries=num_queries, active=alignment.active)
+        end = begin + receiver.setup.waveform.payload_lengths(plan).on_air_samples
+        known = [self._sounded(device, end, failure) for device in alignment.active]
+        margins = [
+            largest_amplitude(each, bounds, failure) * each.amplitude / (each.amplitude**2 + alignment.ridge)
+            for each in known
+            if each.amplitude > 0
+        ]
+        return Credit(
+            noise_variance=receiver.least_noise_variance(bounds.noise_power, failure),
+            margin=max(margins, default=1.0),
+        )
+
+    def _sounded(self, device: int, end: int, failure: float) -> Sounded:
+        """What is known of a device before a payload that ends at a sample; of a told channel, that it is so now."""
+        receiver, sounding = self._receiver, self._soundings.get(device)
+        frame, rate_hz = receiver.setup.frame, receiver.setup.radio_config.sample_rate_hz
+        if not isinstance(sounding, ChannelEstimate):
+            return Sounded(
+                amplitude=abs(self.csi[device].gain),
+                variance=0.0,
+                elapsed_s=(end - receiver.radio.clock_samples) / rate_hz,
+            )
+        spacing = frame.pilot_spacing_symbols * frame.symbol_samples
+        heard, most = sounding.noise_power, receiver.in_band.largest(failure)
+        worse = max(1.0, most / heard) if heard > 0 else 1.0
+        return Sounded(
+            amplitude=abs(sounding.gain),
+            variance=sounding.gain_variance * worse,
+            elapsed_s=(end - sounding.time_samples + spacing / 2) / rate_hz,
+            cfo_hz=sounding.cfo_hz,
+            spacing_s=spacing / rate_hz,
+            block_s=frame.samples_per_symbol / rate_hz,
+        )
 
     def align(self, *, clip: float, noise_std: float, num_queries: int = 1) -> Alignment:
         """Who transmits, and with which gain at most, by the rule; gain 0 when nobody can."""
@@ -275,6 +321,7 @@ class Channels:
         first_sample = receiver.radio.clock_samples + skip_samples
         capture = receiver.capture(lengths.capture_samples, skip_samples=skip_samples)
         receiver.noise.update(waveform.payload_noise_power(capture))
+        receiver.in_band.update(waveform.payload_in_band(capture))
         known = Known(
             soundings=soundings,
             gains=gains,

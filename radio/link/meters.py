@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from radio.arrays import Reals
+from radio.link.bounds import largest_variance, least_variance
+from radio.waveform.in_band import InBandNoise
 
 NOISE_MEMORY_CAPTURES = 1000
+RECENT_CAPTURES = 128  # with 12 dimensions each: the bound is within 13 % of the mean
 VALUE_PRIOR_ROUNDS = 10.0
 VALUE_FLOOR = 1e-3  # of the clip
 
@@ -28,6 +32,44 @@ class NoiseMeter:
         before = self.power if self.num_captures else measured_power
         self.num_captures = min(self.num_captures + 1, NOISE_MEMORY_CAPTURES)
         self.power = before + (measured_power - before) / self.num_captures
+
+
+@dataclass(slots=True)
+class InBandMeter:
+    """N0 on the payload's own bins, between bounds that hold for noise that comes and goes too.
+
+    Of the means over the run and over the latest captures, the smaller is taken for what the noise is at least, the
+    larger for what it is at most: an interferer that comes is not in the one, one that has gone is not in the other.
+    Both count only as many dimensions as the latest captures have, so either mean alone keeps the probability.
+    """
+
+    _recent: deque[InBandNoise] = field(default_factory=lambda: deque(maxlen=RECENT_CAPTURES))
+    _energy: float = 0.0
+    _num_dimensions: int = 0
+
+    def update(self, heard: InBandNoise | None) -> None:
+        """Take in one silent span; one that is not finite is left out."""
+        if heard is None or not math.isfinite(heard.energy):
+            return
+        self._recent.append(heard)
+        self._energy += heard.energy
+        self._num_dimensions += heard.num_dimensions
+
+    def least(self, failure: float) -> float:
+        """What N0 is at least, but for a probability; 0 before any was heard."""
+        num, means = self._means()
+        return least_variance(min(means), num, failure) if num else 0.0
+
+    def largest(self, failure: float) -> float:
+        """What it is at most; infinite before any was heard."""
+        num, means = self._means()
+        return largest_variance(max(means), num, failure) if num else math.inf
+
+    def _means(self) -> tuple[int, tuple[float, ...]]:
+        num = sum(each.num_dimensions for each in self._recent)
+        if num == 0:
+            return 0, ()
+        return num, (self._energy / self._num_dimensions, sum(each.energy for each in self._recent) / num)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ import numpy as np
 from radio.air.channel import Truth
 from radio.backends.base import Radio
 from radio.errors import SignalError
-from radio.link.meters import NoiseMeter, ValueMeter
+from radio.link.meters import InBandMeter, NoiseMeter, ValueMeter
 from radio.link.setup import LinkSetup
 from radio.link.starts import CountedStarts
 from radio.records import Csi
@@ -37,6 +36,8 @@ class Receiver:
     trackers: tuple[CfoTracker, ...]
     """Of every device's carrier."""
     noise: NoiseMeter = field(default_factory=NoiseMeter)
+    in_band: InBandMeter = field(default_factory=InBandMeter)
+    """What of the noise falls on the payload's own bins; only privacy is charged by it."""
     link_power: NoiseMeter = field(default_factory=NoiseMeter)
     """|h|² over devices and rounds."""
     values: ValueMeter = field(default_factory=ValueMeter)
@@ -51,6 +52,12 @@ class Receiver:
     def needs_sounding(self) -> bool:
         """Whether devices must send pilots before the payload."""
         return self.setup.scheme.needs_sounding and self.genie is None
+
+    @property
+    def counts_noise(self) -> bool:
+        """Whether anything may be hidden by what was heard in the payload's band."""
+        scheme = self.setup.scheme
+        return self.genie is None and scheme.exposes == "sum" and scheme.waveform == "symbols"
 
     @property
     def noise_power(self) -> float:
@@ -69,17 +76,10 @@ class Receiver:
         """N0' = Var(Re z) of a symbol after the matched filter: N0/(2N)."""
         return real_noise_variance(self.noise_power, self.setup.frame)
 
-    @property
-    def num_noise_samples(self) -> float:
-        """How many complex samples `noise_power` is the mean of, at least; infinite with a genie."""
-        if self.genie is not None:
-            return math.inf
-        frame = self.setup.frame
-        fewest = frame.guard_samples * 3 // 4
-        if not frame.is_symbol_level:
-            gap = frame.symbol_samples - frame.cyclic_prefix_samples * 3 // 2
-            fewest = min(fewest, gap) - 1  # a constant was taken out
-        return self.noise.num_captures * fewest
+    def least_noise_variance(self, floor_power: float, failure: float) -> float:
+        """N0' that hides a payload: what was heard on its own bins at least, and never more than of a floor N0."""
+        heard = self.genie().noise_power if self.genie is not None else self.in_band.least(failure)
+        return real_noise_variance(min(heard, floor_power), self.setup.frame)
 
     def value_power(self, clip: float) -> float:
         """E p_k² as far as known."""

@@ -13,6 +13,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.estimates import CfoTracker, Sounding
+from radio.waveform.in_band import InBandNoise
 from radio.waveform.modulation import max_symbol_amplitude
 from radio.waveform.tones import PILOT_SHARE, max_tone_power
 
@@ -99,6 +100,10 @@ class Waveform(Protocol):
         """N0 as a captured sounding shows it."""
         ...
 
+    def sounding_in_band(self, capture: IQ) -> InBandNoise | None:
+        """The noise on the payload's own bins, as a captured sounding shows it; None where no scheme may count it."""
+        ...
+
     def sound(self, capture: IQ, *, noise_power: float, first_sample: int, tracker: CfoTracker | None) -> Sounding:
         """The channel from a captured sounding whose first sample has the index `first_sample`; teaches `tracker`.
 
@@ -127,6 +132,10 @@ class Waveform(Protocol):
 
     def payload_noise_power(self, capture: IQ) -> float:
         """N0 as a captured payload shows it."""
+        ...
+
+    def payload_in_band(self, capture: IQ) -> InBandNoise | None:
+        """The same as a captured payload shows it."""
         ...
 
     def receive(self, capture: IQ, plan: Plan, known: Known, *, device: int | None) -> Received:

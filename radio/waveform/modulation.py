@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from radio.arrays import Complexes, Indices
+from radio.arrays import Complexes, Indices, Reals
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
 from radio.samples import IQ
@@ -66,6 +66,14 @@ def max_symbol_amplitude(frame: FrameConfig, radio: RadioConfig) -> float:
 def _prefixed_block(frame: FrameConfig) -> Complexes:
     block = symbol_block(frame.samples_per_symbol)
     return np.concatenate((block[block.size - frame.cyclic_prefix_samples :], block))
+
+
+def block_response(delays_samples: Reals, frame: FrameConfig) -> Reals:
+    """What the matched filter leaves of a block that is late by so many samples, real as its bins are symmetric."""
+    edge = max(1, frame.samples_per_symbol // OCCUPIED_FRACTION)
+    bins = np.arange(1, edge + 1) / frame.samples_per_symbol
+    response: Reals = np.cos(2 * np.pi * np.multiply.outer(delays_samples, bins)).mean(axis=-1)
+    return response
 
 
 def modulate(symbols: Complexes, frame: FrameConfig, *, max_amplitude: float, sync_amplitude: complex = 0.0) -> IQ:

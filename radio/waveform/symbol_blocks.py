@@ -14,6 +14,7 @@ from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
 from radio.waveform.estimates import CfoTracker, ChannelEstimate, Sounding, amplitude_error_variance, check_unambiguous
+from radio.waveform.in_band import InBandNoise, guard_span, in_band_noise, silent_span
 from radio.waveform.layouts import MAX_DATA_BETWEEN_PILOTS, PayloadLayout, payload_layout
 from radio.waveform.misalignment import MAX_CODES, code_of, judge, measure_arrivals, pilot_codes
 from radio.waveform.modulation import (
@@ -89,6 +90,10 @@ class SymbolBlocks:
         """N0 from the guard."""
         return noise_power_of_guard(capture, self._frame)
 
+    def sounding_in_band(self, capture: IQ) -> InBandNoise | None:
+        """From the silent symbol between the pilots, or the guard where there is none."""
+        return self._in_band(capture, 1 if self._frame.pilot_spacing_symbols > 1 else None)
+
     def sound(self, capture: IQ, *, noise_power: float, first_sample: int, tracker: CfoTracker | None) -> Sounding:
         """Gain and carrier offset from two pilots."""
         return estimate_symbols(
@@ -134,6 +139,10 @@ class SymbolBlocks:
         if self._frame.is_symbol_level:
             return noise_power_of_guard(capture, self._frame)
         return noise_power_of_gap(capture, self._num_codes, self._frame)
+
+    def payload_in_band(self, capture: IQ) -> InBandNoise | None:
+        """From the gap; on the symbol level from the guard."""
+        return self._in_band(capture, self._num_codes)
 
     def receive(self, capture: IQ, plan: Plan, known: Known, *, device: int | None) -> Received:
         """Values' symbols, turned back by the rotation that all devices share."""
@@ -185,6 +194,11 @@ class SymbolBlocks:
         """min √P|h|/bound, in amplitude."""
         gains = np.array([each.gain for each in csi], dtype=np.complex128)
         return alignment_gain(gains, bound=bound, max_amplitude=self._format.max_amplitude)
+
+    def _in_band(self, capture: IQ, silent_symbol: int | None) -> InBandNoise:
+        if silent_symbol is None or self._frame.is_symbol_level:
+            return in_band_noise(guard_span(capture, self._frame), self._frame)
+        return in_band_noise(silent_span(capture, silent_symbol, self._frame), self._frame)
 
     def _layout(self, plan: Plan) -> PayloadLayout:
         return payload_layout(self._num_codes, self._scheme.frame_symbols(plan.num_queries))

@@ -12,6 +12,7 @@ from radio.config import FrameConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Known, Lengths, Transmission
+from radio.waveform.in_band import InBandNoise
 from radio.waveform.layouts import SlotLayout, equalise_slot, fill_slot, slot_layout
 from radio.waveform.modulation import (
     is_saturated,
@@ -49,6 +50,14 @@ class SymbolSlots(SymbolBlocks):
             capture_samples=self._frame.num_capture_samples(num_symbols),
             on_air_samples=self._frame.num_samples(num_symbols),
         )
+
+    def sounding_in_band(self, capture: IQ) -> InBandNoise | None:
+        """Nothing: whose slot shows its value hides nothing in receiver noise, and may be anywhere in the capture."""
+        return None
+
+    def payload_in_band(self, capture: IQ) -> InBandNoise | None:
+        """Nothing."""
+        return None
 
     def payload_noise_power(self, capture: IQ) -> float:
         """N0 from the guard."""

@@ -14,6 +14,7 @@ from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
 from radio.waveform.estimates import CfoTracker, PowerEstimate, Sounding, power_error_variance
+from radio.waveform.in_band import InBandNoise
 from radio.waveform.misalignment import code_of, stray_text
 from radio.waveform.modulation import is_saturated, real_noise_variance, symbol_snr_db
 from radio.waveform.pilots import (
@@ -71,6 +72,10 @@ class TonePeriods:
         """N0 from the bins where nobody sends."""
         return measure_noise(tones_of(capture, self._frame), tone_layout(self._frame.tone_sounding_samples, 1, 0))
 
+    def sounding_in_band(self, capture: IQ) -> InBandNoise | None:
+        """Nothing: tones hide a value in their own phases, not in receiver noise."""
+        return None
+
     def sound(self, capture: IQ, *, noise_power: float, first_sample: int, tracker: CfoTracker | None) -> Sounding:
         """|h|² on both resources, less the capture's own noise."""
         return estimate_powers(capture, self._frame, self._radio_config)
@@ -106,6 +111,10 @@ class TonePeriods:
     def payload_noise_power(self, capture: IQ) -> float:
         """N0 from the bins where nobody sends."""
         return measure_noise(tones_of(capture, self._frame), tone_layout(self._frame.tone_period_samples, 1, 0))
+
+    def payload_in_band(self, capture: IQ) -> InBandNoise | None:
+        """Nothing."""
+        return None
 
     def receive(self, capture: IQ, plan: Plan, known: Known, *, device: int | None) -> Received:
         """Energies of the resources, and whether every device's pilot tones are where they belong."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtri, chdtri, ndtri
+from scipy.special import chdtri
 
-from testbed.privacy.gaussian import epsilon_of
+from testbed.audit.bounds import any_bound, gaussian_bound, upper_rate
 
 Floats = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def attack(seen: Observations, *, dp_delta: float, confidence: float, generator:
     num = len(outside) - half
     false_positives = int(np.sum(outside[half:] > threshold))
     false_negatives = int(np.sum(inside[half:] <= threshold))
-    upper = _upper(false_positives, num, failure), _upper(false_negatives, num, failure)
+    upper = upper_rate(false_positives, num, failure), upper_rate(false_negatives, num, failure)
     return Finding(
         num_rounds=len(seen.residuals),
         num_trials=num,
@@ -91,22 +91,6 @@ def attack(seen: Observations, *, dp_delta: float, confidence: float, generator:
         noise_ratio_low=low,
         noise_ratio_high=high,
     )
-
-
-def any_bound(false_positives: float, false_negatives: float, dp_delta: float) -> float:
-    """ε that error rates of at most this much rule out anything below, whatever the mechanism (arXiv 1311.0776)."""
-    bounds = [
-        math.log((1 - dp_delta - one) / other)
-        for one, other in ((false_negatives, false_positives), (false_positives, false_negatives))
-        if other > 0 and 1 - dp_delta - one > 0
-    ]
-    return max(0.0, *bounds) if bounds else 0.0
-
-
-def gaussian_bound(false_positives: float, false_negatives: float, dp_delta: float) -> float:
-    """The same for Gaussian noise: μ >= Φ⁻¹(1 − α) − Φ⁻¹(β), and ρ = μ²/2 (arXiv 1905.02383)."""
-    mu = max(0.0, -float(ndtri(false_positives)) - float(ndtri(false_negatives)))
-    return epsilon_of(mu**2 / 2, dp_delta)
 
 
 def noise_ratio(seen: Observations, failure: float) -> tuple[float, float]:
@@ -164,8 +148,3 @@ def _best_threshold(outside: Floats, inside: Floats, dp_delta: float) -> float:
         return gaussian_bound(float(positives), float(negatives), dp_delta) if positives + negatives < 1 else 0.0
 
     return float(max(candidates, key=proof))
-
-
-def _upper(num_errors: int, num_trials: int, failure: float) -> float:
-    """Clopper–Pearson upper bound of an error rate."""
-    return float(bdtri(num_errors, num_trials, failure)) if num_errors < num_trials else 1.0

@@ -76,9 +76,9 @@ def _bare(epsilon: float, num_releases: int, seed: int, failure: float) -> Relea
     ]  # what the radio is handed of the two neighbours
     missed, raised = worlds[1] <= 0, worlds[0] > 0
     assert not np.any(missed & raised), "the upper world lies above the lower one"
-    third = failure / 3
-    mu = bounds.window_mu(int(np.sum(~missed & ~raised)), num_releases, third)
-    rates = [bounds.upper_rate(int(np.sum(errors)), num_releases, third) for errors in (raised, missed)]
+    share = 0.05 * failure  # for each of the two rates of the looser bound
+    mu = bounds.window_mu(int(np.sum(~missed & ~raised)), num_releases, failure - 2 * share)
+    rates = [bounds.upper_rate(int(np.sum(errors)), num_releases, share) for errors in (raised, missed)]
     return Released(
         claimed_epsilon=epsilon,
         proven_epsilon=bounds.epsilon_at(mu, DELTA),
@@ -129,9 +129,11 @@ def play_many(
     gaussian = all(verdict.gaussian for verdict in verdicts) and shifts.size > 0
     proven = None
     if gaussian:
-        weaker = _strength(scaled, shifts, failure / 2)
+        factor = bounds.noise_factor(float(np.sum(scaled**2)), scaled.size, failure / 4)
+        strength = max(_by_window(scaled, shifts, failure / 4), 1 / math.sqrt(factor) if factor > 0 else math.inf)
         rho = min(verdict.charged_rho for verdict in verdicts)
-        proven = bounds.epsilon_at(math.sqrt(2 * rho) * weaker, config.experiment.privacy.dp_delta)
+        mu = math.sqrt(2 * rho) * strength
+        proven = bounds.epsilon_at(mu, config.experiment.privacy.dp_delta) if math.isfinite(mu) else math.inf
     return Played(
         verdicts=tuple(verdicts), claimed_epsilon=max(claims), proven_epsilon=proven, num_releases=int(scaled.size)
     )
@@ -149,8 +151,8 @@ def _releases(run: Witness) -> tuple[bounds.Floats, bounds.Floats]:
     return np.concatenate(scaled), np.concatenate(shifts)
 
 
-def _strength(scaled: bounds.Floats, shifts: bounds.Floats, failure: float) -> float:
-    """μ over what was charged, at least: the window of the middle shift, which the plans alone fix."""
+def _by_window(scaled: bounds.Floats, shifts: bounds.Floats, failure: float) -> float:
+    """μ over what was charged, at least: from the window of the median shift, which the plans alone fix."""
     half = float(np.median(shifts)) / 2
     rate = bounds.lower_rate(int(np.sum(np.abs(scaled) < half)), scaled.size, failure)
     return float(ndtri((1 + rate) / 2)) / half

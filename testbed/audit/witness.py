@@ -30,21 +30,24 @@ from radio.samples import IQ
 from radio.schemes.base import Scheme, rejected_estimate
 from radio.waveform.layouts import payload_layout
 from radio.waveform.misalignment import MAX_CODES
-from radio.waveform.modulation import matched_filter, real_noise_variance
+from radio.waveform.modulation import matched_filter, real_noise_variance, symbol_block
 from testbed.bench.rig import scheme_of
 from testbed.config.schema import RunConfig
 from testbed.planning.terms import is_simulated
 from testbed.results import journal as j
-from testbed.results.records import Summary
+from testbed.results.records import RoundRecord, Summary
 from testbed.rounds import device_host, local_work, processes
 from testbed.rounds.attempt import Attempt, Transmitter
 from testbed.rounds.local_work import Contribution, Loaded
+from testbed.rounds.loop import Quiet
 
 Floats: TypeAlias = NDArray[np.float64]
 Complexes: TypeAlias = NDArray[np.complex128]
 DrawScalars: TypeAlias = Callable[[int, Sequence[int]], Floats]
 """(round, devices) → projected gradients [K, Q], before they are clipped."""
 
+_SMALL = 0.05
+"""Of the plan's bound."""
 FORCED = "forced by the witness"
 """Why an attempt was rejected that would have been accepted."""
 
@@ -63,7 +66,7 @@ class Sent:
     arrived: Complexes | None = None
     """h_k α_k [Q], what really arrived after the matched filter of each unit of value; None of slots and tones."""
     energies: Floats | None = None
-    """[Q], all that arrived of a value, prefix and motion included, over one matched-filtered payload of gain 1: no
+    """[Q], all that arrived of a unit of value, prefix included, over one matched-filtered payload of gain 1: no
     attacker at this antenna hears the value with less receiver noise than N0'/energy."""
 
 
@@ -102,6 +105,8 @@ class Witness:
     """In the order in which they were played."""
     spent: tuple[j.Spent, ...]
     """What the journal holds at the end."""
+    results: tuple[j.Result, ...]
+    """And what it says that rounds came to."""
     true_noise_variance: float
     """N0' = Var(Re z) on the payload's own bins, as the air really made it; of the access point's one antenna."""
 
@@ -140,15 +145,15 @@ def witness(
     retry_rate: float = 0.0,
     planted: AbstractContextManager[object] | None = None,
     resume: Path | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    num_rounds: int | None = None,
 ) -> Witness:
     """Play a resolved simulated experiment and tell everything about it.
 
     ``out``: where the run directory goes; by default it is gone when this returns. ``load`` gives model and task, for
     who inserts canaries or plays many runs; ``scalars`` stands in for the learner. ``retry_rate``: how many attempts
     but a round's last are rejected though they were received. ``planted``: patches one real function while the run is
-    played. ``resume`` goes on with a run directory instead, ``should_stop`` is asked before each round. Raises what
-    the run raises; nothing stays patched.
+    played. ``resume`` goes on with a run directory instead; after ``num_rounds`` rounds it is left as it is. Raises
+    what the run raises; nothing stays patched.
     """
     if not is_simulated(config.rig):
         raise ValueError(f"rig: got backend {config.rig.backend!r}; allowed: a simulated one, whose truth is known")
@@ -161,16 +166,18 @@ def witness(
             stack.enter_context(patched(processes, "load_model_and_task", lambda _: load))
         if scalars is not None:
             stack.enter_context(patched(local_work, "device_scalars", lambda _: _drawn(scalars)))
+        enough = _Enough(num_rounds)
         outcome = processes.run_in_one_process(
-            config, out=None if resume else path, resume=resume, should_stop=should_stop
+            config, out=None if resume else path, resume=resume, progress=enough, should_stop=enough.is_reached
         )
-        spent = tuple(r for r in j.read(outcome.directory.journal) if isinstance(r, j.Spent))
+        records = j.read(outcome.directory.journal)
         return Witness(
             config=config,
             path=path,
             summary=outcome.summary,
             attempts=tuple(notes.attempts),
-            spent=spent,
+            spent=tuple(r for r in records if isinstance(r, j.Spent)),
+            results=tuple(r for r in records if isinstance(r, j.Result)),
             true_noise_variance=true_noise_variance(config),
         )
 
@@ -191,6 +198,22 @@ def patched(owner: Any, name: str, change: Callable[[Any], Any]) -> Iterator[Non
         yield
     finally:
         setattr(owner, name, former)
+
+
+class _Enough(Quiet):
+    """Counts rounds."""
+
+    def __init__(self, num_rounds: int | None) -> None:
+        self._left = num_rounds
+
+    def round_done(self, record: RoundRecord) -> None:
+        """One less."""
+        if self._left is not None:
+            self._left -= 1
+
+    def is_reached(self) -> bool:
+        """Whether so many were played."""
+        return self._left is not None and self._left <= 0
 
 
 @contextmanager
@@ -304,15 +327,27 @@ def _capturing(notes: _Notes, former: Callable[..., IQ], superposed: bool) -> Ca
 
 
 def _arrived(sent: Sent, alone: Complexes, plan: Plan, frame: FrameConfig, num_devices: int) -> Sent:
-    """The device's share of the payload per unit of value; where its value is 0, NaN."""
+    """The device's share of the payload per unit of value.
+
+    Small values are measured on the pilots around them, which have the same precoding, since what these leak into their
+    neighbours would be taken for the value; where there are none, NaN.
+    """
     layout = payload_layout(num_devices + 1 if num_devices < MAX_CODES else 0, plan.num_queries)
-    period, first = frame.symbol_samples, frame.first_symbol_samples
-    with np.errstate(divide="ignore", invalid="ignore"):
-        arrived = matched_filter(alone.astype(np.complex64), layout.num_symbols, frame)[layout.values] / sent.values
-        spans = [alone[first + s * period : first + (s + 1) * period] for s in layout.values]
-        energies = np.array([float(np.sum(np.abs(span) ** 2)) for span in spans])
-        energies = energies / (frame.samples_per_symbol * sent.values**2)
-    return replace(sent, arrived=arrived, energies=energies)
+    symbols = matched_filter(alone.astype(np.complex64), layout.num_symbols, frame)
+    arrived = symbols[layout.values] / np.where(sent.values == 0, np.nan, sent.values)
+    pilots = np.abs(symbols[np.concatenate((layout.before, layout.after))])
+    is_small = np.abs(sent.values) < _SMALL * plan.value_bound
+    if pilots.size and is_small.any():
+        phases_rad = np.angle(np.nan_to_num(arrived))
+        arrived = np.where(is_small, pilots.max() / plan.value_bound * np.exp(1j * phases_rad), arrived)
+    return replace(sent, arrived=arrived, energies=np.abs(arrived) ** 2 * _energy_of_a_symbol(frame))
+
+
+def _energy_of_a_symbol(frame: FrameConfig) -> float:
+    """Energy of a block and its prefix, over that of the one block that N0' refers to."""
+    block = symbol_block(frame.samples_per_symbol)
+    prefix = block[block.size - frame.cyclic_prefix_samples :] if frame.cyclic_prefix_samples else block[:0]
+    return float(1 + np.sum(np.abs(prefix) ** 2) / np.sum(np.abs(block) ** 2))
 
 
 def _drawn(scalars: DrawScalars) -> Callable[..., Scalars]:

@@ -1,4 +1,4 @@
-"""`testbed replay`, `testbed report` and `testbed audit`: what can be made of a run directory."""
+"""`testbed replay` and `testbed report`: what can be made of a run directory."""
 
 from __future__ import annotations
 
@@ -48,23 +48,3 @@ def report(run_dir: DirArgument) -> None:
     from testbed.results.report import write_report
 
     typer.echo(write_report(RunDirectory.open(run_dir)))
-
-
-@app.command()
-def audit(
-    run_dir: DirArgument,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Attack only so many rounds, to be quicker.")] = None,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999999, help="Of the lower bound.")] = 0.999,
-) -> None:
-    """Attack what a simulated run's access point received, and set the proven lower bound on epsilon beside the claim.
-
-    Exit code 1 if the claim is refuted. Example:
-
-        testbed audit runs/20261121-120000-private
-    """
-    from testbed.audit.audit import audit_run
-
-    found = audit_run(run_dir, max_rounds=rounds, confidence=confidence)
-    typer.echo(found.text)
-    if found.refuted:
-        raise typer.Exit(1)

@@ -18,6 +18,8 @@ from testbed.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Scale = Annotated[float, msgspec.Meta(ge=1e-6, le=1e9)]
+"""Of scalars, in their own unit: beyond it no gain or noise could be resolved."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
 RunName = Annotated[
     str,
@@ -59,6 +61,23 @@ class ControlConfig(Config, frozen=True):
     """A polled device transmits, or answers RoundStart."""
 
 
+class BoundsConfig(Config, frozen=True):
+    """What a real bench is promised to keep to, for claims that count receiver noise; simulated air needs none."""
+
+    noise_figure_db: Annotated[float, msgspec.Meta(ge=0, le=60)] | None = None
+    """Of the access point's receiver, at least; more noise than kTBF is never counted."""
+    temperature_k: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 290.0
+    """T of that noise; B is the sample rate."""
+    full_scale_dbm: Annotated[float, msgspec.Meta(ge=-120, le=30)] | None = None
+    """Power at the antenna port that is full scale at ``rx_gain_db``, at most."""
+    doppler_max_hz: Annotated[float, msgspec.Meta(ge=0, le=1e5)] | None = None
+    """Largest Doppler shift of any path; 0 where nothing and nobody moves."""
+    delay_max_samples: Annotated[float, msgspec.Meta(ge=0, le=4096)] | None = None
+    """Latest arrival of any echo, in samples after the block was due."""
+    path_loss_min_db: Annotated[float, msgspec.Meta(ge=-60, le=200)] | None = None
+    """Mean path loss of the strongest device, end to end between full scales, at least; for motion and echoes."""
+
+
 class Rig(Config, frozen=True):
     """What is on the bench, or simulated."""
 
@@ -79,6 +98,8 @@ class Rig(Config, frozen=True):
     """Deadlines."""
     air: AirConfig = AirConfig()
     """The simulated channel."""
+    bounds: BoundsConfig = BoundsConfig()
+    """What real channels and noise keep to."""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a backend from outside is told; ours have sections of their own."""
     pluto: PlutoSettings = PlutoSettings()
@@ -107,11 +128,11 @@ class ScheduleConfig(Config, frozen=True):
     """``full``: all the power there is, no claim. ``static``: one noise for all rounds. ``online``: the
     optimum, causal. ``paper``, ``solution``, ``reversed`` need all channels in advance: simulated rigs
     only. Or one that another package brings (docs/extending.md)."""
-    contraction: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9995
+    contraction: Annotated[float, msgspec.Meta(ge=0.1, le=1)] = 0.9995
     """A: how much of an early round's noise is left one round later. Too small is catastrophic: err towards 1."""
-    skip_rms: Positive | None = None
+    skip_rms: Scale | None = None
     """s: a round whose noise on the mean would exceed this stays silent; the prior rms of the mean. Public."""
-    min_gain: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    min_gain: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
     """Smallest gain that the converters resolve; below it devices add noise instead."""
     vote_error: Annotated[float, msgspec.Meta(ge=0, lt=0.5)] = 0.496
     """e0: how often a device's sign is wrong, for the sign scheme."""
@@ -120,25 +141,30 @@ class ScheduleConfig(Config, frozen=True):
 class PrivacyConfig(Config, frozen=True):
     """What is promised to whom, against whom, and how it is accounted."""
 
-    dp_epsilon: Positive = 5.0
+    dp_epsilon: Annotated[float, msgspec.Meta(ge=1e-4, le=1e4)] = 5.0
     """ε of the promise, over the whole run."""
-    dp_delta: Fraction = 1e-2
-    """δ of the promise: how likely it may fail."""
+    dp_delta: Annotated[float, msgspec.Meta(ge=1e-30, le=0.5)] = 1e-2
+    """δ of the promise: how likely it may fail; it should be well below one over the number of clients or examples."""
     level: Level = "client"
     """``client``: a whole client's data is protected. ``example``: one training example."""
     adjacency: Adjacency = "replace"
-    """Neighbouring data sets differ by an exchange, or (``remove``) by one that is left out."""
-    example_clip: Positive = 100.0
+    """Neighbouring data sets differ by an exchange, or (``remove``) by an example added or left out, which needs
+    secret batches (batch_rate), or by a client whose scalar becomes 0."""
+    example_clip: Scale = 100.0
     """C: each example's projection is clipped to ±C (example level)."""
-    batch_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    batch_rate: Annotated[float, msgspec.Meta(ge=1e-6, le=1)] | None = None
     """q: devices draw each example secretly with this probability; without it batches count as known."""
     accountant: AccountantName | None = None
     """``exact``, ``zcdp``, ``paper`` without batch_rate; ``rdp``, ``pld`` with it. Default: ``exact`` or ``rdp``."""
     receiver_noise: Literal["trusted", "untrusted"] = "trusted"
     """Whether noise that the access point's own receiver adds may be counted."""
+    num_antennas: Count = 1
+    """How many antennas whoever listens may combine, each as good as the access point's."""
+    eavesdropper_advantage_db: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    """By how much anybody's receiver may exceed the access point's signal-to-noise ratio, antenna by antenna."""
     num_colluders: Annotated[int, msgspec.Meta(ge=0)] = 0
     """f: devices that tell the access point their own scalars and noise."""
-    artificial_noise_std: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    artificial_noise_std: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
     """Noise that every device adds to its scalar at least, in the scalar's unit; schedules may ask for more."""
 
 

@@ -8,6 +8,7 @@ from radio.schemes.registry import scheme
 from testbed import plugins
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
+from testbed.planning.bounds import missing_bounds
 from testbed.planning.terms import crediting_of, is_simulated, scheme_of
 from testbed.schedule.base import Schedule
 from testbed.schedule.registry import schedule
@@ -27,6 +28,12 @@ def check_privacy(config: RunConfig) -> None:
             f"privacy.batch_rate: got {privacy.batch_rate:g} at {privacy.level} level with adjacency "
             f"{privacy.adjacency!r}; allowed: example level with adjacency 'remove', for which sampling is analysed; "
             "set privacy.level = 'example' and privacy.adjacency = 'remove'"
+        )
+    if (privacy.level, privacy.adjacency) == ("example", "remove") and privacy.batch_rate is None:
+        raise ConfigError(
+            "privacy.adjacency: got 'remove' at example level with known batches, where an example less changes every "
+            "batch that is drawn; allowed: 'replace', or secret batches; set privacy.adjacency = 'replace' (twice the "
+            "sensitivity), or privacy.batch_rate"
         )
     sampled = privacy.accountant in ("rdp", "pld")
     if privacy.accountant is not None and sampled != (privacy.batch_rate is not None):
@@ -64,6 +71,12 @@ def check_privacy(config: RunConfig) -> None:
             f"accountant {privacy.accountant or scope.accountant!r}, receiver noise {privacy.receiver_noise}, scheme "
             f"{sent.name!r}; allowed: {scope.level} level, {scope.adjacency!r}, {scope.accountant!r}, trusted receiver "
             "noise of a sum of devices, which is what its equations protect and use; set these, or use 'solution'"
+        )
+    missing = missing_bounds(rig)
+    if crediting.receiver_trusted and missing is not None:
+        raise ConfigError(
+            f"schedule.name: got {planned.name!r}, which rations receiver noise, but {missing}; allowed: a rig that "
+            "declares them, or privacy.receiver_noise = 'untrusted', for which devices add their own"
         )
     if crediting.receiver_trusted and rig.air.snr_db == float("inf"):
         raise ConfigError(

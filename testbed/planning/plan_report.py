@@ -13,6 +13,7 @@ from rich.table import Table
 
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
+from testbed.planning.cautions import cautions
 from testbed.planning.preview import Preview, Previews, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
 from testbed.results import files
 from testbed.results.plots import rendered
@@ -46,7 +47,7 @@ def show_plan(config: RunConfig, console: Console, *, snrs_db: Sequence[float], 
             f"The same plan by dp-accounting, under the same threat model: epsilon {epsilons[0]:.3g} (RDP, all "
             f"orders), {epsilons[1]:.3g} (PLD)."
         )
-    for warning in warnings_of(plans):
+    for warning in (*warnings_of(plans), *(cautions(config) if own.terms.void is None else ())):
         console.print(f"warning: {warning}", style="yellow")
     files.write(png, rendered(plan_figure(own), image_format), remedy="choose another place with --png")
     console.print(f"picture: {png}", soft_wrap=True)

@@ -21,6 +21,8 @@ from testbed.schedule.registry import schedule
 
 Floats = NDArray[np.float64]
 
+_DEEPEST_FADE = 1e100
+"""Receiver noise over received power from which on a round is as good as lost."""
 _ROUNDING = 1e-9
 """A gain is made so much smaller than the budget allows that rounding never exceeds it."""
 
@@ -43,8 +45,10 @@ def problem_of(config: RunConfig, terms: Terms, amplitudes: Floats, variance: fl
     floors = [least_noise(limits_of(config, terms, float(each), variance), terms.crediting) for each in amplitudes]
     device_noise = None
     if terms.votes is None and not terms.crediting.receiver_trusted:
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            floor = np.minimum((math.sqrt(variance) / amplitudes) ** 2, _DEEPEST_FADE) if variance > 0 else 0.0
         device_noise = DeviceNoise(
-            receiver=variance / amplitudes**2 * (scheme_of(config.experiment).exposes == "sum"),
+            receiver=np.asarray(floor * (scheme_of(config.experiment).exposes == "sum") * np.ones_like(amplitudes)),
             num_devices=rig.num_devices,
             num_noise_sources=terms.crediting.num_noise_sources,
             clip=terms.clip,

@@ -221,7 +221,8 @@ def _totals(powers: list[Power], variance: float, num_devices: int) -> Floats:
 
 def _log_objective(problem: Problem, totals: Floats) -> float:
     """log Σ W_t·min(total noise, K²s²)."""
-    terms = problem.log_weights + np.log(np.minimum(totals, problem.skip_noise))
+    with np.errstate(divide="ignore"):  # without any noise
+        terms = problem.log_weights + np.log(np.minimum(totals, problem.skip_noise))
     return float(logsumexp(terms))
 
 

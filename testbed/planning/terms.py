@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from radio.link.bounds import ChannelBounds
 from radio.schemes.base import Scheme
 from radio.schemes.registry import scheme
 from testbed import plugins
 from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Experiment, Rig, RunConfig
 from testbed.config.words import AccountantName
+from testbed.planning.bounds import bounds_of, missing_bounds
 from testbed.privacy.accountants import Accountant, accountant
 from testbed.privacy.neighbours import Neighbours
 from testbed.schedule.power import Crediting
@@ -44,7 +46,10 @@ class Terms:
     """level, neighbours, method and threat model of whatever (ε, δ) is stated, in words"""
     dp_delta: float
     estimate_failure: float
-    """probability left for each bound on an estimated channel or noise; 1 where nothing is estimated"""
+    """probability left for each bound on a channel or noise, three of a device and two of noise; 1 where nothing is
+    estimated and nothing moves"""
+    bounds: ChannelBounds | None
+    """what the rig declares of channels and noise; None where something is missing, so that no receiver noise counts"""
 
     def statement(self, epsilon: float | None) -> str:
         """What may be claimed of a run that has spent ``epsilon``, in words."""
@@ -86,8 +91,8 @@ def terms_of(config: RunConfig) -> Terms:
     """The terms of a resolved configuration."""
     rig, experiment = config.rig, config.experiment
     privacy, sent = experiment.privacy, scheme_of(experiment)
-    num_estimates = experiment.rounds.num * experiment.rounds.max_attempts * (rig.num_devices + 1)
-    estimated = rig.air.csi == "estimated"
+    num_estimates = experiment.rounds.num * experiment.rounds.max_attempts * (3 * rig.num_devices + 2)
+    estimated = rig.air.csi == "estimated" or rig.air.doppler_hz > 0
     dp_delta = privacy.dp_delta * (1 - ESTIMATE_SHARE) if estimated else privacy.dp_delta
     return Terms(
         accountant=accountant(
@@ -108,6 +113,7 @@ def terms_of(config: RunConfig) -> Terms:
         guarantee=_guarantee(rig, experiment),
         dp_delta=privacy.dp_delta,
         estimate_failure=privacy.dp_delta * ESTIMATE_SHARE / num_estimates if estimated else 1.0,
+        bounds=bounds_of(rig),
     )
 
 
@@ -127,7 +133,8 @@ def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
 
     Payloads end by construction, on every backend (`DeviceLink` sends nothing cyclically, and the contract of radios
     tests it): who heard an open-ended one could average receiver noise away. Every sample radiated is charged, the
-    cyclic prefix too: it repeats the payload, and so does every further symbol that a scheme spends on a value.
+    cyclic prefix too: it repeats the payload, and so does every further symbol that a scheme spends on a value. Who
+    combines antennas, or hears better, has so much more energy against the same noise.
     """
     privacy, sent, num_queries = experiment.privacy, scheme_of(experiment), experiment.learner.num_queries
     aggregate = sent.exposes == "sum"
@@ -137,7 +144,9 @@ def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
         num_noise_sources=honest if aggregate and aligned_exactly(rig, experiment) else 1,
         payload_energy=rig.frame.symbol_samples
         / rig.frame.samples_per_symbol
-        * (sent.frame_symbols(num_queries) / num_queries),
+        * (sent.frame_symbols(num_queries) / num_queries)
+        * privacy.num_antennas
+        * 10 ** (privacy.eavesdropper_advantage_db / 10),
     )
 
 
@@ -155,6 +164,9 @@ def _void(rig: Rig, experiment: Experiment) -> str | None:
         return f"scheme {sent.name!r} is not one whose leak is known: it states {sent.missing_fact}."
     if not planned.keeps_budget:
         return f"scheme {sent.name!r} with schedule {planned.name!r} keeps no budget."
+    missing = missing_bounds(rig)
+    if crediting_of(rig, experiment).receiver_trusted and missing is not None:
+        return f"scheme {sent.name!r} counts receiver noise, but {missing}."
     noiseless = rig.air.snr_db == math.inf
     if crediting_of(rig, experiment).receiver_trusted and noiseless and privacy.artificial_noise_std == 0:
         return f"scheme {sent.name!r} counts receiver noise, of which this air has none."
@@ -172,7 +184,12 @@ def _guarantee(rig: Rig, experiment: Experiment) -> str:
         "pld": "privacy-loss distributions of Gaussian noise on secret Poisson batches",
     }
     if crediting.receiver_trusted:
-        noise = "the receiver's own noise is trusted to be there"
+        antennas = f"{privacy.num_antennas} antenna{'s' if privacy.num_antennas > 1 else ''}"
+        noise = (
+            "the receiver's own noise is trusted to be there, as much as was heard on the payload's bins and no more "
+            f"than the declared floor, and nobody hears better than the access point by more than "
+            f"{privacy.eavesdropper_advantage_db:g} dB on each of {antennas}"
+        )
     elif crediting.num_noise_sources > 1:
         noise = "receiver noise is not trusted, only the noise of honest devices counts"
     else:

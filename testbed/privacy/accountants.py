@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.config.words import AccountantName
+from testbed.errors import ConfigError
 from testbed.privacy import gaussian, sampled
 
 Floats = NDArray[np.float64]
@@ -106,12 +107,19 @@ class RenyiAccountant:
 
     @classmethod
     def for_rounds(cls, dp_epsilon: float, dp_delta: float, *, rate: float, num_rounds: int) -> RenyiAccountant:
-        """The order that lets T equal rounds leak most."""
+        """The order that lets T equal rounds leak most. Raises ConfigError where no order can keep (ε, δ)."""
         candidates = [
             cls(dp_epsilon=dp_epsilon, dp_delta=dp_delta, rate=rate, order=order)
             for order in sampled.ORDERS
             if sampled.conversion(order, dp_delta) < dp_epsilon
         ]
+        if not candidates:
+            least = min(sampled.conversion(order, dp_delta) for order in sampled.ORDERS)
+            raise ConfigError(
+                f"privacy.dp_epsilon: got {dp_epsilon:g} with dp_delta {dp_delta:g} and secret batches; allowed: more "
+                f"than {least:.3g}, which is what turning a Renyi divergence into (epsilon, delta) costs before any "
+                "round; raise dp_epsilon or dp_delta, or use known batches (no privacy.batch_rate)"
+            )
         return max(candidates, key=lambda each: each.leak_for(each.limit, num_rounds))
 
     @property
@@ -200,8 +208,11 @@ class EqualRoundsAccountant:
 
     def _epsilon_of(self, num_rounds: int) -> float:
         known = self._known
-        if num_rounds not in known:
-            known[num_rounds] = sampled.pld_epsilon([self.rho] * num_rounds, rate=self.rate, dp_delta=self.dp_delta)
+        if num_rounds not in known:  # both are upper bounds; a tiny δ lies below the tails of distributions
+            known[num_rounds] = min(
+                sampled.pld_epsilon([self.rho] * num_rounds, rate=self.rate, dp_delta=self.dp_delta),
+                sampled.renyi_epsilon(self.rho, num_rounds, rate=self.rate, dp_delta=self.dp_delta),
+            )
         return known[num_rounds]
 
     @cached_property

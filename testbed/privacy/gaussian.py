@@ -47,19 +47,28 @@ def budget_exact(dp_epsilon: float, dp_delta: float) -> float:
     high = max(1.0, 2 * low)
     while delta_of(high, dp_epsilon) < dp_delta:
         high *= 2
-    return _root(lambda rho: delta_of(rho, dp_epsilon) - dp_delta, 0.0, high)
+    rho = _root(lambda log_rho: delta_of(math.exp(log_rho), dp_epsilon) - dp_delta, math.log(low / 2), math.log(high))
+    found, step = math.exp(rho), 1e-15
+    while delta_of(found, dp_epsilon) > dp_delta:  # the root may lie a rounding on the dear side
+        found, step = found * (1 - step), 2 * step
+    return found
 
 
 def budget_zcdp(dp_epsilon: float, dp_delta: float) -> float:
     """The ρ that keeps (ε, δ) by the zCDP conversion: (√(ε + ln 1/δ) − √(ln 1/δ))²."""
-    log_term = math.log(1 / dp_delta)
-    return (math.sqrt(dp_epsilon + log_term) - math.sqrt(log_term)) ** 2
+    return _squared_step(dp_epsilon, math.log(1 / dp_delta))
 
 
 def budget_paper(dp_epsilon: float, dp_delta: float) -> float:
     """R_dp of arXiv 2604.12401 eq. 17: (√(ε + a²) − a)² with √π·a·e^{a²} = 1/δ."""
-    a = _root(lambda x: math.sqrt(math.pi) * x * math.exp(x * x) - 1 / dp_delta, 0.0, 26.0)
-    return (math.sqrt(dp_epsilon + a * a) - a) ** 2
+    goal = -math.log(dp_delta) - math.log(math.pi) / 2
+    log_a = _root(lambda x: x + math.exp(2 * x) - goal, -abs(goal) - 1, math.log(abs(goal) + 1))
+    return _squared_step(dp_epsilon, math.exp(2 * log_a))
+
+
+def _squared_step(dp_epsilon: float, square: float) -> float:
+    """(√(ε + x) − √x)² at x = ``square``, without the difference of two numbers that are nearly the same."""
+    return (dp_epsilon / (math.sqrt(dp_epsilon + square) + math.sqrt(square))) ** 2
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:

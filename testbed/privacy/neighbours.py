@@ -1,4 +1,9 @@
-"""What a claim protects: how far the sum of scalars moves between neighbouring data sets."""
+"""What a claim protects: how far the sum of scalars moves between neighbouring data sets.
+
+Who holds which example is no part of a data set: shards are given to devices before the run, as on real devices, and
+neighbours differ inside one shard. A common file that the toolkit deals out is a convenience of the laboratory; with a
+row more it would be dealt out anew.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ class Neighbours:
     level: Level
     """Whether they differ in a whole client or in one example."""
     adjacency: Adjacency
-    """Whether the one is exchanged for another, or left out."""
+    """Whether the one is exchanged for another, or left out: an example from the sum, a client by sending 0."""
     clip: float
     """γ: every client's scalar is clipped to ±γ."""
     example_clip: float
@@ -27,7 +32,7 @@ class Neighbours:
         """Δ of one round's vector of Q sums, in the unit of what is sent: Euclidean, hence the factor √Q.
 
         Where a scheme sends something else than the scalar, within ±``sent_bound``, one example, or one client, can
-        turn the least into the largest: a vote of −1 into +1.
+        turn the least into the largest: a vote of −1 into +1, which is also what a scalar of 0 votes.
         """
         if sent_bound is not None:
             moved = 2 * sent_bound
@@ -40,6 +45,11 @@ class Neighbours:
     @property
     def words(self) -> str:
         """For whoever reads an (ε, δ)."""
-        one = "one client with all its data" if self.level == "client" else "one training example"
+        if self.level == "client":
+            verb = "replaced by another" if self.adjacency == "replace" else "whose scalar is 0 instead"
+            return f"at client level (one client with all its data, {verb}; the number of clients is public)"
         verb = "replaced by another" if self.adjacency == "replace" else "added or left out"
-        return f"at {self.level} level ({one} {verb})"
+        return (
+            f"at example level (one training example of one device's own data {verb}; who holds which is settled "
+            "beforehand)"
+        )

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from dp_accounting import DpEvent, GaussianDpEvent, PoissonSampledDpEvent, PrivacyAccountant, SelfComposedDpEvent
-from dp_accounting.mechanism_calibration import ExplicitBracketInterval, calibrate_dp_mechanism
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 from numpy.typing import NDArray
@@ -22,10 +21,18 @@ from scipy.special import gammaln, logsumexp
 Floats = NDArray[np.float64]
 
 ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512, 1024)
-_JUDGED_ORDERS = sorted({*ORDERS, *(tenths / 10 for tenths in range(21, 110))})
+_JUDGED_ORDERS = sorted({*ORDERS, *(halves / 2 for halves in range(5, 22))})
 _MAX_LEVELS = 64
-_MOST_GAINED = 1.6
-"""By what factor distributions need less noise than divergences at the very most."""
+_MOST_DOUBLINGS = 16.0
+"""Leaks that are weaker than the strongest by more than this count as so much weaker."""
+_MOST_POINTS = 1 << 16
+"""Of one round's privacy-loss distribution."""
+_TAIL_STDS = 10.0
+_LARGEST_EXPONENT = 600.0
+_LOG_LARGEST_RHO = math.log(1e4)
+"""No promise is kept by a round that leaks more."""
+_LOG_RHO_STEP = 1e-3
+"""To which precision a leak is looked for."""
 
 
 def renyi_leak(rho: Floats, *, rate: float, order: int) -> Floats:
@@ -65,6 +72,15 @@ def renyi_to_epsilon(leak: float, *, order: int, dp_delta: float) -> float:
     return max(0.0, leak + conversion(order, dp_delta))
 
 
+def renyi_epsilon(rho: float, num_rounds: int, *, rate: float, dp_delta: float) -> float:
+    """ε at δ of T rounds of one Gaussian leak, by the best of the orders."""
+    leak = np.array(rho)
+    return min(
+        renyi_to_epsilon(num_rounds * float(renyi_leak(leak, rate=rate, order=order)), order=order, dp_delta=dp_delta)
+        for order in ORDERS
+    )
+
+
 def conversion(order: int, dp_delta: float) -> float:
     """What the conversion of order α adds to the divergence; may be negative for large δ."""
     return math.log1p(-1 / order) - math.log(dp_delta * order) / (order - 1)
@@ -72,47 +88,74 @@ def conversion(order: int, dp_delta: float) -> float:
 
 def rdp_epsilon(rhos: Iterable[float], *, rate: float, dp_delta: float) -> float:
     """ε at δ of rounds with Gaussian leaks ``rhos``, by dp-accounting's Rényi accountant."""
-    return _judge(RdpAccountant(_JUDGED_ORDERS), rhos, rate, dp_delta)
+    return _judge(lambda _: RdpAccountant(_JUDGED_ORDERS), rhos, rate, dp_delta)
 
 
 def pld_epsilon(rhos: Iterable[float], *, rate: float, dp_delta: float) -> float:
-    """The same by dp-accounting's privacy-loss distributions: tighter, slower."""
-    return _judge(PLDAccountant(), rhos, rate, dp_delta)
+    """The same by dp-accounting's privacy-loss distributions: tighter, slower; infinite where δ is below their tails."""
+    return _judge(
+        lambda levels: PLDAccountant(value_discretization_interval=_loss_interval(levels, rate)), rhos, rate, dp_delta
+    )
 
 
 def pld_rho(dp_epsilon: float, dp_delta: float, *, rate: float, num_rounds: int, at_least: float) -> float:
     """The Gaussian leak that each of T equal rounds may have to end at (ε, δ), by privacy-loss distributions.
 
-    ``at_least`` is what the Rényi accountant allows, which is less.
+    ``at_least`` is what the Rényi accountant allows; also the answer where distributions prove no more.
     """
-    safe = 1 / math.sqrt(2 * at_least)
-    multiplier = calibrate_dp_mechanism(
-        PLDAccountant,
-        lambda multiplier: _event(1 / (2 * multiplier**2), rate, num_rounds),
-        target_epsilon=dp_epsilon,
-        target_delta=dp_delta,
-        bracket_interval=ExplicitBracketInterval(safe / _MOST_GAINED, safe),
-        tol=1e-3,
-    )
-    return float(1 / (2 * multiplier**2))
+
+    def keeps(log_rho: float) -> bool:
+        return pld_epsilon([math.exp(log_rho)] * num_rounds, rate=rate, dp_delta=dp_delta) <= dp_epsilon
+
+    low, step = math.log(at_least), math.log(2)
+    if not keeps(low):
+        return at_least
+    while step > _LOG_RHO_STEP:
+        if low + step < _LOG_LARGEST_RHO and keeps(low + step):
+            low += step
+        else:
+            step /= 2
+    return math.exp(low)
 
 
-def _judge(accountant: PrivacyAccountant, rhos: Iterable[float], rate: float, dp_delta: float) -> float:
-    """Runs of many different rounds are judged with leaks rounded up to 64 levels a doubling."""
+def _loss_interval(levels: Counter[float], rate: float) -> float:
+    """Of the grid of privacy losses: an eighth of a round's standard deviation, and no more points than one can wait for.
+
+    Whatever it is, the bound holds: losses are rounded up, or connected by lines that lie above (arXiv 2207.04380).
+    """
+    rhos = np.array(list(levels), dtype=np.float64)
+    counts = np.array(list(levels.values()), dtype=np.float64)
+    tails = np.minimum(rhos + _TAIL_STDS * np.sqrt(2 * rhos), _LARGEST_EXPONENT)
+    small = rate * np.sqrt(np.expm1(np.minimum(2 * rhos, _LARGEST_EXPONENT)))
+    spread = np.minimum(small, math.sqrt(rate) * (rhos + np.sqrt(2 * rhos)))
+    typical = math.sqrt(float(counts @ spread**2) / float(counts.sum()))
+    return max(typical / 8, float(np.log1p(rate * np.expm1(tails)).max()) / _MOST_POINTS)
+
+
+def _judge(
+    accountant_for: Callable[[Counter[float]], PrivacyAccountant], rhos: Iterable[float], rate: float, dp_delta: float
+) -> float:
+    """Many different rounds are judged with leaks rounded up to 64 levels: of a doubling, or of all that there are."""
     levels = Counter(rho for rho in rhos if rho > 0)
-    if any(math.isinf(rho) for rho in levels):
+    if any(rho > math.exp(_LOG_LARGEST_RHO) for rho in levels):
         return math.inf
     if len(levels) > _MAX_LEVELS:
         levels = _rounded_up(levels)
+    if not levels:
+        return 0.0
+    accountant = accountant_for(levels)
     for rho, count in sorted(levels.items()):
         accountant.compose(_event(rho, rate, count))
-    return float(accountant.get_epsilon(dp_delta)) if levels else 0.0
+    return float(accountant.get_epsilon(dp_delta))
 
 
 def _rounded_up(levels: Counter[float]) -> Counter[float]:
+    highest = math.log2(max(levels))
+    lowest = max(math.log2(min(levels)), highest - _MOST_DOUBLINGS)
+    step = max(1.0, highest - lowest) / _MAX_LEVELS
     rounded: Counter[float] = Counter()
     for rho, count in levels.items():
-        rounded[2 ** (math.ceil(math.log2(rho) * _MAX_LEVELS) / _MAX_LEVELS)] += count
+        rounded[2 ** (math.ceil(max(math.log2(rho), lowest) / step) * step)] += count
     return rounded
 
 

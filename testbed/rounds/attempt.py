@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from radio.errors import RadioLinkError
 from radio.link.access_point import AccessPointLink
 from radio.link.block import Block, Channels, Reception
+from radio.link.bounds import Credit
 from radio.records import Csi, Estimate, Plan, value_bound
+from radio.schemes.alignment import Alignment
 from radio.schemes.base import Scheme
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
@@ -21,7 +23,6 @@ from testbed.planning.ledger import Ledger
 from testbed.planning.planner import Decision, Planner, limits_of
 from testbed.planning.radiated import Radiated
 from testbed.planning.terms import Terms
-from testbed.privacy.confidence import amplitude_margin, least_variance
 from testbed.rounds.carriers import CarrierCorrection
 
 SILENT = "silent: no device is strong enough, or the schedule allows no power"
@@ -121,11 +122,11 @@ class Transmitter:
             block = self.link.block(round_index, attempt)
             self.carriers.correct(block, round_index, attempt)
             self._align_starts(block, round_index, attempt)
-            margin = self._sound(block, round_index, attempt, radio)
+            self._sound(block, round_index, attempt, radio)
             with radio.running():
                 channels = block.channels()
                 known = before.of(draws) if before is not None else None
-                plan, decision = self._plan(round_index, channels, margin, known)
+                plan, decision = self._plan(round_index, channels, known)
             rho = decision.rho
             if plan.gain > 0:
                 self.ledger.charge(round_index, attempt, rho)
@@ -177,13 +178,11 @@ class Transmitter:
             if answer.start_sample is None or not block.hear_start(device, answer.start_sample):
                 raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
 
-    def _sound(self, block: Block, round_index: int, attempt: int, radio: _Stopwatch) -> float:
-        """Poll every device's pilot; returns by how much |h_k α_k| may exceed c, from the estimates' variances."""
+    def _sound(self, block: Block, round_index: int, attempt: int, radio: _Stopwatch) -> None:
+        """Poll every device's pilot."""
         if not block.needs_sounding:
             block.measure_noise()
-            return 1.0
-        drift = 10 ** (self.config.rig.radio.residual_gain_max_db / 20)  # of transmit gains since the sounding
-        margin = drift
+            return
         listens = self.config.experiment.scheme.csi == "reciprocity"
         may_be_silent = self.config.experiment.scheme.alignment.name == "truncated"
         if listens:
@@ -197,25 +196,19 @@ class Transmitter:
                 estimate = block.learn(device, answer.heard) if listens else block.sound(device)
             if not estimate.is_heard and not may_be_silent:
                 raise AttemptFailedError(f"device {device}: its pilot was not heard")
-            if estimate.is_heard:
-                bound = amplitude_margin(abs(estimate.gain), estimate.gain_variance, self.terms.estimate_failure)
-                margin = max(margin, drift * bound)
         if listens:
             block.pass_pilot()
-        return margin
 
-    def _plan(
-        self, round_index: int, channels: Channels, margin: float, before: Radiated | None
-    ) -> tuple[Plan, Decision]:
+    def _plan(self, round_index: int, channels: Channels, before: Radiated | None) -> tuple[Plan, Decision]:
         """The plan of a transmission, and what it leaks beside what its round has radiated before."""
         learner = self.config.experiment.learner
         least_std = self.config.experiment.privacy.artificial_noise_std if before is None else before.noise_std
         clip = self.scheme.mapped_clip(learner.clip)
         alignment = channels.align(clip=clip, noise_std=least_std, num_queries=learner.num_queries)
         amplitude = alignment.gain * value_bound(clip, least_std)
-        variance = least_variance(channels.noise_variance, channels.num_noise_samples, self.terms.estimate_failure)
-        limits = limits_of(self.config, self.terms, amplitude, variance)
-        decision = self.planner.decide(round_index, limits, self.ledger, margin=margin, before=before)
+        credit = self._credit(channels, alignment)
+        limits = limits_of(self.config, self.terms, amplitude, credit.noise_variance)
+        decision = self.planner.decide(round_index, limits, self.ledger, margin=credit.margin, before=before)
         power = decision.power
         at_full_power = math.isclose(power.gain, alignment.gain, rel_tol=_ROUNDING, abs_tol=0.0)
         plan = Plan(
@@ -228,6 +221,13 @@ class Transmitter:
             round_index=round_index,
         )
         return plan, decision
+
+    def _credit(self, channels: Channels, alignment: Alignment) -> Credit:
+        """What a claim may count on; where it counts no receiver noise, none is needed."""
+        bounds, num_queries = self.terms.bounds, self.config.experiment.learner.num_queries
+        if not self.terms.crediting.receiver_trusted or bounds is None:
+            return Credit(noise_variance=0.0, margin=1.0)
+        return channels.credit(alignment, bounds, self.terms.estimate_failure, num_queries=num_queries)
 
     def _start(self, round_index: int, attempt: int, seed: int, plan: Plan, channels: Channels) -> tuple[m.Ready, ...]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""

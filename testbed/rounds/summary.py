@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from learner.tasks.registry import template_of
 from testbed.config.schema import RunConfig
+from testbed.planning.cautions import cautions
 from testbed.planning.ledger import Ledger
 from testbed.planning.terms import Terms
 from testbed.results.records import RoundRecord, RunInfo, Summary
@@ -52,7 +53,11 @@ def summarise(
         rounds_silent=statuses["silent"],
         rounds_total=len(records),
         rounds_asked=config.experiment.rounds.num,
-        warnings=(*warnings_of(records), *([unverified] if unverified else [])),
+        warnings=(
+            *warnings_of(records),
+            *([unverified] if unverified else []),
+            *(cautions(config) if terms.void is None else []),
+        ),
         metric_name=template_of(config.experiment.task).metric,
         metric_initial=initial.metric if initial else None,
         metric_final=math.fsum(metrics[-3:]) / len(metrics[-3:]) if metrics else None,

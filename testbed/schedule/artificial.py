@@ -18,7 +18,7 @@ from radio.records import NOISE_CLIP_STDS
 Floats = NDArray[np.float64]
 
 _NEWTON_STEPS = 40
-_MAX_LOG_GOAL = 500.0
+_MAX_LOG = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,19 +47,20 @@ class DeviceNoise:
             self.num_devices / self.num_noise_sources + NOISE_CLIP_STDS**2 * self.receiver / self.num_noise_sources
         )
         linear = NOISE_CLIP_STDS * self.clip * self.receiver / math.sqrt(self.num_noise_sources)  # [T], as quadratic
-        square = sensitivity**2 / 2
+        log_square = 2 * math.log(sensitivity) - math.log(2)
+        with np.errstate(divide="ignore"):
+            log_ratio, log_quadratic = np.log(linear) - np.log(quadratic), np.log(quadratic)
 
         def inverse(log_prices: Floats) -> Floats:
-            goal = (
-                np.exp(np.minimum(-log_prices, _MAX_LOG_GOAL)) * square**2
-            )  # a·u² + b·u^{3/2} at the optimum, as ρ = Δ²/(2u)
-            root = np.minimum((goal / quadratic) ** 0.25, (goal / np.maximum(linear, 1e-300)) ** (1 / 3))
+            # a·u² + b·u^{3/2} = e^goal at the optimum, as ρ = Δ²/(2u); in units of s = (e^goal/a)^{1/4}: x⁴ + βx³ = 1
+            log_unit = (2 * log_square - log_prices - log_quadratic) / 4
+            bent = np.exp(np.minimum(log_ratio - log_unit, _MAX_LOG))
+            root = np.minimum(1.0, np.maximum(bent, 1.0) ** (-1 / 3))
             for _ in range(_NEWTON_STEPS):
-                value = (quadratic * root + linear) * root**3 - goal
-                step = value / ((4 * quadratic * root + 3 * linear) * root**2)
+                step = ((root + bent) * root**3 - 1) / ((4 * root + 3 * bent) * root**2)
                 root = root - step
                 if np.all(np.abs(step) <= 1e-14 * root):
                     break
-            return np.asarray(math.log(square) - 2 * np.log(root))
+            return np.asarray(log_square - 2 * (log_unit + np.log(root)))
 
         return inverse

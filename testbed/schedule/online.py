@@ -79,13 +79,15 @@ class Balance:
 
     def forecast(self, caps: Floats) -> None:
         """Replace the sample of caps [M] that stands for every later round."""
-        quantiles = np.quantile(caps, (np.arange(64) + 0.5) / 64) if len(caps) > 64 else np.asarray(caps)
+        method = "linear" if np.isfinite(caps).all() else "lower"  # between two infinite caps lies no number
+        quantiles = np.quantile(caps, (np.arange(64) + 0.5) / 64, method=method) if len(caps) > 64 else np.asarray(caps)
         self._grid = np.linspace(-_TABLE_SPAN, _TABLE_SPAN, _TABLE_SIZE)
         prices = np.repeat(self._grid, len(quantiles))
         leaks = worth(
             self._problem, prices, np.tile(quantiles, _TABLE_SIZE), inverse=self._inverse, frugal=self._frugal
         )
-        self._table = self._problem.accountant.cost(leaks).reshape(_TABLE_SIZE, -1).mean(axis=1)
+        distinct, places = np.unique(leaks, return_inverse=True)  # few: each is a price's, or a cap
+        self._table = self._problem.accountant.cost(distinct)[places].reshape(_TABLE_SIZE, -1).mean(axis=1)
 
     @property
     def _frugal(self) -> bool:

@@ -55,10 +55,12 @@ class Power:
 
 def precision_of(gain: float, noise_variance: float, crediting: Crediting) -> float:
     """c²E/N0': one over the variance of receiver noise on a sum that arrives with this gain; infinite without noise."""
-    energy = gain**2 * crediting.payload_energy
-    if energy <= 0:
+    if gain <= 0:
         return 0.0
-    return energy / noise_variance if noise_variance > 0 else math.inf
+    if noise_variance <= 0:
+        return math.inf
+    ratio = gain * math.sqrt(crediting.payload_energy) / math.sqrt(noise_variance)
+    return ratio * ratio
 
 
 def noise_at(precision: float, noise_std: float, crediting: Crediting) -> float:
@@ -76,7 +78,13 @@ def credited_noise(power: Power, noise_variance: float, crediting: Crediting) ->
 
 def total_noise(power: Power, noise_variance: float, num_devices: int) -> float:
     """u that the estimate of Σ p_k really has: N0'/c² + K·σ²."""
-    return math.inf if power.gain <= 0 else noise_variance / power.gain**2 + num_devices * power.noise_std**2
+    return math.inf if power.gain <= 0 else _over_square(noise_variance, power.gain) + num_devices * power.noise_std**2
+
+
+def _over_square(variance: float, gain: float) -> float:
+    """variance/gain², infinite where that is beyond every number: gains of deep fades have squares that underflow."""
+    ratio = math.sqrt(variance) / gain
+    return ratio * ratio
 
 
 def least_noise(limits: RoundLimits, crediting: Crediting) -> float:

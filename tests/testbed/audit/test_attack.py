@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from testbed.audit.attack import Observations, any_bound, attack, gaussian_bound
+from testbed.audit.attack import Observations, attack
+from testbed.audit.bounds import any_bound, gaussian_bound
 from testbed.privacy import gaussian
 from testbed.privacy.accountants import accountant
 

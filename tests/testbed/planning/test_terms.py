@@ -117,12 +117,13 @@ EXAMPLE = ["privacy.level=example", "privacy.adjacency=remove"]
     ("overrides", "expected"),
     [
         (["privacy.batch_rate=0.1"], ["privacy.batch_rate", "example level", "'remove'"]),
-        ([*EXAMPLE, "privacy.accountant=rdp"], ["privacy.accountant", "batch_rate"]),
+        (EXAMPLE, ["privacy.adjacency", "'remove'", "known batches", "'replace'", "privacy.batch_rate"]),
+        (["privacy.level=example", "privacy.accountant=rdp"], ["privacy.accountant", "batch_rate"]),
         ([*EXAMPLE, "privacy.batch_rate=0.1", "privacy.accountant=exact"], ["privacy.accountant", "'rdp'"]),
         (["privacy.num_colluders=5"], ["privacy.num_colluders", "honest"]),
         (["scheme.name=ideal"], ["schedule.name", "ideal", "full"]),
         (["air.snr_db=inf"], ["schedule.name", "air.snr_db", "untrusted"]),
-        (["schedule.name=paper", *EXAMPLE], ["paper", "client level"]),
+        (["schedule.name=paper", "privacy.level=example"], ["paper", "client level"]),
         (
             ["schedule.name=online", *EXAMPLE, "privacy.batch_rate=0.1", "privacy.accountant=pld"],
             ["pld", "static"],

@@ -64,5 +64,6 @@ def test_the_words_name_level_and_neighbours():
     assert "client level" in SOME.words
     assert "replaced" in SOME.words
     assert "example level" in replace(SOME, level="example").words
-    assert "left out" in replace(SOME, adjacency="remove").words
+    assert "one device's own data added or left out" in replace(SOME, level="example", adjacency="remove").words
+    assert "whose scalar is 0 instead; the number of clients is public" in replace(SOME, adjacency="remove").words
     assert math.isfinite(SOME.sensitivity())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from radio.link.block import Reception
+from radio.link.bounds import ChannelBounds, Credit
 from radio.records import Csi, Estimate, Plan
 from radio.schemes.alignment import Alignment
 from testbed.control import messages as m
@@ -127,7 +128,6 @@ class FakeChannels:
     block: FakeBlock
     value: float | str | None
     noise_variance: float = 1e-6
-    num_noise_samples: float = 1e6
 
     @property
     def csi(self) -> dict[int, Csi]:
@@ -136,6 +136,9 @@ class FakeChannels:
     def align(self, *, clip: float, noise_std: float, num_queries: int) -> Alignment:
         gain = 0.0 if self.value is None else 0.5 / clip
         return Alignment(gain=gain, active=() if self.value is None else tuple(range(self.block.link.num_devices)))
+
+    def credit(self, alignment: Alignment, bounds: ChannelBounds, failure: float, *, num_queries: int) -> Credit:
+        return Credit(noise_variance=self.noise_variance, margin=1.0)
 
     def starts(self, plan: Plan) -> dict[int, int]:
         return {}
