@@ -17,7 +17,7 @@ Tuple = tuple[tuple[str, str], ...]
 """Some factors with a level each, in the order of FACTORS."""
 
 FACTORS: dict[str, tuple[str, ...]] = {
-    "snr": ("-5 dB", "5 dB", "20 dB", "35 dB"),
+    "snr": ("-5 dB", "5 dB", "32 dB", "47 dB"),
     "fading": ("rayleigh blocks", "rician-5 blocks", "doppler 2 Hz", "doppler 20 Hz"),
     "csi": ("genie", "short pilots", "long pilots", "reciprocity"),
     "drift": ("0 dB", "0.75 dB"),
@@ -26,8 +26,8 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "schedule": ("static", "reversed", "solution", "online", "paper"),
     "claim": ("coherent, receiver", "sign, receiver", "coherent, devices"),
 }
-"""``snr``: symbol SNR P·E|h|²/N0' of a device; SNR*, above which the budget binds, is about −4 dB with 20 rounds.
-``claim``: scheme, and whose noise counts."""
+"""``snr``: symbol SNR P·E|h|²/N0' of a device, 32 and 47 dB being 5 and 20 dB per sample; SNR*, above which the budget
+binds, is about −7 dB in 40 rounds. ``claim``: scheme, and whose noise counts."""
 
 BEYOND: dict[str, tuple[str, ...]] = {
     "0.75 dB, none declared": ("air.transmitter.gain_error_db=0.75",),
@@ -56,7 +56,7 @@ def fits(levels: Cell) -> bool:
     sampled = csi not in (None, "genie") or levels.get("drift") == "0.75 dB" or receiver == "jammer out of band"
     if sampled and (csi == "genie" or snr in ("-5 dB", "5 dB")):
         return False
-    if receiver == "jammer out of band" and snr == "20 dB":
+    if receiver == "jammer out of band" and snr == "32 dB":
         return False
     return not (levels.get("schedule") == "paper" and levels.get("claim") == "coherent, devices")
 

@@ -36,7 +36,7 @@ from testbed.audit.lab import audit_tightness
 FAMILY_FAILURE = 0.05
 """How likely any of all audited ε may exceed the true one by chance."""
 _PLAIN = {
-    "snr": "35 dB", "fading": "rayleigh blocks", "csi": "short pilots", "drift": "0 dB", "receiver": "own",
+    "snr": "47 dB", "fading": "rayleigh blocks", "csi": "short pilots", "drift": "0 dB", "receiver": "own",
     "retries": "0", "schedule": "online", "claim": "coherent, receiver",
 }  # fmt: skip
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#718096"

@@ -31,7 +31,7 @@ from testbed.privacy.gaussian import epsilon_of
 from testbed.rounds.round import round_seed
 
 PLAIN = {
-    "snr": "35 dB",
+    "snr": "47 dB",
     "fading": "rayleigh blocks",
     "csi": "short pilots",
     "drift": "0 dB",
@@ -134,7 +134,7 @@ def test_on_samples_every_device_arrives_with_the_energy_of_its_whole_symbol():
         attempt = played.rounds[record.round][-1]
         expected = record.gain * math.sqrt(frame.symbol_samples)
         for device, direction in attempt.directions.items():
-            assert direction[0] == pytest.approx(expected, rel=0.2), device  # estimated channels at 35 dB, and delays
+            assert direction[0] == pytest.approx(expected, rel=0.2), device  # estimated channels at 47 dB, and delays
         variance = played.config.rig.air.noise_power(played.config.rig.radio.max_power) / 2
         assert attempt.noise_variance == pytest.approx(variance)
 
