@@ -46,4 +46,4 @@ def check_frame(frame: IQ, *, multiple: int = DMA_MULTIPLE_SAMPLES) -> None:
     if not np.isfinite(peak):
         raise SignalError("frame: got NaN or infinite samples; allowed: finite ones; look at what made the frame")
     if peak > 1 + FULL_SCALE_TOLERANCE:
-        raise SignalError(f"frame: got peak amplitude {peak:.6g}; allowed: at most 1 (full scale); scale it down")
+        raise SignalError("frame: got a peak beyond full scale; allowed: |x| at most 1; scale it down")

@@ -13,6 +13,8 @@ from learner.tasks.batches import PAD_MULTIPLE, Encoded
 from learner.tasks.registry import template_of
 from learner.tasks.rows import Example
 
+_NOBODYS = Example(text="A text", label="", place="")
+
 
 class PromptEncoder:
     """Encodes examples of one task with one tokenizer."""
@@ -29,9 +31,12 @@ class PromptEncoder:
         pad: int | None = tokenizer.pad_token_id
         self._pad = pad if pad is not None and pad < tokenizer.vocab_size else 0
 
-    def class_tokens(self, example: Example) -> list[int]:
-        """First token of each verbalizer word as it follows an example's prompt: [C], all different."""
-        prompt = self._prompt(example, example.text)
+    def class_tokens(self) -> list[int]:
+        """First token of each verbalizer word as it follows a prompt: [C], all different.
+
+        The text in it is nobody's: what all examples are scored by must not depend on one of them.
+        """
+        prompt = self._prompt(_NOBODYS, _NOBODYS.text)
         stem = self._tokens([prompt])[0]
         tokens: list[int] = []
         for label, word in self._template.verbalizer.items():

@@ -55,7 +55,7 @@ class Task:
         self._test_examples = _subset(examples.test, config.num_test, seed, Stream.TEST_SUBSET, self.test_source)
         self.template = template_of(config)
         is_classification = self.template.kind == "classification"
-        self.class_tokens = torch.tensor(self._encoder.class_tokens(train[0]) if is_classification else [])
+        self.class_tokens = torch.tensor(self._encoder.class_tokens() if is_classification else [])
         self._train = self._encoder.encode(train)
         if is_classification:
             _check_classes(self._train, list(self.template.verbalizer), self.train_source)

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from learner.errors import ModelError
 from learner.tasks.batches import Batch
 from learner.tasks.task import Task
 from learner.zo.replica import Replica
 from learner.zo.scoring import label_losses
+
+_MOST_NATS = 700.0
+"""What an exponential can bear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,17 @@ class Evaluation:
 
 
 def evaluate(replica: Replica, task: Task, batch_size: int = 64) -> Evaluation:
-    """Score every evaluation example at the present weights."""
+    """Score every evaluation example at the present weights. ModelError if their loss is not finite."""
+    found = _evaluation(replica, task, batch_size)
+    if not math.isfinite(found.loss):
+        raise ModelError(
+            f"the loss of the evaluation examples is {found.loss}; the weights have diverged; lower "
+            "learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
+        )
+    return found
+
+
+def _evaluation(replica: Replica, task: Task, batch_size: int) -> Evaluation:
     batches = task.test_batches(batch_size)
     template = task.template
     labelled = [batch for batch in batches if isinstance(batch, Batch)]
@@ -44,7 +58,7 @@ def evaluate(replica: Replica, task: Task, batch_size: int = 64) -> Evaluation:
     losses, weights = np.concatenate(replica.losses(batches)), np.concatenate(counts)
     loss = float(np.average(losses, weights=weights))  # every token counts the same
     if template.kind == "text":
-        return Evaluation(loss, template.metric, math.exp(loss), len(losses))
+        return Evaluation(loss, template.metric, math.exp(min(loss, _MOST_NATS)), len(losses))
     prompts = task.test_prompts()
     made = replica.generate([prompt for prompt, _ in prompts], max_new_tokens=task.config.max_new_tokens)
     texts = [task.decode(tokens) for tokens in made]

@@ -120,13 +120,15 @@ class Replica:
         perturbation_scale: float,
         example_clip: float | None = None,
         normaliser: int | None = None,
+        stops_on_infinity: bool = True,
     ) -> Scalars:
         """p_k = [F_k(w + μz) − F_k(w − μz)] / (2μ) for one batch per device (arXiv 2604.12401 eq 7).
 
         F is the mean over examples of the cross-entropy, over the verbalizer's words or over the example's tokens.
         With `example_clip` C, p_k = Σ_i clip(p_i, ±C)/`normaliser`, a fixed number however many examples there are
-        (arXiv 2310.09639). An empty batch has p_k = 0 and loss NaN.
-        ModelError if a loss is not finite.
+        (arXiv 2310.09639), and each p_i depends on example i alone, bit for bit. An empty batch has p_k = 0 and loss
+        NaN. ModelError if a loss is not finite; without `stops_on_infinity` that example, or without a clip that
+        batch, counts as 0 instead: where data are private, a run that ends on them would tell.
         """
         if (example_clip is None) != (normaliser is None):
             raise LearnerError(
@@ -148,19 +150,21 @@ class Replica:
             else self._losses.of_each_alone(placed, shifts)
         )
         for device, losses in enumerate(per_example):
-            if not np.isfinite(losses).all():
+            if stops_on_infinity and not np.isfinite(losses).all():
                 raise ModelError(
                     f"loss of hosted device {device} is not finite (seed {seed}); the weights have diverged; "
                     "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
                 )
-        projections = tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / (2 * scale) for x in per_example)
+        with np.errstate(invalid="ignore"):  # ∞ − ∞
+            projections = tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / (2 * scale) for x in per_example)
         if example_clip is None or normaliser is None:
             means = [x.mean(axis=2) if x.size else np.zeros((num_queries, 2)) for x in per_example]  # K times [Q, 2]
             table = np.stack(means)
-            projected = (table[:, :, 0] - table[:, :, 1]) / (2 * scale)
+            with np.errstate(invalid="ignore"):
+                projected = _finite_or_zero((table[:, :, 0] - table[:, :, 1]) / (2 * scale))
         else:
-            projected = np.stack([np.clip(p, -example_clip, example_clip).sum(axis=0) for p in projections])
-            projected = projected / normaliser
+            bounded = [np.clip(_finite_or_zero(p), -example_clip, example_clip) for p in projections]
+            projected = np.stack([each.sum(axis=0) for each in bounded]) / normaliser
         loss = np.array([x.mean(axis=2).mean() if x.size else math.nan for x in per_example])
         return Scalars(projected, loss, projections)
 
@@ -248,6 +252,10 @@ class Replica:
                     "round it once, where it is made, with numpy.float32"
                 )
         return [(Direction(seed, query, self._kind), float(value)) for query, value in enumerate(rounded)]
+
+
+def _finite_or_zero(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def replay(replica: Replica, results: Iterable[tuple[int, Sequence[float]]]) -> None:

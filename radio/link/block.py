@@ -21,8 +21,7 @@ from radio.schemes.alignment import Alignment, choose_alignment
 from radio.waveform.base import Known
 from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.waveform.estimates import ChannelEstimate, Sounding
-from radio.waveform.in_band import guard_span, in_band_noise
-from radio.waveform.modulation import is_saturated, noise_power_of_guard
+from radio.waveform.modulation import guard_span, in_band_noise, is_saturated, noise_power_of_guard
 
 
 def _poll_nobody(device: int) -> None:

@@ -113,6 +113,6 @@ class DeviceLink:
         largest = float(np.abs(values).max())
         if not largest <= plan.value_bound * (1 + VALUE_TOLERANCE) or not math.isfinite(largest):
             raise SignalError(
-                f"device {self._device}: got a value of magnitude {largest:.6g}; allowed: at most "
+                f"device {self._device}: got a value beyond the plan's bound; allowed: finite, at most "
                 f"{plan.value_bound:.6g} (clip + 4·noise_std); clip it, with its noise, before sending"
             )

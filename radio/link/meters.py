@@ -10,7 +10,7 @@ import numpy as np
 
 from radio.arrays import Reals
 from radio.link.bounds import largest_variance, least_variance
-from radio.waveform.in_band import InBandNoise
+from radio.waveform.modulation import InBandNoise
 
 NOISE_MEMORY_CAPTURES = 1000
 RECENT_CAPTURES = 128  # with 12 dimensions each: the bound is within 13 % of the mean

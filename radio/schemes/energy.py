@@ -39,8 +39,8 @@ class Energy(Scheme):
         limit = symbol_format.tone_power / values.size
         if powers.max() > limit * (1 + POWER_TOLERANCE):
             raise SignalError(
-                f"{self.name}: got power {powers.max():.6g} a value; allowed: at most {limit:.6g} (max_power_dbfs, "
-                "crest and number of queries); lower the alignment gain"
+                f"{self.name}: got a value with more power than its share; allowed: at most {limit:.6g} "
+                "(max_power_dbfs, crest and number of queries); lower the alignment gain"
             )
         amplitudes[np.arange(values.size), resource] = np.sqrt(powers)
         return amplitudes.reshape(-1)

@@ -13,8 +13,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.estimates import CfoTracker, Sounding
-from radio.waveform.in_band import InBandNoise
-from radio.waveform.modulation import max_symbol_amplitude
+from radio.waveform.modulation import InBandNoise, max_symbol_amplitude
 from radio.waveform.tones import PILOT_SHARE, max_tone_power
 
 

@@ -8,6 +8,7 @@ a delay of a few samples costs little amplitude, with nothing on the DC bin (LO 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +20,10 @@ from radio.samples import IQ
 from radio.waveform.synchronisation import sync_sequence
 
 OCCUPIED_FRACTION = 32  # bins 1..N/32 on each side of DC
+LEAST_CONFINED = 0.999
+"""How much of a sequence's energy must be in the band."""
+FEWEST_SEQUENCES = 3  # of spans too short for that; one goes with the constant
+MAX_SPAN_SAMPLES = 512
 POWER_TOLERANCE = 1e-6  # relative, on amplitude: rounding of c/ĥ
 
 
@@ -88,7 +93,7 @@ def modulate(symbols: Complexes, frame: FrameConfig, *, max_amplitude: float, sy
         raise SignalError("symbols: got NaN or infinite ones; allowed: finite; look at the values and the CSI")
     if largest > max_amplitude * (1 + POWER_TOLERANCE):
         raise SignalError(
-            f"symbols: got amplitude {largest:.6g}; allowed: at most {max_amplitude:.6g} "
+            f"symbols: got one beyond full power; allowed: at most {max_amplitude:.6g} "
             "(max_power_dbfs and full scale); lower the alignment gain"
         )
     samples = np.zeros(frame.num_samples(symbols.size), dtype=np.complex64)
@@ -121,14 +126,12 @@ def matched_filter(capture: IQ, num_symbols: int, frame: FrameConfig) -> Complex
 
 def noise_power_of_guard(capture: IQ, frame: FrameConfig) -> float:
     """N0, total per complex sample, from the first 3/4 of the guard, which filters' pre-ringing spares."""
-    return _noise_power(capture[: frame.guard_samples * 3 // 4])
+    return _noise_power(guard_span(capture, frame))
 
 
 def noise_power_of_gap(capture: IQ, symbol: int, frame: FrameConfig) -> float:
     """N0 from a silent symbol, less what neighbours' delays and filter tails may reach: half a prefix at both ends."""
-    begin = frame.first_symbol_samples + symbol * frame.symbol_samples
-    margin = frame.cyclic_prefix_samples
-    return _noise_power(capture[begin + margin : begin + frame.symbol_samples - margin // 2])
+    return _noise_power(silent_span(capture, symbol, frame))
 
 
 def _noise_power(quiet: IQ) -> float:
@@ -155,3 +158,56 @@ def is_saturated(capture: IQ, frame: FrameConfig) -> bool:
     if frame.is_symbol_level:
         return False
     return bool(np.abs(capture.view(np.float32)).max() >= 1)
+
+
+@dataclass(frozen=True, slots=True)
+class InBandNoise:
+    """What one silent span showed."""
+
+    energy: float
+    """Sum over dimensions, each N0 in the mean."""
+    num_dimensions: int
+    """Complex ones, independent for white noise."""
+
+
+def in_band_noise(span: IQ, frame: FrameConfig) -> InBandNoise:
+    """How strong the noise is on the payload's bins, from a span in which nobody sends, less its constant.
+
+    The span is projected on discrete prolate spheroidal sequences (Slepian 1978), the signals of its length that are
+    most nearly confined to a band. They are orthonormal, so white noise of power N0 has N0 in each of them, and what
+    is outside the band is hardly in any. The constant is the receiver's own DC, which hides nothing.
+    """
+    if frame.is_symbol_level:
+        samples = span.astype(np.complex128)
+        return InBandNoise(float(np.sum(np.abs(samples - samples.mean()) ** 2)), span.size - 1)
+    piece = span[:MAX_SPAN_SAMPLES]
+    basis = _sequences(piece.size, frame.samples_per_symbol)
+    return InBandNoise(float(np.sum(np.abs(basis @ piece.astype(np.complex128)) ** 2)), basis.shape[0])
+
+
+def guard_span(capture: IQ, frame: FrameConfig) -> IQ:
+    """The first 3/4 of the guard, which filters' pre-ringing spares."""
+    return capture[: frame.guard_samples * 3 // 4]
+
+
+def silent_span(capture: IQ, symbol: int, frame: FrameConfig) -> IQ:
+    """A silent symbol, less what its neighbours' delays and filter tails may reach."""
+    begin, margin = frame.first_symbol_samples + symbol * frame.symbol_samples, frame.cyclic_prefix_samples
+    return capture[begin + margin : begin + frame.symbol_samples - margin // 2]
+
+
+@lru_cache
+def _sequences(num_samples: int, samples_per_symbol: int) -> Reals:
+    """Orthonormal rows [dimensions, num_samples], each within the payload's bins and without a constant part."""
+    edge = max(1, samples_per_symbol // OCCUPIED_FRACTION)
+    half_width = (edge + 0.5) / samples_per_symbol  # cycles per sample
+    index = np.arange(num_samples)
+    kernel = 2 * half_width * np.sinc(2 * half_width * (index[:, None] - index))
+    confined, sequences = np.linalg.eigh(kernel)
+    num_kept = max(int(np.count_nonzero(confined >= LEAST_CONFINED)), FEWEST_SEQUENCES)
+    kept = sequences[:, -num_kept:]
+    constant = kept.sum(axis=0)
+    others = np.linalg.svd(constant[None])[2][1:]  # the kept ones' combinations that sum to zero
+    rows: Reals = others @ kept.T
+    rows.flags.writeable = False
+    return rows

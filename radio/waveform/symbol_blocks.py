@@ -14,16 +14,19 @@ from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
 from radio.waveform.estimates import CfoTracker, ChannelEstimate, Sounding, amplitude_error_variance, check_unambiguous
-from radio.waveform.in_band import InBandNoise, guard_span, in_band_noise, silent_span
 from radio.waveform.layouts import MAX_DATA_BETWEEN_PILOTS, PayloadLayout, payload_layout
 from radio.waveform.misalignment import MAX_CODES, code_of, judge, measure_arrivals, pilot_codes
 from radio.waveform.modulation import (
+    InBandNoise,
+    guard_span,
+    in_band_noise,
     is_saturated,
     matched_filter,
     modulate,
     noise_power_of_gap,
     noise_power_of_guard,
     real_noise_variance,
+    silent_span,
     symbol_snr_db,
 )
 from radio.waveform.pilots import estimate_symbols, reported_gain, symbol_pilot

@@ -12,9 +12,9 @@ from radio.config import FrameConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Known, Lengths, Transmission
-from radio.waveform.in_band import InBandNoise
 from radio.waveform.layouts import SlotLayout, equalise_slot, fill_slot, slot_layout
 from radio.waveform.modulation import (
+    InBandNoise,
     is_saturated,
     matched_filter,
     modulate,

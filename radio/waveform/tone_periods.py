@@ -14,9 +14,8 @@ from radio.records import Csi, Plan, Received
 from radio.samples import IQ
 from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
 from radio.waveform.estimates import CfoTracker, PowerEstimate, Sounding, power_error_variance
-from radio.waveform.in_band import InBandNoise
 from radio.waveform.misalignment import code_of, stray_text
-from radio.waveform.modulation import is_saturated, real_noise_variance, symbol_snr_db
+from radio.waveform.modulation import InBandNoise, is_saturated, real_noise_variance, symbol_snr_db
 from radio.waveform.pilots import (
     PeriodTiming,
     estimate_powers,

@@ -110,7 +110,11 @@ def audit_run(path: Path, *, max_rounds: int | None = None, confidence: float = 
     terms = terms_of(config)
     _check(path, config, terms)
     recorded = j.read(directory.journal)
-    epsilon = _claimed(directory, recorded, terms)
+    ledger = Ledger(None, terms, past=recorded)
+    if ledger.void is not None:
+        raise RunDirectoryError(f"{path}: nothing to audit, no privacy is claimed: {ledger.void}")
+    epsilon, statement = ledger.epsilon, ledger.statement
+    assert epsilon is not None, "a run with a claim has stated leaks only"
     loaded = load_model_and_task(config)
     loaded.replica.load_weights(directory.initial_weights)
     shifts = measured_shifts(config, loaded, num_rounds=min(_CANARY_ROUNDS, config.experiment.rounds.num))
@@ -119,7 +123,6 @@ def audit_run(path: Path, *, max_rounds: int | None = None, confidence: float = 
     failure = (1 - confidence) / 2
     verdict = None
     if run is not None:
-        statement = terms.statement(epsilon)
         run = replace(
             run, summary=msgspec.structs.replace(run.summary, epsilon_spent=epsilon, privacy=statement, rho_spent=None)
         )
@@ -138,7 +141,7 @@ def audit_run(path: Path, *, max_rounds: int | None = None, confidence: float = 
     by_canaries = finding.refutes(epsilon)
     return Audit(
         claimed_epsilon=epsilon,
-        statement=terms.statement(epsilon),
+        statement=statement,
         confidence=confidence,
         refutations=(*refutations, *([by_canaries] if by_canaries else [])),
         finding=finding,
@@ -154,14 +157,6 @@ def _check(path: Path, config: RunConfig, terms: Terms) -> None:
             f"{path}: got a run on real radios, whose secret batches and noise nobody can compute again; allowed: "
             "simulated runs; audit the same experiment on the loopback rig"
         )
-
-
-def _claimed(directory: RunDirectory, recorded: Sequence[j.AnyRecord], terms: Terms) -> float:
-    """ε of everything in the journal, which is only read."""
-    with j.Journal(directory.journal) as journal:
-        epsilon = Ledger(journal, terms, past=recorded).epsilon
-    assert epsilon is not None, "a run with a claim has stated leaks only"
-    return epsilon
 
 
 def _played_again(

@@ -22,8 +22,8 @@ from testbed.rounds.round import round_seed
 Floats = NDArray[np.float64]
 
 _NUM_CANDIDATES = 48
-_ROUNDING = 1e-3
-"""Relative to Δ: what float32 losses of the other examples may move by when a batch is padded to another width."""
+_ROUNDING = 1e-6
+"""Relative to Δ: each example's projection is its own to the bit, and sums are float64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -334,7 +334,8 @@ def _arrived(sent: Sent, alone: Complexes, plan: Plan, frame: FrameConfig, num_d
     """
     layout = payload_layout(num_devices + 1 if num_devices < MAX_CODES else 0, plan.num_queries)
     symbols = matched_filter(alone.astype(np.complex64), layout.num_symbols, frame)
-    arrived = symbols[layout.values] / np.where(sent.values == 0, np.nan, sent.values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        arrived = symbols[layout.values] / np.where(sent.values == 0, np.nan, sent.values)
     pilots = np.abs(symbols[np.concatenate((layout.before, layout.after))])
     is_small = np.abs(sent.values) < _SMALL * plan.value_bound
     if pilots.size and is_small.any():

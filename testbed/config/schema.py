@@ -17,7 +17,6 @@ from testbed.config.words import AccountantName, Adjacency, Level
 from testbed.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Scale = Annotated[float, msgspec.Meta(ge=1e-6, le=1e9)]
 """Of scalars, in their own unit: beyond it no gain or noise could be resolved."""
 Count = Annotated[int, msgspec.Meta(ge=1)]

@@ -16,14 +16,14 @@ def cautions(config: RunConfig) -> list[str]:
     whom = "clients" if privacy.level == "client" else "training examples"
     if found is None:
         return [
-            f"privacy.dp_delta = {privacy.dp_delta:g} means something only with many more than {1 / privacy.dp_delta:.3g} "
-            f"{whom}; their number is not part of this configuration (task.num_train)"
+            f"privacy.dp_delta = {privacy.dp_delta:g} means something only with many more than "
+            f"{1 / privacy.dp_delta:.3g} {whom}; their number is not part of this configuration (task.num_train)"
         ]
     if privacy.dp_delta * found < 1:
         return []
     return [
-        f"privacy.dp_delta = {privacy.dp_delta:g} is not below 1/{found}, one over the number of {whom}: such a promise "
-        f"would allow giving one of them away entirely; use {0.1 / found:.1g} or less"
+        f"privacy.dp_delta = {privacy.dp_delta:g} is not below 1/{found}, one over the number of {whom}: such a "
+        f"promise would allow giving one of them away entirely; use {0.1 / found:.1g} or less"
     ]
 
 

@@ -25,8 +25,9 @@ class BudgetSpentError(Exception):
 class Ledger:
     """What a run has leaked, and what it may still leak."""
 
-    def __init__(self, journal: Journal, terms: Terms, past: Iterable[AnyRecord]) -> None:
+    def __init__(self, journal: Journal | None, terms: Terms, past: Iterable[AnyRecord]) -> None:
         self._journal = journal
+        self._terms = terms
         self._accountant = terms.accountant
         self._limit = terms.accountant.limit if terms.enforced else math.inf
         self._settled = 0.0
@@ -36,8 +37,11 @@ class Ledger:
         """Sum of all Gaussian leaks."""
         self.unbounded = False
         """Whether something was sent whose leak cannot be stated."""
+        self.void = terms.void
+        """Why nothing may be claimed: for what was sent before, whatever the configuration says now."""
         for record in past:
             if isinstance(record, Spent):
+                self.void = self.void or record.void
                 self._count(record.round, record.rho)
 
     @property
@@ -60,6 +64,11 @@ class Ledger:
         """ε of everything sent so far; None where the leak cannot be stated."""
         return None if self.unbounded else self._accountant.epsilon(self.cost)
 
+    @property
+    def statement(self) -> str:
+        """What may be claimed of everything sent so far, in words."""
+        return self._terms.statement(self.epsilon, void=self.void)
+
     def affordable(self, round_index: int, rho: float) -> float:
         """The largest leak up to ``rho`` that another transmission of this round may have."""
         if self._cost_with(round_index, rho) <= self._limit:
@@ -77,7 +86,9 @@ class Ledger:
                 f"privacy budget: round {round_index} needs rho {rho if rho is None else f'{rho:.3g}'}, which would "
                 f"exceed it: {self.remaining:.3g} of {self._limit:.4g} is left ({self._accountant.words})"
             )
-        self._journal.append(Spent(round=round_index, attempt=attempt, rho=rho))
+        if self._journal is None:
+            raise ValueError("this ledger was opened to be read; allowed: charging one that has a journal")
+        self._journal.append(Spent(round=round_index, attempt=attempt, rho=rho, void=self._terms.void))
         self._count(round_index, rho)
 
     def _count(self, round_index: int, rho: float | None) -> None:

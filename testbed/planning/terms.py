@@ -44,6 +44,8 @@ class Terms:
     """why no (ε, δ) may be stated; None where it may"""
     guarantee: str
     """level, neighbours, method and threat model of whatever (ε, δ) is stated, in words"""
+    seeded: str | None
+    """why the noise of this rig is none that protects; None where it is physical"""
     dp_delta: float
     estimate_failure: float
     """probability left for each bound on a channel or noise, three of a device and two of noise; 1 where nothing is
@@ -51,11 +53,18 @@ class Terms:
     bounds: ChannelBounds | None
     """what the rig declares of channels and noise; None where something is missing, so that no receiver noise counts"""
 
-    def statement(self, epsilon: float | None) -> str:
-        """What may be claimed of a run that has spent ``epsilon``, in words."""
-        if self.void is not None or epsilon is None:
-            return f"No privacy is claimed: {self.void or 'something was sent whose leak cannot be stated.'}"
-        return f"({epsilon:.3g}, {self.dp_delta:g})-differential privacy {self.guarantee}"
+    def statement(self, epsilon: float | None, *, void: str | None = None) -> str:
+        """What may be claimed of a run that has spent ``epsilon``, in words: valid or void first.
+
+        ``void`` is what the run's past adds: a claim once void stays void.
+        """
+        why = self.void or void or (None if epsilon is not None else "something was sent whose leak cannot be stated.")
+        if why is not None or epsilon is None:
+            return f"VOID: no privacy is claimed: {why}"
+        claim = f"({epsilon:.3g}, {self.dp_delta:g})-differential privacy {self.guarantee}"
+        if self.seeded is not None:
+            return f"VOID: {self.seeded} It would be {claim}"
+        return f"VALID for this run alone: {claim}"
 
 
 def scheme_of(experiment: Experiment) -> Scheme:
@@ -115,6 +124,7 @@ def terms_of(config: RunConfig) -> Terms:
         enforced=schedule(experiment.schedule.name).keeps_budget,
         void=_void(rig, experiment),
         guarantee=_guarantee(rig, experiment),
+        seeded=_seeded(rig),
         dp_delta=privacy.dp_delta,
         estimate_failure=privacy.dp_delta * ESTIMATE_SHARE / num_estimates if estimated else 1.0,
         bounds=bounds_of(rig),
@@ -177,6 +187,14 @@ def _void(rig: Rig, experiment: Experiment) -> str | None:
     return None
 
 
+def _seeded(rig: Rig) -> str | None:
+    if is_simulated(rig):
+        return "simulated: noise and batches come from a seed, so the guarantee itself is void here."
+    if backend_of(rig).draws_noise(settings_of(rig)):
+        return "Virtual radios: the receiver's noise comes from a seed, so the guarantee itself is void here."
+    return None
+
+
 def _guarantee(rig: Rig, experiment: Experiment) -> str:
     privacy, crediting = experiment.privacy, crediting_of(rig, experiment)
     name = accountant_name(experiment)
@@ -208,13 +226,8 @@ def _guarantee(rig: Rig, experiment: Experiment) -> str:
         if privacy.batch_rate is not None
         else "batches are not secret"
     )
-    void = ""
-    if is_simulated(rig):
-        void = " Simulated: noise and batches come from a seed, so the guarantee itself is void here."
-    elif backend_of(rig).draws_noise(settings_of(rig)):
-        void = " Virtual radios: the receiver's noise comes from a seed, so the guarantee itself is void here."
     return (
         f"{neighbours_of(experiment).words}, by {methods[name]}. Threat model: an honest-but-curious access point that "
         f"sees every received sample, seed, gain and channel estimate, {colluders}; passive devices that see the "
-        f"announced mean; {noise}; {batches}; power follows from channels and past receptions only.{void}"
+        f"announced mean; {noise}; {batches}; power follows from channels and past receptions only."
     )

@@ -21,11 +21,11 @@ from scipy.special import gammaln, logsumexp
 Floats = NDArray[np.float64]
 
 ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512, 1024)
-_JUDGED_ORDERS = sorted({*ORDERS, *(halves / 2 for halves in range(5, 22))})
+_JUDGED_ORDERS = sorted({*ORDERS, *(tenths / 10 for tenths in (*range(21, 50), *range(50, 110, 5)))})
 _MAX_LEVELS = 64
 _MOST_DOUBLINGS = 16.0
 """Leaks that are weaker than the strongest by more than this count as so much weaker."""
-_MOST_POINTS = 1 << 16
+_MOST_POINTS = 1 << 17
 """Of one round's privacy-loss distribution."""
 _TAIL_STDS = 10.0
 _LARGEST_EXPONENT = 600.0
@@ -92,7 +92,7 @@ def rdp_epsilon(rhos: Iterable[float], *, rate: float, dp_delta: float) -> float
 
 
 def pld_epsilon(rhos: Iterable[float], *, rate: float, dp_delta: float) -> float:
-    """The same by dp-accounting's privacy-loss distributions: tighter, slower; infinite where δ is below their tails."""
+    """The same by dp-accounting's privacy-loss distributions: tighter, slower; infinite for a δ below their tails."""
     return _judge(
         lambda levels: PLDAccountant(value_discretization_interval=_loss_interval(levels, rate)), rhos, rate, dp_delta
     )
@@ -119,7 +119,7 @@ def pld_rho(dp_epsilon: float, dp_delta: float, *, rate: float, num_rounds: int,
 
 
 def _loss_interval(levels: Counter[float], rate: float) -> float:
-    """Of the grid of privacy losses: an eighth of a round's standard deviation, and no more points than one can wait for.
+    """Of the grid of privacy losses: a fraction of a round's standard deviation, but few enough points to wait for.
 
     Whatever it is, the bound holds: losses are rounded up, or connected by lines that lie above (arXiv 2207.04380).
     """
@@ -129,7 +129,7 @@ def _loss_interval(levels: Counter[float], rate: float) -> float:
     small = rate * np.sqrt(np.expm1(np.minimum(2 * rhos, _LARGEST_EXPONENT)))
     spread = np.minimum(small, math.sqrt(rate) * (rhos + np.sqrt(2 * rhos)))
     typical = math.sqrt(float(counts @ spread**2) / float(counts.sum()))
-    return max(typical / 8, float(np.log1p(rate * np.expm1(tails)).max()) / _MOST_POINTS)
+    return max(typical / 32, float(np.log1p(rate * np.expm1(tails)).max()) / _MOST_POINTS)
 
 
 def _judge(

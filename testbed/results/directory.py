@@ -188,8 +188,14 @@ class RunDirectory:
         files.write_with(path, writer, remedy=self.remedy)
 
     def rewrite_rounds(self, records: Iterable[RoundRecord]) -> None:
-        """Replace rounds.jsonl, when a resumed run has repaired it."""
-        self.write(self.rounds, b"".join(msgspec.json.encode(r) + b"\n" for r in records))
+        """Replace rounds.jsonl, when a resumed run has repaired it; a copy of what is replaced is kept."""
+        before = files.read(self.rounds) if self.rounds.exists() else b""
+        data = b"".join(msgspec.json.encode(r) + b"\n" for r in records)
+        if data == before:
+            return
+        if before:
+            files.keep_copy(self.rounds, before)
+        self.write(self.rounds, data)
 
     def append_round(self, record: RoundRecord) -> None:
         """Add one line to rounds.jsonl."""

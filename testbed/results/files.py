@@ -127,6 +127,14 @@ def append(path: Path, data: bytes, *, remedy: str = REMEDY) -> None:
             os.close(descriptor)
 
 
+def keep_copy(path: Path, data: bytes) -> None:
+    """Write what ``path`` holds beside it, as its next ``.N.bak``, before it is repaired. Raises RunDirectoryError."""
+    number = 1
+    while (copy := path.with_name(f"{path.name}.{number}.bak")).exists():
+        number += 1
+    write(copy, data)
+
+
 def read(path: Path, *, remedy: str = "give a run directory") -> bytes:
     """The bytes of a file. Raises RunDirectoryError."""
     try:

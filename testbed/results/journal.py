@@ -1,29 +1,45 @@
 """The journal: what decided the weights, on disk before it is announced.
 
-A file of records, each ``length (4 bytes, little-endian) · CRC-32 of the body (4 bytes) · body (msgpack)``, written
-with one write and one fsync. A record that a crash cut short is at the end only; readers stop there and a resumed
-run cuts it off. Damage before the end is refused: what follows it would be forgotten, leaks among it.
+``magic · two seals · records``. A record is ``length (4 bytes, little-endian) · chain (16 bytes) · body (msgpack)``;
+its chain is the start of SHA-256 over the chain before it and the body: nothing is altered, removed or moved unseen.
+A seal says how far the file is acknowledged; it is written, alternating between the two places, after the record is
+on disk and before anything is announced. So what a crash cut short lies behind the last seal, was never acted on, and
+may go (after a backup); whatever is wrong before the seal is refused. A whole file put back to an earlier state has
+nothing wrong in it: rounds.jsonl and summary.json show that, and if they too are put back, nothing in here can.
 Initial weights + journal = final weights, bit for bit.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import struct
-import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
 import msgspec
 
 from testbed.errors import JournalError
-from testbed.results import files
+from testbed.results import files, old_journal
 
-VERSION = 2
+VERSION = 3
 """Of the records below; a journal says it in its Start."""
 
-_HEAD = struct.Struct("<II")
+_MAGIC = b"AZJOURN3"
+_SEAL = struct.Struct("<QQ16s16s")
+"""number of records, end of the last one in bytes, its chain, check over these three"""
+_HEAD = struct.Struct("<I16s")
+HEAD_BYTES = _HEAD.size
+FIRST_BYTE = len(_MAGIC) + 2 * _SEAL.size
+_NO_CHAIN = bytes(16)
 _MAX_RECORD_BYTES = 16 * 2**20
+_RESTORE = (
+    "restore the whole run directory from a copy, or start a new run; weights and privacy ledger follow from every "
+    "record, so none is guessed"
+)
 
 
 Status = Literal["ok", "retried", "skipped", "rejected", "silent"]
@@ -49,6 +65,8 @@ class Promised(Record, frozen=True):
     limit: float | None
     """of the accountant's currency; None where no budget is enforced"""
     terms: str
+    fingerprint: str = ""
+    """of everything else in the configuration that the claim depends on"""
 
 
 class Spent(Record, frozen=True):
@@ -58,6 +76,8 @@ class Spent(Record, frozen=True):
     attempt: int
     rho: float | None
     """zCDP leak; None where no claim could be made (no receiver noise, or no analog sum)."""
+    void: str | None = None
+    """why this transmission leaves no claim, whatever the configuration says later"""
 
 
 class Result(Record, frozen=True):
@@ -76,66 +96,134 @@ AnyRecord: TypeAlias = Start | Promised | Spent | Result
 _DECODER = msgspec.msgpack.Decoder(AnyRecord)
 
 
-class _Begun(msgspec.Struct, frozen=True, tag="Start"):
-    """A Start of any version, as far as every version can read it."""
-
-    version: int
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()[:16]
 
 
-def _record_at(data: bytes, start: int) -> bytes | None:
-    """The body of the whole record that begins at ``start``, or None."""
-    if start + _HEAD.size > len(data):
+def _sealed(num_records: int, end: int, chain: bytes) -> bytes:
+    check = _digest(struct.pack("<QQ", num_records, end), chain)
+    return _SEAL.pack(num_records, end, chain, check)
+
+
+def _seals(data: bytes) -> list[tuple[int, int, bytes]]:
+    """The seals that hold, newest last; one is torn while it is written, never both."""
+    found = []
+    for place in (0, 1):
+        raw = data[len(_MAGIC) + place * _SEAL.size :][: _SEAL.size]
+        if len(raw) == _SEAL.size:
+            num_records, end, chain, _ = _SEAL.unpack(raw)
+            if raw == _sealed(num_records, end, chain):
+                found.append((num_records, end, chain))
+    return sorted(found)
+
+
+def _encoded(chain: bytes, record: AnyRecord) -> tuple[bytes, bytes]:
+    """A record as it stands in the file, and its chain."""
+    body = msgspec.msgpack.encode(record)
+    chain = _digest(chain, body)
+    return _HEAD.pack(len(body), chain) + body, chain
+
+
+def _body_at(data: bytes, start: int, chain: bytes) -> bytes | None:
+    """The body of the whole record that begins at ``start`` and follows on ``chain``, or None."""
+    if start + HEAD_BYTES > len(data):
         return None
-    length, crc = _HEAD.unpack_from(data, start)
-    if not 0 < length <= min(_MAX_RECORD_BYTES, len(data) - start - _HEAD.size):
+    length, written = _HEAD.unpack_from(data, start)
+    if not 0 < length <= min(_MAX_RECORD_BYTES, len(data) - start - HEAD_BYTES):
         return None
-    body = data[start + _HEAD.size : start + _HEAD.size + length]
-    return body if zlib.crc32(body) == crc else None
+    body = data[start + HEAD_BYTES : start + HEAD_BYTES + length]
+    return body if _digest(chain, body) == written else None
 
 
-def _parse(path: Path, data: bytes) -> tuple[list[AnyRecord], int]:
-    """The whole records in ``data`` and where the last of them ends. Raises JournalError."""
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """A journal as it was found."""
+
+    records: list[AnyRecord]
+    end: int
+    chain: bytes
+    num_sealed: int
+    """how many records the newest seal acknowledges"""
+
+
+def _parse(path: Path, data: bytes) -> _Parsed:
+    """The whole records in ``data``. Raises JournalError where any that was acknowledged is not there as it was."""
+    seals = _seals(data)
+    if not seals:
+        raise JournalError(f"{path}: neither of its two seals holds; {_RESTORE}")
     records: list[AnyRecord] = []
-    end = 0
+    ends = [(FIRST_BYTE, _NO_CHAIN)]
     try:
-        while (body := _record_at(data, end)) is not None:
-            if end == 0:
-                _check_version(path, msgspec.msgpack.decode(body, type=_Begun).version)
+        while (body := _body_at(data, *ends[-1])) is not None:
+            ends.append((ends[-1][0] + HEAD_BYTES + len(body), _digest(ends[-1][1], body)))
             records.append(_DECODER.decode(body))
-            end += _HEAD.size + len(body)
     except msgspec.DecodeError as err:
         raise JournalError(
             f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
         ) from err
-    if any(_record_at(data, start) is not None for start in range(end + 1, len(data))):
+    num_sealed, end, _ = seals[-1]
+    for number, sealed_end, sealed_chain in seals:
+        if number >= len(ends) or ends[number] != (sealed_end, sealed_chain):
+            raise JournalError(
+                f"{path}: damaged at byte {ends[-1][0]}: {len(records)} whole records, {num_sealed} acknowledged up to "
+                f"byte {end}; {_RESTORE}"
+            )
+    if len(seals) == 1 and len(records) <= num_sealed:  # a seal is torn only while it acknowledges a whole record
         raise JournalError(
-            f"{path}: damaged at byte {end}, with whole records behind it; restore the file from a copy: weights and "
-            "privacy ledger follow from all of it"
+            f"{path}: one of its two seals does not hold, and no crash explains it ({len(records)} records, "
+            f"{num_sealed} acknowledged by the other); {_RESTORE}"
         )
-    return records, end
+    return _Parsed(records, *ends[-1], num_sealed)
 
 
-def _check_version(path: Path, version: int) -> None:
-    if version > VERSION:
-        raise JournalError(
-            f"{path}: got a journal of version {version}; allowed: up to {VERSION}; install a newer airzero-testbed"
-        )
+def is_old(path: Path) -> bool:
+    """Whether a file has the layout of journal versions 1 and 2, or none that is known."""
+    return _bytes_of(path)[: len(_MAGIC)] != _MAGIC
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise JournalError(f"{path}: cannot be read: {files.reason(err)}; give a run directory") from err
 
 
 def read(path: Path) -> list[AnyRecord]:
-    """All whole records of a journal, oldest first. Raises JournalError if there is no journal in the file."""
+    """All whole records of a journal, oldest first; writes nothing. Raises JournalError if there is no journal."""
+    data = _bytes_of(path)
+    if data[: len(_MAGIC)] == _MAGIC:
+        return _parse(path, data).records
+    return [_old_record(path, body) for body in old_journal.bodies(path, data, newest_version=VERSION)]
+
+
+def _old_record(path: Path, body: bytes) -> AnyRecord:
     try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise JournalError(f"{path}: cannot be read: {files.reason(err)}; give a run directory") from err
-    records, _ = _parse(path, data)
-    if not records:
-        raise JournalError(f"{path}: holds no journal; is this the journal.bin of a run directory?")
-    return records
+        record: AnyRecord = _DECODER.decode(body)
+    except msgspec.DecodeError as err:
+        raise JournalError(
+            f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
+        ) from err
+    return record
+
+
+def renew(path: Path) -> None:
+    """Give the records of an old journal this version's layout, with the old file kept as a backup."""
+    records = read(path)
+    files.keep_copy(path, _bytes_of(path))
+    files.write(path, _whole(records)[0])
+
+
+def _whole(records: Iterable[AnyRecord]) -> tuple[bytes, bytes]:
+    """A journal of these records, acknowledged in both places, and its last chain."""
+    records, data, chain = tuple(records), b"", _NO_CHAIN
+    for record in records:
+        raw, chain = _encoded(chain, record)
+        data += raw
+    return _MAGIC + 2 * _sealed(len(records), FIRST_BYTE + len(data), chain) + data, chain
 
 
 class Journal:
-    """The journal of a live run, open for appending; ``records`` are all that are on disk, oldest first."""
+    """The journal of a live run, open for appending and locked; ``records`` are all on disk, oldest first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -146,26 +234,51 @@ class Journal:
                 f"{path}: cannot be opened for writing: {files.reason(err)}; free some space or make the run "
                 "directory writable, and run again"
             ) from err
+        self.records: list[AnyRecord] = []
+        self._end, self._chain = 0, _NO_CHAIN
         try:
-            size_bytes = os.fstat(self._fd).st_size
-            self.records, self._end = _parse(path, os.pread(self._fd, size_bytes, 0))
-            if self._end < size_bytes:
-                files.system.truncate(self._fd, self._end)
-            os.lseek(self._fd, self._end, os.SEEK_SET)
+            self._lock()
+            self._open()
         except OSError as err:
             self.close()
             raise JournalError(f"{path}: {files.reason(err)}; check the disk") from err
-        except JournalError:
+        except BaseException:
             self.close()
             raise
 
+    def _lock(self) -> None:
+        """For this open file alone, until it is closed or the process is gone."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise JournalError(
+                f"{self._path}: another process is writing this run; allowed: one at a time; wait until it ends, or "
+                "stop it, and resume again"
+            ) from err
+
+    def _open(self) -> None:
+        size_bytes = os.fstat(self._fd).st_size
+        if size_bytes == 0:
+            return
+        data = os.pread(self._fd, size_bytes, 0)
+        if data[: len(_MAGIC)] != _MAGIC:
+            read(self._path)
+            raise JournalError(f"{self._path}: of an older layout, which is only read; resume the run directory")
+        parsed = _parse(self._path, data)
+        self.records, self._end, self._chain = parsed.records, parsed.end, parsed.chain
+        if self._end < size_bytes:
+            files.keep_copy(self._path, data)
+            files.system.truncate(self._fd, self._end)
+        os.lseek(self._fd, self._end, os.SEEK_SET)
+        if parsed.num_sealed < len(self.records) or len(_seals(data)) == 1:
+            self._seal()
+
     @classmethod
     def begun(cls, path: Path, *records: AnyRecord) -> Self:
-        """A new journal that begins with these records. Raises JournalError, with nothing left open."""
+        """A new journal that begins with these records, all of them or none. Raises JournalError."""
         journal = cls(path)
         try:
-            for record in records:
-                journal._put(record)
+            journal._begin(records)
         except OSError as err:
             journal.close()
             raise JournalError(
@@ -174,26 +287,55 @@ class Journal:
         return journal
 
     def append(self, record: AnyRecord) -> None:
-        """Write ``record`` and wait until it is on disk. Raises JournalError; what was cut short is no record."""
+        """Write ``record`` and wait until it is on disk and acknowledged. Raises JournalError.
+
+        What was cut short is no record; what is whole and not acknowledged counts, and nothing more is added to it.
+        """
         try:
-            self._put(record)
+            if self._end:
+                self._put(record)
+            else:
+                self._begin((record,))
         except OSError as err:
             raise JournalError(
                 f"{self._path}: {files.reason(err)}; the run stops here with all earlier rounds safe: "
                 "free some space and continue with --resume"
             ) from err
 
+    def _begin(self, records: tuple[AnyRecord, ...]) -> None:
+        if self._end:
+            raise JournalError(f"{self._path}: holds a run already; give a new directory")
+        data, chain = _whole(records)
+        self._write(data)
+        self.records, self._chain = list(records), chain
+
     def _put(self, record: AnyRecord) -> None:
-        body = msgspec.msgpack.encode(record)
-        data = _HEAD.pack(len(body), zlib.crc32(body)) + body
+        data, chain = _encoded(self._chain, record)
+        self._write(data)
+        self.records.append(record)
+        self._chain = chain
+        try:
+            self._seal()
+        except OSError:
+            self.close()  # the record is there and counts, but nobody may act on it
+            raise
+
+    def _write(self, data: bytes) -> None:
         try:
             files.write_all(self._fd, data)
             files.system.sync(self._fd)
         except OSError:
             self._undo()
             raise
-        self.records.append(record)
         self._end += len(data)
+
+    def _seal(self) -> None:
+        """Acknowledge every record so far, in the place of the older seal."""
+        number = len(self.records)
+        os.lseek(self._fd, len(_MAGIC) + number % 2 * _SEAL.size, os.SEEK_SET)
+        files.write_all(self._fd, _sealed(number, self._end, self._chain))
+        files.system.sync(self._fd)
+        os.lseek(self._fd, self._end, os.SEEK_SET)
 
     def _undo(self) -> None:
         """Cut off what a failed append left; if even that fails, nothing more may be added behind it."""
@@ -204,7 +346,7 @@ class Journal:
             self.close()
 
     def close(self) -> None:
-        """Close the file; safe to call twice."""
+        """Close the file, and free it for others; safe to call twice."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -17,6 +17,7 @@ from testbed import plugins
 from testbed.config.schema import Experiment, RunConfig
 from testbed.errors import TestbedError
 from testbed.rounds.randomness import DeviceRandomness, artificial_noise
+from testbed.schedule.registry import schedule
 
 Floats = NDArray[np.float64]
 
@@ -146,4 +147,5 @@ def device_scalars(
         perturbation_scale=learner.perturbation_scale,
         example_clip=privacy.example_clip if bounded else None,
         normaliser=learner.batch_size if bounded else None,
+        stops_on_infinity=experiment.ground_truth or not schedule(experiment.schedule.name).keeps_budget,
     )

@@ -115,7 +115,6 @@ def conduct(
                 config.experiment.learner.num_queries, config.rig.num_devices
             ),
             final_fingerprint=fingerprint,
-            terms=terms,
             ledger=ledger,
             wall_s=time.perf_counter() - started,
             unverified=unverified,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from learner.zo.replica import Replica, replay
 from testbed.config.schema import RunConfig
@@ -55,10 +58,20 @@ def begin(config: RunConfig, out: Path | None, replica: Replica) -> Session:
 
 
 def promise_of(config: RunConfig) -> j.Promised:
-    """What the terms of this configuration promise."""
+    """What the terms of this configuration promise, and a fingerprint of all that the promise depends on.
+
+    ``ground_truth`` is not in it: each charge says itself whether it leaves a claim.
+    """
     terms = terms_of(config)
+    rig, experiment = config.rig, config.experiment
+    depends = (
+        *(experiment.privacy, experiment.schedule, experiment.scheme, experiment.learner, experiment.task),
+        *(rig.num_devices, rig.air, rig.frame, rig.radio, terms.estimate_failure, terms.sensitivity, terms.clip),
+    )
     return j.Promised(
-        limit=terms.accountant.limit if terms.enforced else None, terms=f"{terms.accountant.words}; {terms.guarantee}"
+        limit=terms.accountant.limit if terms.enforced else None,
+        terms=f"{terms.accountant.words}; {terms.guarantee}",
+        fingerprint=hashlib.sha256(msgspec.json.encode(depends, order="sorted")).hexdigest() if terms.enforced else "",
     )
 
 

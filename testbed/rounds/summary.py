@@ -10,7 +10,6 @@ from learner.tasks.registry import template_of
 from testbed.config.schema import RunConfig
 from testbed.planning.cautions import cautions
 from testbed.planning.ledger import Ledger
-from testbed.planning.terms import Terms
 from testbed.results.records import RoundRecord, RunInfo, Summary
 from testbed.results.statistics import median, pooled_nmse_db
 
@@ -26,7 +25,6 @@ def summarise(
     stopped: str,
     payload_symbols: int,
     final_fingerprint: str | None,
-    terms: Terms,
     ledger: Ledger,
     wall_s: float,
     unverified: str | None = None,
@@ -56,7 +54,7 @@ def summarise(
         warnings=(
             *warnings_of(records),
             *([unverified] if unverified else []),
-            *(cautions(config) if terms.void is None else []),
+            *(cautions(config) if ledger.void is None else []),
         ),
         metric_name=template_of(config.experiment.task).metric,
         metric_initial=initial.metric if initial else None,
@@ -74,9 +72,9 @@ def summarise(
         radio_s=math.fsum(record.radio_s for record in records),
         control_s=math.fsum(record.control_s for record in records),
         ground_truth=config.experiment.ground_truth,
-        privacy=terms.statement(ledger.epsilon),
+        privacy=ledger.statement,
         rho_spent=None if ledger.unbounded else ledger.rho,
-        epsilon_spent=ledger.epsilon if terms.void is None else None,
+        epsilon_spent=ledger.epsilon if ledger.void is None else None,
         dp_delta=config.experiment.privacy.dp_delta,
         stopped=stopped,
         final_fingerprint=final_fingerprint,

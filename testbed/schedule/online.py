@@ -79,8 +79,11 @@ class Balance:
 
     def forecast(self, caps: Floats) -> None:
         """Replace the sample of caps [M] that stands for every later round."""
-        method = "linear" if np.isfinite(caps).all() else "lower"  # between two infinite caps lies no number
-        quantiles = np.quantile(caps, (np.arange(64) + 0.5) / 64, method=method) if len(caps) > 64 else np.asarray(caps)
+        quantiles = np.asarray(caps)
+        if len(caps) > 64:
+            levels = (np.arange(64) + 0.5) / 64
+            bounded = np.isfinite(caps).all()  # between two infinite caps lies no number
+            quantiles = np.quantile(caps, levels) if bounded else np.quantile(caps, levels, method="lower")
         self._grid = np.linspace(-_TABLE_SPAN, _TABLE_SPAN, _TABLE_SIZE)
         prices = np.repeat(self._grid, len(quantiles))
         leaks = worth(

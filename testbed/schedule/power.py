@@ -9,6 +9,7 @@ otherwise the device's own, m = 1.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from radio.records import NOISE_CLIP_STDS
@@ -60,7 +61,7 @@ def precision_of(gain: float, noise_variance: float, crediting: Crediting) -> fl
     if noise_variance <= 0:
         return math.inf
     ratio = gain * math.sqrt(crediting.payload_energy) / math.sqrt(noise_variance)
-    return ratio * ratio
+    return max(ratio * ratio, sys.float_info.min)  # what is radiated is never nothing, however weak
 
 
 def noise_at(precision: float, noise_std: float, crediting: Crediting) -> float:

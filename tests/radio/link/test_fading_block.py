@@ -1,7 +1,5 @@
 """A fading block: its steps exist in their order only, and what was received belongs to the one reception."""
 
-import math
-
 import msgspec
 import numpy as np
 import pytest

@@ -43,7 +43,7 @@ def test_every_key_of_a_configuration_is_explained():
         ("radio.tx_gain_db", ("number", "a number >= -89.75 and <= 0", "dB", "-30.0")),
         ("air.transmitter.ppm_max", ("number", "a number >= 0 and <= 200", "ppm", "0.0")),
         ("rounds.num", ("whole number", "a whole number >= 1", "", "1000")),
-        ("privacy.batch_rate", ("number", "a number > 0 and <= 1, or absent", "", "absent")),
+        ("privacy.batch_rate", ("number", "a number >= 1e-06 and <= 1, or absent", "", "absent")),
         ("schedule.name", ("name", "full, online, paper, reversed, solution, static, or a plug-in's", "", '"full"')),
         ("virtual.faults[].kind", ("choice", "busy, timeout, silence, drop, restart", "", "required")),
         ("air.receiver.noise_figure_db", ("number", "a number >= 0 and <= 60, or absent", "dB", "absent")),

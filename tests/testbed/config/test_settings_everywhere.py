@@ -98,7 +98,7 @@ def test_every_record_of_rig_and_radio_is_checked():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: PrivacyConfig(dp_epsilon=-3), "dp_epsilon: got -3; allowed: a number > 0"),
+        (lambda: PrivacyConfig(dp_epsilon=-3), "dp_epsilon: got -3; allowed: a number >= 0.0001"),
         (lambda: RoundsConfig(num=0), "num: got 0; allowed: a whole number >= 1"),
         (lambda: RoundsConfig(num=2.5), "num: got 2.5; allowed: a whole number >= 1"),
         (lambda: PlutoSettings(link_rate_max_hz=0.0), "link_rate_max_hz: got 0.0; allowed: a number > 0, or absent"),

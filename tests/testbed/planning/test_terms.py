@@ -1,5 +1,6 @@
 """What may be claimed, of which noise, and in which words."""
 
+import math
 from dataclasses import replace as dataclass_replace
 
 import msgspec
@@ -8,8 +9,9 @@ import pytest
 from radio.backends.pluto.config import PlutoSettings
 from testbed.bench.rig import resolve
 from testbed.config.files import load
-from testbed.config.schema import RunConfig
+from testbed.config.schema import BoundsConfig, RunConfig
 from testbed.errors import ConfigError
+from testbed.planning.checks import check_privacy
 from testbed.planning.terms import is_simulated, terms_of
 
 STATIC = ["ground_truth=false", "schedule.name=static"]
@@ -52,11 +54,11 @@ def test_a_void_claim_says_why(overrides, why):
     found = terms(*overrides)
     assert found.void is not None
     assert why in found.statement(1.0)
-    assert found.statement(1.0).startswith("No privacy is claimed")
+    assert found.statement(1.0).startswith("VOID: no privacy is claimed")
 
 
 def test_a_leak_that_cannot_be_stated_voids_the_claim():
-    assert terms().statement(None).startswith("No privacy is claimed")
+    assert terms().statement(None).startswith("VOID: no privacy is claimed")
 
 
 def test_a_real_rig_is_not_told_that_its_guarantee_is_void():
@@ -74,6 +76,71 @@ def test_virtual_radios_are_told_that_their_receiver_noise_protects_nobody():
 def test_receiver_noise_counts_on_every_backend_as_all_payloads_end():
     assert terms_of(resolve(load(None, None, STATIC))).crediting.receiver_trusted
     assert terms_of(on_plutos(PlutoSettings())).crediting.receiver_trusted
+
+
+DECLARED = BoundsConfig(noise_figure_db=3.0, full_scale_dbm=-30.0, doppler_max_hz=0.0, delay_max_samples=0.0)
+REAL = PlutoSettings(access_point="usb:1.1.5", devices=("usb:1.2.5",))
+
+
+def on_a_bench(bounds: BoundsConfig, *overrides: str) -> RunConfig:
+    config = resolve(load(None, None, [*STATIC, *overrides]))
+    rig = msgspec.structs.replace(config.rig, backend="pluto", pluto=REAL, bounds=bounds)
+    return msgspec.structs.replace(config, rig=rig)
+
+
+def test_real_receivers_are_credited_with_ktbf_and_only_where_everything_is_declared():
+    terms = terms_of(on_a_bench(DECLARED))
+    assert terms.void is None
+    assert terms.bounds is not None
+    # −174 dBm/Hz in 1 MHz and 3 dB, against −30 dBm
+    assert 10 * math.log10(terms.bounds.noise_power) == pytest.approx(-173.98 + 60 + 3 + 30, abs=1e-9)
+    assert terms.bounds.change_power(1.0) == 0.0
+    colder = terms_of(on_a_bench(msgspec.structs.replace(DECLARED, temperature_k=145.0)))
+    assert colder.bounds is not None
+    assert colder.bounds.noise_power == pytest.approx(terms.bounds.noise_power / 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "missing"),
+    [
+        ({"noise_figure_db": None}, "bounds.noise_figure_db"),
+        ({"full_scale_dbm": None}, "bounds.full_scale_dbm"),
+        ({"doppler_max_hz": None}, "bounds.doppler_max_hz"),
+        ({"delay_max_samples": None}, "bounds.delay_max_samples"),
+        ({"doppler_max_hz": 1.0}, "bounds.path_loss_min_db"),
+    ],
+)
+def test_without_a_declared_bound_no_receiver_noise_counts(changed, missing):
+    config = on_a_bench(msgspec.structs.replace(DECLARED, **changed), "schedule.name=online")
+    terms = terms_of(config)
+    assert terms.bounds is None
+    assert missing in (terms.void or "")
+    with pytest.raises(ConfigError, match=missing):
+        check_privacy(config)
+    check_privacy(on_a_bench(BoundsConfig(), "schedule.name=online", "privacy.receiver_noise=untrusted"))
+    assert terms_of(on_a_bench(BoundsConfig(), "privacy.receiver_noise=untrusted")).void is None
+
+
+def test_blocks_of_virtual_plutos_that_end_at_any_time_leave_no_bound():
+    config = on_plutos(PlutoSettings())
+    assert terms_of(config).bounds is not None
+    virtual = msgspec.structs.replace(config.rig.virtual, block_ms=10.0)
+    config = msgspec.structs.replace(config, rig=msgspec.structs.replace(config.rig, virtual=virtual))
+    assert "virtual.block_ms" in (terms_of(config).void or "")
+
+
+def test_antennas_and_better_receivers_are_charged_and_said():
+    usual, better = terms(), terms("privacy.num_antennas=2", "privacy.eavesdropper_advantage_db=10")
+    assert better.crediting.payload_energy == pytest.approx(20 * usual.crediting.payload_energy)
+    assert "0 dB on each of 1 antenna;" in usual.guarantee
+    assert "10 dB on each of 2 antennas;" in better.guarantee
+
+
+def test_the_floor_of_a_simulated_air_is_its_own_noise():
+    found = terms("air.snr_db=7", "air.receiver.noise_figure_db=3")
+    air = resolve(load(None, None, [*STATIC, "air.snr_db=7", "air.receiver.noise_figure_db=3"])).rig
+    assert found.bounds is not None
+    assert found.bounds.noise_power == air.air.noise_power(air.radio.max_power, air.radio.sample_rate_hz)
 
 
 def test_devices_draw_their_secrets_from_the_system_unless_they_are_simulated():
@@ -108,7 +175,7 @@ def test_part_of_delta_is_kept_for_estimates_that_turn_out_wrong():
     assert estimated.accountant.limit < known.accountant.limit
     assert 0 < estimated.estimate_failure * 1000 * 2 * 6 <= 0.01 * 0.01 * (1 + 1e-9)
     assert known.estimate_failure == 1
-    assert dataclass_replace(known, void="x").statement(1.0) == "No privacy is claimed: x"
+    assert dataclass_replace(known, void="x").statement(1.0) == "VOID: no privacy is claimed: x"
 
 
 EXAMPLE = ["privacy.level=example", "privacy.adjacency=remove"]

@@ -10,6 +10,8 @@ import pytest
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.errors import JournalError
+from testbed.planning.ledger import Ledger
+from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.rounds.resume import resume
 from testbed.rounds.session import begin, promise_of
@@ -74,3 +76,32 @@ def test_a_resumed_run_that_would_promise_something_else_is_refused(tmp_path):
     config.write_text(config.read_text().replace("dp_epsilon = 5.0", "dp_epsilon = 50.0"))
     with pytest.raises(JournalError, match="promises another privacy budget"):
         resume(path)
+
+
+def test_a_rounds_file_ahead_of_the_journal_is_refused(tmp_path):
+    path = begun(tmp_path / "run", result(0))
+    early = (path / "journal.bin").read_bytes()
+    session = resume(path)
+    session.journal.append(result(1))
+    session.journal.close()
+    resume(path).journal.close()
+    (path / "journal.bin").write_bytes(early)
+    with pytest.raises(JournalError, match=r"rounds\.jsonl holds round 1, of which the journal knows nothing"):
+        resume(path)
+
+
+def test_a_budgeted_run_without_its_promise_is_refused(tmp_path):
+    path = begun(tmp_path / "run")
+    start = j.read(path / "journal.bin")[0]
+    (path / "journal.bin").unlink()
+    j.Journal.begun(path / "journal.bin", start).close()
+    with pytest.raises(JournalError, match="holds no promise"):
+        resume(path)
+
+
+def test_what_once_voided_the_claim_voids_it_after_every_resume(tmp_path):
+    path = begun(tmp_path / "run", j.Spent(round=0, attempt=1, rho=0.01, void="scalars were sent."), result(0))
+    session = resume(path)
+    session.journal.close()
+    ledger = Ledger(None, terms_of(CONFIG), past=session.journal.records)
+    assert ledger.statement == "VOID: no privacy is claimed: scalars were sent."
