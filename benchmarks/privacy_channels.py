@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks import privacy_mutants
+from benchmarks import ledger_faults, privacy_mutants
 from benchmarks.privacy_cells import BEYOND, DELTA, EPSILON, FACTORS, design, overrides
 from benchmarks.privacy_play import Judged, judge
 from testbed.audit.lab import audit_tightness
@@ -80,8 +80,6 @@ def _mutants() -> dict[str, float]:
 
 def _ledger(num_corruptions: int, num_kills: int, seed: int) -> dict[str, float]:
     """What the ledger forgets when its files are damaged and its process is killed."""
-    from benchmarks import ledger_faults
-
     found = ledger_faults.run(num_corruptions, num_kills, seed)
     return {name: found[name] for name in ("ledger_refunds_in_corruptions", "num_corruptions")}
 
