@@ -117,7 +117,7 @@ class Player:
         """Write summary.json."""
         summary = summarise(
             self.session.config, self.session.info, self.session.records, stopped="done", payload_symbols=1,
-            final_fingerprint=None, terms=self._terms, ledger=self._ledger, wall_s=0.0,
+            final_fingerprint=None, ledger=self._ledger, wall_s=0.0,
         )  # fmt: skip
         self.session.directory.write_json(self.session.directory.summary, summary)
 

@@ -23,6 +23,10 @@ from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
 from radio.waveform.estimates import ChannelEstimate, Sounding
 from radio.waveform.modulation import guard_span, in_band_noise, is_saturated, noise_power_of_guard
 
+QUIET_SYMBOLS = 4
+"""For how long an access point that hears no soundings listens before its own, so that a claim can count on the noise
+from the first round on."""
+
 
 def _poll_nobody(device: int) -> None:
     """Whoever sends has already begun, or waits for nothing."""
@@ -97,12 +101,14 @@ class Block:
         """Capture a guard while nobody sends, and return N0 as known now."""
         frame = self._receiver.setup.frame
         receiver = self._receiver
-        num_quiet = frame.symbol_samples if receiver.counts_noise else 0
+        num_quiet = QUIET_SYMBOLS * frame.symbol_samples if receiver.counts_noise else 0
         capture = receiver.capture(frame.guard_samples + num_quiet)
         receiver.noise.update(noise_power_of_guard(capture, frame))
-        if receiver.counts_noise:
-            quiet = guard_span(capture, frame) if frame.is_symbol_level else capture[frame.guard_samples :]
-            receiver.in_band.update(in_band_noise(quiet, frame))
+        if receiver.counts_noise and frame.is_symbol_level:
+            receiver.in_band.update(in_band_noise(guard_span(capture, frame), frame))
+        elif receiver.counts_noise:
+            for quiet in np.split(capture[frame.guard_samples :], QUIET_SYMBOLS):
+                receiver.in_band.update(in_band_noise(quiet, frame))
         return receiver.noise_power
 
     def start_of(self, device: int) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.special import gammainccinv, gammaincinv
+from scipy.special import gammainccinv, gammaincinv, ndtri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +72,10 @@ def largest_amplitude(sounded: Sounded, bounds: ChannelBounds, failure: float) -
     turn_rad = math.pi * bounds.cfo_max_hz * sounded.block_s
     seen = math.cos(offset_rad) * (math.sin(turn_rad) / turn_rad if turn_rad > 0 else 1.0)
     likely = tail(failure)
-    gaussian = math.log(1 / failure) if failure < 1 else 0.0
+    towards = max(0.0, -float(ndtri(failure))) if failure < 1 else 0.0
     arrived = (
         sounded.amplitude
-        + math.sqrt(gaussian * sounded.variance)
+        + towards * math.sqrt(sounded.variance / 2)  # |ĥ| < |h| − x only if the error along h is below −x
         + math.sqrt(likely * bounds.change_power(sounded.elapsed_s))
     )
     echoes = math.sqrt(likely * bounds.dispersed_power)

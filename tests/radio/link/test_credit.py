@@ -118,9 +118,12 @@ def test_bounds_on_estimates_fail_as_rarely_as_asked():
     generator = np.random.default_rng(1)
     failure, num = 0.01, 40_000
     errors = generator.standard_normal((num, 2)) @ np.array([1, 1j]) * math.sqrt(0.02 / 2)
-    sounded = Sounded(amplitude=1.0, variance=0.02, elapsed_s=0.0)
-    assert np.mean(np.abs(1 + errors) > largest_amplitude(sounded, STILL, failure)) <= failure
-    assert largest_amplitude(sounded, STILL, 1.0) == 1.0
+    bounds = [
+        largest_amplitude(Sounded(amplitude=float(heard), variance=0.02, elapsed_s=0.0), STILL, failure)
+        for heard in np.abs(1 + errors)
+    ]  # on a channel of 1; at least 0.8 of the failures that are allowed are used, within 4 standard deviations
+    assert 0.8 * failure < np.mean(np.array(bounds) < 1) <= failure + 4 * math.sqrt(failure / num)
+    assert largest_amplitude(Sounded(amplitude=1.0, variance=0.02, elapsed_s=0.0), STILL, 1.0) == 1.0
     estimates = generator.gamma(20, 1 / 20, 5000)
     for wrong in (
         np.array([least_variance(float(each), 20, failure) for each in estimates]) > 1,

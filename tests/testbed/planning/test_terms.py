@@ -154,6 +154,7 @@ def test_others_noise_counts_only_where_everything_is_aligned():
     assert terms(untrusted, "air.level=symbol").crediting.num_noise_sources == 1
     assert terms(untrusted, *GENIE).crediting.num_noise_sources == 5
     assert terms(untrusted, *GENIE, "privacy.num_colluders=2").crediting.num_noise_sources == 3
+    assert terms(untrusted, *GENIE, "air.doppler_hz=2").crediting.num_noise_sources == 1
     assert "2 of 5 devices collude" in terms(untrusted, *GENIE, "privacy.num_colluders=2").guarantee
 
 
