@@ -65,7 +65,7 @@ def forgotten_by(session: Session, truth: Truth) -> str | None:
 
 
 def _promises(began: Terms, now: Terms) -> list[tuple[str, object, object]]:
-    """All that a claim says or rests on, but for what more rounds change; of a run without a budget, that it has none."""
+    """All that a claim rests on, but for what more rounds change; of a run without a budget, that it has none."""
     limit = ("limit", _limit(began), _limit(now))
     if not began.enforced:
         return [limit]
