@@ -4,6 +4,7 @@ TestbedError            an expected failure: one line, exit code 1
 ├── ConfigError         a rig, an experiment or a --set that cannot be used
 ├── RunDirectoryError   a run directory that exists, is missing, or cannot be written
 ├── JournalError        a journal that is damaged, foreign, or does not lead to the recorded weights
+├── BudgetError         a data-set budget that is spent, damaged, missing, or not for this run
 ├── TransportError      an address that cannot be bound, reached or trusted; a peer that broke the protocol
 ├── PeerTimeoutError    a deadline that passed; names who is missing
 ├── OutputError         standard output that cannot be written
@@ -30,6 +31,10 @@ class RunDirectoryError(TestbedError):
 
 class JournalError(TestbedError):
     """A journal that is damaged, foreign, or does not lead to the recorded weights."""
+
+
+class BudgetError(TestbedError):
+    """A data-set budget that is spent, damaged, missing, or not for this run."""
 
 
 class TransportError(TestbedError):

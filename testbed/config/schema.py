@@ -165,6 +165,9 @@ class PrivacyConfig(Config, frozen=True):
     """f: devices that tell the access point their own scalars and noise."""
     artificial_noise_std: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
     """Noise that every device adds to its scalar at least, in the scalar's unit; schedules may ask for more."""
+    budget: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """File of `testbed budget init` that this run draws dp_epsilon and dp_delta from; refused if too little is
+    left. Without it a promise is about this run alone."""
 
 
 class UpdateConfig(Config, frozen=True):

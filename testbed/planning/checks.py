@@ -9,7 +9,7 @@ from testbed import plugins
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
 from testbed.planning.bounds import missing_bounds
-from testbed.planning.terms import crediting_of, is_simulated, scheme_of
+from testbed.planning.terms import crediting_of, is_simulated, scheme_of, terms_of
 from testbed.schedule.base import Schedule
 from testbed.schedule.registry import schedule
 
@@ -42,6 +42,7 @@ def check_privacy(config: RunConfig) -> None:
             f"privacy.accountant: got {privacy.accountant!r} with batch_rate "
             f"{'none' if privacy.batch_rate is None else f'{privacy.batch_rate:g}'}; allowed: {allowed}; correct one"
         )
+    check_budget(config)
     if not planned.keeps_budget:
         return
     if sent.missing_fact is not None:
@@ -83,6 +84,22 @@ def check_privacy(config: RunConfig) -> None:
             f"schedule.name: got {planned.name!r} at air.snr_db = inf, but it rations receiver noise; allowed: a noisy "
             "air, or privacy.receiver_noise = 'untrusted', for which devices add their own; use one of these or 'full'"
         )
+
+
+def check_budget(config: RunConfig) -> None:
+    """Raise ConfigError if the run draws from a data set's budget without a promise that bounds what it leaks."""
+    path, void = config.experiment.privacy.budget, _unbounded(config)
+    if path is not None and void is not None:
+        raise ConfigError(
+            f"privacy.budget: got {path!r} for a run that promises nothing: {void} allowed: runs that keep their "
+            "dp_epsilon and dp_delta; correct that, or leave privacy.budget out"
+        )
+
+
+def _unbounded(config: RunConfig) -> str | None:
+    terms = terms_of(config)
+    name = config.experiment.schedule.name
+    return terms.void or (None if terms.enforced else f"schedule {name!r} keeps no budget.")
 
 
 def _names(allowed: Callable[[Schedule], bool]) -> str:

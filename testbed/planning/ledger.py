@@ -7,7 +7,7 @@ round repeat one batch and one noise, so a round costs what the sum of its attem
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -25,9 +25,21 @@ class BudgetSpentError(Exception):
 class Ledger:
     """What a run has leaked, and what it may still leak."""
 
-    def __init__(self, journal: Journal | None, terms: Terms, past: Iterable[AnyRecord]) -> None:
+    def __init__(
+        self,
+        journal: Journal | None,
+        terms: Terms,
+        past: Iterable[AnyRecord],
+        *,
+        on_charged: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_charged`` is called when a charge is on disk, and may still forbid the transmission by raising.
+
+        Without a journal nothing can be charged.
+        """
         self._journal = journal
         self._terms = terms
+        self._on_charged = on_charged
         self._accountant = terms.accountant
         self._limit = terms.accountant.limit if terms.enforced else math.inf
         self._settled = 0.0
@@ -90,6 +102,7 @@ class Ledger:
             raise ValueError("this ledger was opened to be read; allowed: charging one that has a journal")
         self._journal.append(Spent(round=round_index, attempt=attempt, rho=rho, void=self._terms.void))
         self._count(round_index, rho)
+        self._on_charged()
 
     def _count(self, round_index: int, rho: float | None) -> None:
         if rho is None:

@@ -16,6 +16,7 @@ from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Experiment, Rig, RunConfig
 from testbed.config.words import AccountantName
 from testbed.planning.bounds import bounds_of, missing_bounds
+from testbed.planning.dataset_budget import scope_words
 from testbed.privacy.accountants import Accountant, accountant
 from testbed.privacy.neighbours import Neighbours
 from testbed.schedule.power import Crediting
@@ -46,6 +47,8 @@ class Terms:
     """level, neighbours, method and threat model of whatever (ε, δ) is stated, in words"""
     seeded: str | None
     """why the noise of this rig is none that protects; None where it is physical"""
+    scope: str
+    """what an (ε, δ) covers, in words: this run, or its part of a budget"""
     dp_delta: float
     estimate_failure: float
     """probability left for each bound on a channel or noise, three of a device and two of noise; 1 where nothing is
@@ -64,7 +67,7 @@ class Terms:
         claim = f"({epsilon:.3g}, {self.dp_delta:g})-differential privacy {self.guarantee}"
         if self.seeded is not None:
             return f"VOID: {self.seeded} It would be {claim}"
-        return f"VALID for this run alone: {claim}"
+        return f"VALID for {self.scope}: {claim}"
 
 
 def scheme_of(experiment: Experiment) -> Scheme:
@@ -121,6 +124,7 @@ def terms_of(config: RunConfig) -> Terms:
         void=_void(rig, experiment),
         guarantee=_guarantee(rig, experiment),
         seeded=_seeded(rig),
+        scope=scope_words(privacy),
         dp_delta=privacy.dp_delta,
         estimate_failure=privacy.dp_delta * ESTIMATE_SHARE / num_estimates if estimated else 1.0,
         bounds=bounds_of(rig),

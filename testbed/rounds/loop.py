@@ -38,6 +38,7 @@ from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
 from testbed.results.report import write_report
+from testbed.rounds import budget
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.round import AccessPoint
@@ -92,7 +93,8 @@ def conduct(
     """
     config = session.config
     terms = terms_of(config)
-    ledger = Ledger(session.journal, terms, past=session.journal.records)
+    records = session.journal.records
+    ledger = Ledger(session.journal, terms, past=records, on_charged=lambda: budget.count(config, records))
     roster = Roster(
         server=server,
         num_devices=config.rig.num_devices,

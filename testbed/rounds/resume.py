@@ -14,6 +14,7 @@ from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.records import RoundRecord, RunInfo
+from testbed.rounds import budget
 from testbed.rounds.round import round_seed
 from testbed.rounds.session import Session, promise_of
 
@@ -41,6 +42,7 @@ def resume(path: Path) -> Session:
 def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, info: RunInfo) -> Session:
     _check_promise(directory, journal.records, config, info)
     _check_not_ahead(directory, journal.records, config)
+    budget.check_drawn(config, journal.records)
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
     for round_index in sorted(charged - {r.round for r in session.journal_results()}):

@@ -16,6 +16,7 @@ from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.provenance import new_run_info
 from testbed.results.records import RoundRecord, RunInfo
+from testbed.rounds import budget
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +47,7 @@ def begin(config: RunConfig, out: Path | None, replica: Replica) -> Session:
     try:
         directory.write_json(directory.info, info)
         directory.write_with(directory.initial_weights, replica.save_weights)
+        budget.draw(config, run_id)  # never given back: from here on the run can transmit, or be resumed to
         journal = j.Journal.begun(
             directory.journal,
             j.Start(version=j.VERSION, run_id=run_id, initial_fingerprint=info.initial_fingerprint),

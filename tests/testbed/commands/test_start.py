@@ -26,7 +26,9 @@ TYPOS = {
     "task.template=gsm8": "did you mean 'gsm8k'",
     "rounds.num=0": "got 0",
 }
-COMMANDS = ["run", "access-point", "device", "air", "plan", "replay", "report", "audit", "doctor", "list", "config"]
+COMMANDS = [
+    "run", "access-point", "device", "air", "plan", "replay", "report", "audit", "doctor", "list", "config", "budget",
+]  # fmt: skip
 
 
 def watched(*arguments):
@@ -63,7 +65,7 @@ def call(capsys, *arguments):
 def test_every_command_is_in_the_help(capsys):
     code, shown, _ = call(capsys, "-h")
     assert code == 0
-    assert len(app.registered_commands) == len(COMMANDS)
+    assert len(app.registered_commands) + len(app.registered_groups) == len(COMMANDS)
     assert all(f"\n  {name} " in shown for name in COMMANDS)
 
 
