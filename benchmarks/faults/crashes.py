@@ -90,7 +90,7 @@ def starts_twice(rng: np.random.Generator, history: History, folder: Path) -> Ve
 
 def starts_twice_after_a_restore(rng: np.random.Generator, history: History, folder: Path) -> Verdict:
     """As `starts_twice`, but a tool has meanwhile put a file in its own place: same contents, not the same file."""
-    names = [name for name in ("journal.bin", "journal.head", "config.toml") if rng.random() < 0.6]
+    names = [name for name in ("journal.bin", "config.toml") if rng.random() < 0.6]
     return _started_twice(rng, history, folder, replaced=names)
 
 
@@ -121,10 +121,11 @@ def _started_twice(rng: np.random.Generator, history: History, folder: Path, *, 
         thread = threading.Thread(target=start)
         thread.start()
         thread.join()
-        if second:
-            return Verdict("refund", "two sessions write one run, and both send its next round")
+        known = len(session.journal.records)
         with suppress(*EXPECTED):
             player.play(1)
+        if second and len(session.journal.records) > known:
+            return Verdict("refund", "two sessions write one run, and both send its next round")
         if forgotten := forgotten_by(session, player.truth):
             return Verdict("refund", f"after a second start: {forgotten}")
     return judged(run, player.truth)

@@ -19,10 +19,9 @@ from benchmarks.faults.histories import History, State, Truth
 Damaged: TypeAlias = tuple[Image, Truth] | None
 Damage: TypeAlias = Callable[[np.random.Generator, History, Sequence[History]], Damaged]
 
-DECIDING = {"journal.bin": 0.4, "journal.head": 0.2, "rounds.jsonl": 0.1, "summary.json": 0.1, "config.toml": 0.1,
-            "run.json": 0.1}  # fmt: skip
+DECIDING = {"journal.bin": 0.6, "rounds.jsonl": 0.1, "summary.json": 0.1, "config.toml": 0.1, "run.json": 0.1}
 """File name → how often it is the one that is damaged, of those that are there."""
-LEDGER = ("journal.bin", "journal.head", "rounds.jsonl", "summary.json")
+LEDGER = ("journal.bin", "rounds.jsonl", "summary.json")
 SETTINGS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("experiment.ground_truth", (True, False)),
     ("experiment.privacy.dp_epsilon", (0.5, 4.9, 5.1, 50.0)),
@@ -93,6 +92,8 @@ def last_record_torn(rng: np.random.Generator, history: History, others: Sequenc
     """The journal's last record, which had been on disk, is whole up to some byte; then zeros, noise, or nothing."""
     state = _any_state(rng, history)
     data = state.image["journal.bin"]
+    if not data:
+        return None
     start = max((end for end in history.journal_ends if end < len(data)), default=0)
     cut = int(rng.integers(start, len(data)))
     left = len(data) - cut
@@ -133,6 +134,17 @@ def files_removed(rng: np.random.Generator, history: History, others: Sequence[H
     if rng.random() < 0.3:
         return _with(state, name, b"")
     return {n: data for n, data in state.image.items() if n != name}, state.truth
+
+
+def several(rng: np.random.Generator, history: History, others: Sequence[History]) -> Damaged:
+    """Two or three damages of a kind that no tool does on purpose."""
+    damaged: Damaged = undamaged(rng, history, others)
+    for _ in range(int(rng.integers(2, 4))):
+        assert damaged is not None
+        damage = (flipped_bits, truncated, overwritten, extended, last_record_torn)[int(rng.integers(5))]
+        now = History(history.config, [State(*damaged)])
+        damaged = damage(rng, now, others) or damaged
+    return damaged
 
 
 def put_back(rng: np.random.Generator, history: History, others: Sequence[History]) -> Damaged:
@@ -203,6 +215,7 @@ DAMAGES: dict[str, Damage] = {
     "last record torn": last_record_torn,
     "records moved": records_moved,
     "file removed": files_removed,
+    "several damages": several,
     "put back": put_back,
     "settings edited": settings_edited,
 }

@@ -153,11 +153,13 @@ class Disk(files.System):
         return image
 
     def _mixed(self, before: bytes, after: bytes, *, zeros: bool) -> bytes:
-        """The file has its new length, but from some changed byte on what was there before, or zeros."""
-        old = bytes(len(after)) if zeros else before[: len(after)].ljust(len(after), b"\0")
-        first = next((n for n, (was, now) in enumerate(zip(before, after, strict=False)) if was != now), len(before))
-        cut = int(self._rng.integers(min(first, len(after)), len(after) + 1))
-        return after[:cut] + old[cut:]
+        """What was written reached the disk up to some byte; behind it is what was there, and zeros where nothing was.
+
+        With ``zeros``, nothing that lengthened the file is there but its length.
+        """
+        old = before[: len(after)].ljust(len(after), b"\0")
+        cut = int(self._rng.integers(len(after) + 1))
+        return after[: min(cut, len(before)) if zeros else cut] + old[min(cut, len(before)) if zeros else cut :]
 
 
 @contextmanager

@@ -6,7 +6,8 @@ charged is drawn. One is a real run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -135,9 +136,10 @@ class Player:
         )
         self.truth = replace(self.truth, next_round=round_index + 1)
         seen()
+        sent = [spent.rho for spent in self.truth.spent if spent.round == round_index]
         record = RoundRecord(
             round=round_index, attempt=num_sent, status=fate, seed=seed, estimate=used or None,
-            scheme=self.session.config.experiment.scheme.name, rho_spent=self._ledger.rho,
+            scheme=self.session.config.experiment.scheme.name, rho_spent=_sum(sent),
             epsilon_spent=self._ledger.epsilon,
         )  # fmt: skip
         self.session.directory.append_round(record)
@@ -211,3 +213,9 @@ def real(folder: Path) -> History:
     run_in_one_process(config, out=folder, progress=Watching())
     see()
     return history
+
+
+def _sum(rhos: Iterable[float | None]) -> float | None:
+    """None where one of them is."""
+    known = list(rhos)
+    return None if None in known else math.fsum(rho for rho in known if rho is not None)

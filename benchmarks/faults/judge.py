@@ -57,22 +57,20 @@ def forgotten_by(session: Session, truth: Truth) -> str | None:
         return f"the ledger counts {ledger.cost:.6g} of {known.cost:.6g} ({terms.accountant.words})"
     if session.next_round < truth.next_round:
         return f"round {session.next_round} would be sent again; the next is {truth.next_round}"
-    if truth.void and not is_void(terms, ledger):
+    if truth.void and ledger.void is None:
         return "what was sent under void terms is claimed"
     if changed := [name for name, was, now in _promises(truth.terms, terms) if was != now]:
         return f"promises another {', '.join(changed)} than it began with"
     return None
 
 
-def is_void(terms: Terms, ledger: Ledger) -> bool:
-    """Whether nothing is claimed of a run."""
-    return terms.void is not None or ledger.unbounded or getattr(ledger, "void", None) is not None
-
-
 def _promises(began: Terms, now: Terms) -> list[tuple[str, object, object]]:
-    """All that a claim says or rests on, but for what more rounds change, and for what is void now or was."""
+    """All that a claim rests on, but for what more rounds change; of a run without a budget, that it has none."""
+    limit = ("limit", _limit(began), _limit(now))
+    if not began.enforced:
+        return [limit]
     return [
-        ("limit", _limit(began), _limit(now)),
+        limit,
         ("accountant", began.accountant.words, now.accountant.words),
         ("delta", began.dp_delta, now.dp_delta),
         ("sensitivity", began.sensitivity, now.sensitivity),
