@@ -57,7 +57,7 @@ class Truth:
 
     def ledger(self) -> Ledger:
         """The ledger of somebody who saw everything."""
-        return Ledger(None, self.terms, self.spent)  # type: ignore[arg-type]
+        return Ledger(None, self.terms, self.spent)
 
 
 @dataclass(frozen=True, slots=True)
