@@ -103,8 +103,15 @@ def test_hardware_from_outside_is_asked_nothing_that_only_a_simulation_can_do():
 
 def test_noise_that_is_real_voids_no_claim():
     private = ["ground_truth=false", "schedule.name=static"]
-    assert "void" in terms_of(resolve(on("attenuated", *private))).statement(1.0)
-    assert "void" not in terms_of(resolve(on("on_the_bench", *private))).statement(1.0)
+    declared = [
+        "bounds.noise_figure_db=3", "bounds.full_scale_dbm=-20", "bounds.doppler_max_hz=1", "bounds.delay_max_samples=1",
+        "bounds.path_loss_min_db=30",
+    ]  # fmt: skip
+    assert terms_of(resolve(on("attenuated", *private))).statement(1.0).startswith("VOID: ")
+    found = terms_of(resolve(on("on_the_bench", *private, *declared))).statement(1.0)
+    assert found.startswith("VALID for this run alone: (1, 0.01)-differential privacy")
+    with pytest.raises(ConfigError, match=r"nobody declared bounds\.noise_figure_db"):
+        resolve(on("on_the_bench", *private))
 
 
 def test_doctor_looks_at_it_as_far_as_it_can_be_looked_at():

@@ -60,9 +60,11 @@ def test_tiny_epsilons_and_deltas_have_the_published_budget():
     assert epsilon_of(accountant("exact", 0.003, 1e-5, rate=None, num_rounds=1).limit, 1e-5) == pytest.approx(0.003)
 
 
-def test_a_gain_whose_square_is_no_number_leaves_infinite_noise():
+def test_a_gain_whose_square_is_no_number_leaves_all_noise_there_is_and_takes_none_that_devices_add():
     power = Power(gain=1e-200, noise_std=0.0)
-    assert credited_noise(power, 1.0, Crediting(receiver_trusted=True, num_noise_sources=1)) == math.inf
+    assert credited_noise(power, 1.0, Crediting(receiver_trusted=True, num_noise_sources=1)) > 1e300
+    noisy = Power(gain=1e-200, noise_std=3.0)
+    assert credited_noise(noisy, 1.0, Crediting(receiver_trusted=False, num_noise_sources=1)) == 9.0
     assert total_noise(power, 1.0, 5) == math.inf
 
 
