@@ -104,8 +104,8 @@ def test_hardware_from_outside_is_asked_nothing_that_only_a_simulation_can_do():
 def test_noise_that_is_real_voids_no_claim():
     private = ["ground_truth=false", "schedule.name=static"]
     declared = [
-        "bounds.noise_figure_db=3", "bounds.full_scale_dbm=-20", "bounds.doppler_max_hz=1", "bounds.delay_max_samples=1",
-        "bounds.path_loss_min_db=30",
+        "bounds.noise_figure_db=3", "bounds.full_scale_dbm=-20", "bounds.doppler_max_hz=1",
+        "bounds.delay_max_samples=1", "bounds.path_loss_min_db=30",
     ]  # fmt: skip
     assert terms_of(resolve(on("attenuated", *private))).statement(1.0).startswith("VOID: ")
     found = terms_of(resolve(on("on_the_bench", *private, *declared))).statement(1.0)
