@@ -109,7 +109,7 @@ class RunDirectory:
         """Which format this directory has. Raises RunDirectoryError for one that only later versions can read."""
         try:
             written = msgspec.json.decode(self.info.read_bytes(), type=_Written)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return FORMAT  # who needs run.json says what is wrong with it
         if written.format > FORMAT:
             by = written.versions.get("airzero-testbed", "a later version")

@@ -311,6 +311,7 @@ class Journal:
 
     def _put(self, record: AnyRecord) -> None:
         data, chain = _encoded(self._chain, record)
+        self._check_place()
         self._write(data)
         self.records.append(record)
         self._chain = chain
@@ -319,6 +320,22 @@ class Journal:
         except OSError:
             self.close()  # the record is there and counts, but nobody may act on it
             raise
+        self._check_place()  # again, for who opens the file by its name must find what is acted on
+
+    def _check_place(self) -> None:
+        """Refuse to go on where another file has taken this one's place: what is written here, nobody would find."""
+        here = os.fstat(self._fd)
+        there: os.stat_result | None
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+            self.close()
+            raise JournalError(
+                f"{self._path}: was replaced or removed while this run was writing it; end what does that, restore "
+                "the whole run directory, and resume"
+            )
 
     def _write(self, data: bytes) -> None:
         try:

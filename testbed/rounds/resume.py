@@ -97,10 +97,9 @@ def _check_promise(directory: RunDirectory, records: list[j.AnyRecord], config: 
 def _check_not_ahead(directory: RunDirectory, records: list[j.AnyRecord], config: RunConfig) -> None:
     """Refuse a journal that was cut or put back: what is made from it shows more than it holds."""
     results = {record.round: record for record in records if isinstance(record, j.Result)}
-    charged = {record.round for record in records if isinstance(record, j.Spent)}
     remedy = "restore the journal that belongs to it, or start a new run"
     known = directory.read_rounds()
-    beyond = sorted({record.round for record in known} - set(results) - charged)
+    beyond = sorted({record.round for record in known} - set(results))
     if beyond:
         raise JournalError(
             f"{directory.path}: rounds.jsonl holds round {beyond[-1]}, of which the journal knows nothing; {remedy}"
