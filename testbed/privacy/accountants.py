@@ -28,6 +28,9 @@ from testbed.privacy import gaussian, sampled
 
 Floats = NDArray[np.float64]
 
+_LOG_ROUNDING = 1e-12
+"""By how much a logarithm is lowered, so that its exponential is never the larger by a rounding."""
+
 
 class Accountant(Protocol):
     """Judges rounds by their Gaussian leaks ρ."""
@@ -197,7 +200,7 @@ class EqualRoundsAccountant:
 
     def log_leak_at(self, log_price: Floats) -> Floats:
         """What was judged, at any price."""
-        return np.full_like(log_price, math.log(self.rho))
+        return np.full_like(log_price, math.log(self.rho) - _LOG_ROUNDING)
 
     def epsilon(self, total_cost: float) -> float:
         """Of so many rounds, in steps of T/16 rounded up."""

@@ -127,6 +127,8 @@ class Balance:
         low = high = self._log_price
         step = 0.01
         while excess(high) > 0:
+            if high > 2 * _TABLE_SPAN:
+                return high  # some accountants have no smaller cost to offer; the budget decides
             low, high, step = high, high + step, 4 * step
         while low == high or excess(low) <= 0:
             if low < -_TABLE_SPAN:
