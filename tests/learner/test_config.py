@@ -20,7 +20,7 @@ REFUSED: list[tuple[type[Settings], str, Any, str]] = [
     (LearnerConfig, "num_queries", 4097, "allowed: `int` <= 4096"),
     (LearnerConfig, "batch_size", 2.5, "allowed: `int`"),
     (LearnerConfig, "batch_size", True, "allowed: `int`"),
-    (LearnerConfig, "clip", 0, "allowed: `float` > 0.0"),
+    (LearnerConfig, "clip", 0, "allowed: `float` >= 1e-06"),
     (LearnerConfig, "num_threads", 0, "allowed: `int` >= 1"),
     (LearnerConfig, "batch_devices", "yes", "allowed: `bool`"),
     (LearnerConfig, "direction", "gausian", "allowed: rademacher, gaussian; did you mean 'gaussian'?"),

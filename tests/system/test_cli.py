@@ -45,7 +45,7 @@ def test_a_run_leaves_the_whole_run_directory(bench):
     ]
     assert list((run / "captures").glob("*.sigmf-meta"))
     report = (run / "report.html").read_text()
-    assert "No privacy is claimed" in report
+    assert "VOID: no privacy is claimed" in report
     assert "http" not in report.replace("http-equiv", "")
     records = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
     assert [record["round"] for record in records] == list(range(12))
