@@ -83,3 +83,22 @@ def test_the_causal_schedule_plays_on_where_no_round_has_a_cap():
         assert 0 < rho <= remaining
         remaining -= rho
     assert remaining < 1e-6 * problem.accountant.limit
+
+
+def test_the_causal_schedule_ends_its_search_where_every_round_costs_the_same():
+    """`testbed plan` previews it beside a judge of equal rounds, whose least cost may be above what is left."""
+    num_rounds = 20
+    judge = accountant("pld", 1.0, 1e-5, rate=0.05, num_rounds=num_rounds)
+    problem = Problem(
+        log_weights=log_weights(num_rounds, 0.998), caps=np.full(num_rounds, np.inf), sensitivity=2.0, accountant=judge
+    )
+    leaks = Online().leaks(problem)
+    assert np.isfinite(leaks).all()
+    assert problem.spent(leaks) <= judge.limit
+
+
+@pytest.mark.parametrize("rho", np.geomspace(1e-6, 1, 40))
+def test_what_a_judge_of_equal_rounds_offers_is_never_more_than_it_judged(rho):
+    judge = accountant("pld", 1.0, 1e-5, rate=0.05, num_rounds=20)
+    judge.__dict__["rho"] = float(rho)  # instead of the search, whose answer rounds well or badly
+    assert judge.cost(np.exp(judge.log_leak_at(np.zeros(1))))[0] == 1.0
