@@ -68,7 +68,8 @@ def promise_of(config: RunConfig) -> j.Promised:
     rig, experiment = config.rig, config.experiment
     depends = (
         *(experiment.privacy, experiment.schedule, experiment.scheme, experiment.learner, experiment.task),
-        *(rig.num_devices, rig.air, rig.frame, rig.radio, terms.estimate_failure, terms.sensitivity, terms.clip),
+        *(rig.backend, rig.num_devices, rig.air, rig.frame, rig.radio, rig.bounds),
+        *(terms.estimate_failure, terms.sensitivity, terms.clip),
     )
     return j.Promised(
         limit=terms.accountant.limit if terms.enforced else None,
