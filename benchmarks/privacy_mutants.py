@@ -35,12 +35,13 @@ from testbed.bench import rig
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
+from testbed.hosts import local_work
+from testbed.hosts.local_work import Loaded, LocalRound, load_model_and_task
+from testbed.hosts.randomness import SeededRandomness
 from testbed.planning import terms
 from testbed.planning.ledger import Ledger
 from testbed.planning.planner import Planner
-from testbed.rounds import attempt, local_work
-from testbed.rounds.local_work import Loaded, LocalRound, load_model_and_task
-from testbed.rounds.randomness import SeededRandomness
+from testbed.rounds import attempt
 from testbed.rounds.round import round_seed
 
 NUM_SOUND_SEEDS = 40

@@ -31,12 +31,12 @@ from testbed.control.transport import Client, Server
 from testbed.control.transport import context as zmq_context
 from testbed.errors import ConfigError
 from testbed.failures import Watch
+from testbed.hosts.device_host import LearnerHost
+from testbed.hosts.local_work import Loaded, load_model_and_task
 from testbed.planning.terms import Terms, terms_of
 from testbed.privacy.accountants import Accountant
 from testbed.results import journal as j
 from testbed.results.records import RoundRecord, Summary
-from testbed.rounds.device_host import LearnerHost
-from testbed.rounds.local_work import Loaded, load_model_and_task
 from testbed.rounds.loop import Quiet, conduct
 from testbed.rounds.session import begin
 

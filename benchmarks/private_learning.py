@@ -15,12 +15,12 @@ from learner.zo.evaluation import evaluate
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
+from testbed.hosts.local_work import load_model_and_task
+from testbed.hosts.randomness import SeededRandomness, artificial_noise
 from testbed.optimisers.updates import coefficients_of
 from testbed.planning.preview import at_symbol_snr, plan_of
 from testbed.privacy.accountants import accountant
-from testbed.rounds.local_work import load_model_and_task
 from testbed.rounds.processes import run_in_one_process
-from testbed.rounds.randomness import SeededRandomness, artificial_noise
 from testbed.rounds.round import round_seed
 
 DELTA = 1e-5

@@ -22,14 +22,14 @@ from testbed.audit.judge import Verdict, judge
 from testbed.audit.witness import Witness, witness
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
+from testbed.hosts.local_work import Loaded, device_scalars, load_model_and_task
+from testbed.hosts.randomness import SeededRandomness
 from testbed.planning.ledger import Ledger
 from testbed.planning.terms import Terms, is_simulated, scheme_of, terms_of
 from testbed.plugins import registered
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.records import RoundRecord
-from testbed.rounds.local_work import Loaded, device_scalars, load_model_and_task
-from testbed.rounds.randomness import SeededRandomness
 
 _CANARY_ROUNDS = 8
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from learner.tasks.task import Task
 from testbed.config.schema import RunConfig
+from testbed.hosts.local_work import Loaded, prepare
+from testbed.hosts.randomness import SeededRandomness
 from testbed.planning.terms import scheme_of, terms_of
-from testbed.rounds.local_work import Loaded, prepare
-from testbed.rounds.randomness import SeededRandomness
 from testbed.rounds.round import round_seed
 
 Floats = NDArray[np.float64]

@@ -21,10 +21,10 @@ from testbed.audit.attacker import RoundHeard, targets
 from testbed.audit.judge import Verdict, judge
 from testbed.audit.witness import Witness, witness
 from testbed.config.schema import RunConfig
+from testbed.hosts.local_work import Contribution, load_model_and_task
+from testbed.hosts.randomness import SeededRandomness, artificial_noise
 from testbed.planning.terms import terms_of
 from testbed.privacy.gaussian import budget_exact
-from testbed.rounds.local_work import Contribution, load_model_and_task
-from testbed.rounds.randomness import SeededRandomness, artificial_noise
 
 NUM_RELEASES = 10_000
 EPSILONS = (1.0, 2.0, 4.0, 8.0)

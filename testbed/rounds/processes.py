@@ -20,12 +20,12 @@ from testbed.control.transport import Client, Server
 from testbed.control.transport import context as zmq_context
 from testbed.errors import NothingUsedError
 from testbed.failures import EXPECTED, Watch
+from testbed.hosts.device_host import LearnerHost
+from testbed.hosts.local_work import load_model_and_task
 from testbed.planning.terms import is_simulated
 from testbed.results import files
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
-from testbed.rounds.device_host import LearnerHost
-from testbed.rounds.local_work import load_model_and_task
 from testbed.rounds.loop import Progress, Quiet, conduct
 from testbed.rounds.resume import resume as resume_session
 from testbed.rounds.session import Session, begin

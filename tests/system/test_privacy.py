@@ -123,7 +123,7 @@ def test_an_audit_catches_devices_that_add_no_noise(tmp_path, monkeypatch):
     run_in_one_process(revealing, out=tmp_path / "revealing")
     with pytest.raises(RunDirectoryError, match="nothing to audit"):
         audit_run(tmp_path / "revealing")
-    monkeypatch.setattr("testbed.rounds.local_work.artificial_noise", lambda source, t, num: np.zeros(num))
+    monkeypatch.setattr("testbed.hosts.local_work.artificial_noise", lambda source, t, num: np.zeros(num))
     run_in_one_process(config, out=tmp_path / "broken")
     found = audit_run(tmp_path / "broken")
     assert found.finding.epsilon > found.claimed_epsilon

@@ -11,8 +11,8 @@ from testbed.audit.lab import play_many
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.errors import RunDirectoryError
-from testbed.rounds import local_work
-from testbed.rounds.local_work import load_model_and_task
+from testbed.hosts import local_work
+from testbed.hosts.local_work import load_model_and_task
 from testbed.rounds.processes import run_in_one_process
 
 SHORT = [

@@ -10,8 +10,8 @@ from radio.randomness import generator
 from testbed.audit.witness import FORCED, patched, witness
 from testbed.bench.rig import resolve
 from testbed.config.files import load
+from testbed.hosts import device_host
 from testbed.results import journal as j
-from testbed.rounds import device_host
 from testbed.rounds.attempt import Transmitter
 
 SHORT = ["ground_truth=false", "rounds.num=8", "rounds.eval_every=1000", "task.num_test=16", "schedule.name=static"]

@@ -16,7 +16,7 @@ from radio.schemes.base import Scheme
 from testbed import plugins
 from testbed.config.schema import Experiment, RunConfig
 from testbed.errors import TestbedError
-from testbed.rounds.randomness import DeviceRandomness, artificial_noise
+from testbed.hosts.randomness import DeviceRandomness, artificial_noise
 from testbed.schedule.registry import schedule
 
 Floats = NDArray[np.float64]

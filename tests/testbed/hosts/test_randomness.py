@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from testbed.rounds.randomness import (
+from testbed.hosts.randomness import (
     SeededRandomness,
     SystemRandomness,
     artificial_noise,
@@ -20,10 +20,10 @@ def test_real_radios_use_the_operating_system_and_simulations_the_seed():
 def test_system_noise_never_repeats_and_reads_nothing_but_the_systems_source(monkeypatch):
     source = SystemRandomness()
     assert not np.array_equal(artificial_noise(source, 0, 100), artificial_noise(source, 0, 100))
-    monkeypatch.setattr("testbed.rounds.randomness.os.urandom", lambda size: bytes(size))
+    monkeypatch.setattr("testbed.hosts.randomness.os.urandom", lambda size: bytes(size))
     lowest = source.uniform(0, "noise", 3)
     assert np.all(lowest == 2.0**-53)
-    monkeypatch.setattr("testbed.rounds.randomness.os.urandom", lambda size: b"\xff" * size)
+    monkeypatch.setattr("testbed.hosts.randomness.os.urandom", lambda size: b"\xff" * size)
     assert np.all(source.uniform(0, "noise", 3) < 1)
 
 

@@ -26,9 +26,9 @@ from testbed.control import messages as m
 from testbed.control.transport import Client
 from testbed.errors import CrashError, DivergenceError, PeerTimeoutError, TransportError
 from testbed.failures import EXPECTED, in_one_line, traceback_of
+from testbed.hosts.local_work import AnotherNoiseError, Loaded, LocalRound, load_model_and_task, prepare
+from testbed.hosts.randomness import DeviceRandomness, device_randomness
 from testbed.planning.terms import is_simulated
-from testbed.rounds.local_work import AnotherNoiseError, Loaded, LocalRound, load_model_and_task, prepare
-from testbed.rounds.randomness import DeviceRandomness, device_randomness
 
 log = logging.getLogger(__name__)
 _HELLO_EVERY_S = 1.0

@@ -17,8 +17,8 @@ from testbed.config.files import load
 from testbed.control import messages as m
 from testbed.control.air_service import air_setup, make_air
 from testbed.errors import CrashError, DivergenceError, PeerTimeoutError
-from testbed.rounds.device_host import LearnerHost, SilentAccessPointError
-from testbed.rounds.local_work import Loaded
+from testbed.hosts.device_host import LearnerHost, SilentAccessPointError
+from testbed.hosts.local_work import Loaded
 
 CONFIG = resolve(load(None, None, ["num_devices=2", "task.num_test=8"]))
 
