@@ -33,11 +33,12 @@ from radio.waveform.misalignment import MAX_CODES
 from radio.waveform.modulation import matched_filter, real_noise_variance, symbol_block
 from testbed.bench.rig import scheme_of
 from testbed.config.schema import RunConfig
-from testbed.hosts import device_host, local_work, processes
+from testbed.hosts import device_host, local_work
 from testbed.hosts.local_work import Contribution, Loaded
 from testbed.planning.terms import is_simulated
 from testbed.results import journal as j
 from testbed.results.records import RoundRecord, Summary
+from testbed.rounds import processes
 from testbed.rounds.attempt import Attempt, Transmitter
 from testbed.rounds.loop import Quiet
 
