@@ -192,6 +192,11 @@ class RoundsConfig(Config, frozen=True):
     """Transmissions of one round before it is given up; every one is charged to the privacy ledger."""
     max_skipped_in_a_row: Count = 3
     """So many skipped rounds in a row end the run, whatever they were skipped for; planned silence is none."""
+    min_devices: Count | None = None
+    """A round is played with so many devices at least; the others catch up when they are back. By default all."""
+    deadline_s: Positive | None = None
+    """Hosts that have not computed their scalars by then take no part in the round, if min_devices have; at most
+    control.learner_timeout_s, which is the default."""
 
 
 class ResultsConfig(Config, frozen=True):

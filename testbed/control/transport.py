@@ -22,7 +22,8 @@ import zmq
 
 from testbed.errors import TransportError
 
-PROTOCOL = b"airzero/4"
+PROTOCOL_VERSION = 5
+PROTOCOL = b"airzero/5"
 MAX_MESSAGE_BYTES = 64 * 2**20
 _LINGER_MS = 2000
 

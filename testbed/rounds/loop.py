@@ -20,12 +20,11 @@ from testbed.bench.rig import access_point_radio, scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.polls import Polls
-from testbed.control.roster import AttemptFailedError, InterruptedRunError, Roster
-from testbed.control.transport import Server
+from testbed.control.roster import PATIENCE_S, InterruptedRunError, Roster
+from testbed.control.transport import ServerEnd
 from testbed.errors import (
     CrashError,
     DivergenceError,
-    JournalError,
     PeerTimeoutError,
     RunDirectoryError,
     StalledRunError,
@@ -37,16 +36,15 @@ from testbed.planning.planner import Planner
 from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
-from testbed.results.report import write_report
 from testbed.rounds import budget
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
+from testbed.rounds.office import RunOffice
 from testbed.rounds.round import AccessPoint
 from testbed.rounds.session import Session, rebuild
 from testbed.rounds.summary import summarise
 
-_HURRIED_S = 10.0
-"""For goodbyes, when the user has asked to stop."""
+_MAX_REASON = 4_000
 
 
 class Progress(Protocol):
@@ -78,14 +76,14 @@ class Quiet:
 def conduct(
     session: Session,
     *,
-    server: Server[m.ControlMessage],
+    server: ServerEnd[m.ControlMessage],
+    office: RunOffice,
     medium: Medium | None,
-    air_address: str,
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
     check: Callable[[], None] = lambda: None,
 ) -> Summary:
-    """Play the rounds that are left and write the results; returns the summary.
+    """Play the rounds that are left and write the results, but for the report; returns the summary.
 
     Stops early, with everything written, when ``should_stop`` or the privacy budget says so. ``check`` is asked while
     waiting, and raises what has gone wrong elsewhere. Raises TestbedError when the run cannot go on; the run directory
@@ -98,9 +96,10 @@ def conduct(
     roster = Roster(
         server=server,
         num_devices=config.rig.num_devices,
-        welcome=lambda hello: _welcome(session, air_address, hello),
+        office=office,
         should_stop=should_stop,
         check=check,
+        join_timeout_s=config.rig.control.join_timeout_s,
     )
     started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
     try:
@@ -122,21 +121,26 @@ def conduct(
             unverified=unverified,
         )
         session.directory.write_json(session.directory.summary, summary)
-        write_report(session.directory)
     except CrashError as err:
-        roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
+        _fail(session, roster, str(err))
         raise _kept(session, err) from err
     except EXPECTED as err:
-        roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
+        _fail(session, roster, str(err))
         raise
     except Exception as err:
-        roster.broadcast(m.Finish(reason=f"the run failed: {in_one_line(err)}"))
+        _fail(session, roster, in_one_line(err))
         crash = CrashError(f"access point: {in_one_line(err)}", trace=traceback_of(err))
         raise _kept(session, crash) from err
     except BaseException:
-        roster.broadcast(m.Finish(reason="the run was stopped at once"))
+        _fail(session, roster, "it was stopped at once")
         raise
     return summary
+
+
+def _fail(session: Session, roster: Roster, cause: str) -> None:
+    """Let the hosts go, who need not say Goodbye."""
+    reason = f"the run failed: {cause}"[:_MAX_REASON]
+    roster.tell(m.Finish(reason=reason, failed=True, next_round=session.next_round))
 
 
 def _kept(session: Session, crash: CrashError) -> CrashError:
@@ -163,6 +167,7 @@ def access_point_of(
         ledger=ledger,
         polls=polls,
         carriers=CarrierCorrection(config, roster, polls),
+        truth=lambda: rebuild(session.directory, config, session.results).fingerprint(),
     )
     return AccessPoint(
         config=config,
@@ -201,24 +206,6 @@ def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPoint
     )
 
 
-def _welcome(session: Session, air_address: str, hello: m.Hello) -> m.Welcome:
-    known = hello.run_id == session.info.run_id
-    first = hello.next_round if known else 0
-    if first > session.next_round:
-        raise JournalError(f"the host is at round {first}, the journal at {session.next_round}; restart that host")
-    return m.Welcome(
-        run_id=session.info.run_id,
-        config=session.config,
-        air_address=air_address,
-        next_round=session.next_round,
-        results=tuple(
-            m.PastResult(round=r.round, seed=r.seed, coefficients=r.coefficients)
-            for r in session.journal_results()
-            if r.round >= first and r.coefficients
-        ),
-    )
-
-
 def _until_the_end(
     session: Session, access_point: AccessPoint, progress: Progress, should_stop: Callable[[], bool]
 ) -> str:
@@ -234,16 +221,21 @@ def _until_the_end(
 
 def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Progress) -> None:
     roster, control = access_point.roster, session.config.rig.control
-    if not roster.wait_for_everyone(control.join_timeout_s, progress.waiting):
+    everybody = session.config.rig.num_devices
+    if not roster.wait_for(everybody, control.join_timeout_s, progress.waiting) and (
+        len(roster.served) < access_point.transmitter.quorum
+    ):
         raise PeerTimeoutError(
             f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s; start `testbed device "
             f"--devices {','.join(map(str, roster.missing))}`, or raise control.join_timeout_s"
         )
     untouched = session.info.initial_evaluation is None and session.next_round == 0
     if untouched and (evaluated := access_point.evaluate(-1)) is not None:
-        initial = InitialEvaluation(loss=evaluated.loss, metric=evaluated.metric, num_examples=evaluated.num_examples)
+        said = evaluated.said
+        initial = InitialEvaluation(loss=said.loss, metric=said.metric, num_examples=said.num_examples)
         session.info = msgspec.structs.replace(session.info, initial_evaluation=initial)
         session.directory.write_json(session.directory.info, session.info)
+    _evaluate_again(session, access_point)
     progress.started(session.info, session.next_round, session.config.experiment.rounds.num)
 
 
@@ -255,14 +247,19 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
             return "interrupted"
         played = access_point.play(round_index)
         record = played.record
-        is_evaluated = (round_index + 1) % rounds.eval_every == 0
         if played.capture is not None and is_recorded(round_index, eval_every=rounds.eval_every):
             record = _keep_capture(session, played.capture, record)
-        if is_evaluated or round_index + 1 == rounds.num:
-            record = _evaluated(access_point, record)
+        interrupted = False
+        if _is_evaluated(session.config, round_index):
+            try:
+                record = _evaluated(access_point, record)
+            except InterruptedRunError:
+                interrupted = True
         session.directory.append_round(record)
         session.records.append(record)
         progress.round_done(record)
+        if interrupted:
+            return "interrupted"
         skipped = rounds_skipped_in_a_row(session.records[num_before:])
         if skipped >= rounds.max_skipped_in_a_row:
             raise StalledRunError(
@@ -273,11 +270,28 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
     return "done"
 
 
+def _is_evaluated(config: RunConfig, round_index: int) -> bool:
+    rounds = config.experiment.rounds
+    return (round_index + 1) % rounds.eval_every == 0 or round_index + 1 == rounds.num
+
+
+def _evaluate_again(session: Session, access_point: AccessPoint) -> None:
+    """Evaluate the last round, where the run was cut off before that was on disk."""
+    last = session.records[-1] if session.records else None
+    if last is None or last.metric is not None or not _is_evaluated(session.config, last.round):
+        return
+    session.records[-1] = _evaluated(access_point, last)
+    session.directory.rewrite_rounds(session.records)
+
+
 def _evaluated(access_point: AccessPoint, record: RoundRecord) -> RoundRecord:
     evaluated = access_point.evaluate(record.round)
     if evaluated is None:
         return record
-    return msgspec.structs.replace(record, metric=evaluated.metric, eval_loss=evaluated.loss)
+    said = evaluated.said
+    return msgspec.structs.replace(
+        record, metric=said.metric, eval_loss=said.loss, evaluated_by=evaluated.num_hosts
+    )
 
 
 def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRecord:
@@ -301,22 +315,25 @@ def _finish(session: Session, roster: Roster, stopped: str) -> tuple[str, str | 
 
     Returns the fingerprint, and what could not be checked, in words.
     """
-    missing = roster.missing
-    roster.broadcast(m.Finish(reason=stopped))
-    peers = [peer for peer, host in roster.hosts.items() if host.joined]
-    patience_s = session.config.rig.control.learner_timeout_s
-    goodbyes: dict[bytes, m.Goodbye] = {}
-    try:
-        goodbyes = roster.collect(
-            m.Goodbye, peers, min(patience_s, _HURRIED_S) if stopped == "interrupted" else patience_s, what="goodbye"
-        )
-        missing = sorted({*missing, *roster.missing})
-        reason = f"devices {missing} have no host" if missing else None
-    except AttemptFailedError as err:
-        reason = err.reason
+    roster.admit()
+    patience_s = PATIENCE_S if stopped == "interrupted" else session.config.rig.control.learner_timeout_s
+    answers = roster.ask(
+        roster.seated,
+        m.Finish(reason=stopped[:_MAX_REASON], failed=False, next_round=session.next_round),
+        m.Goodbye,
+        patience_s,
+        what="goodbye",
+        accept=lambda bye: bye.next_round == session.next_round,
+        heeds_stop=False,
+    )
+    goodbyes = answers.of
+    roster.farewell(goodbyes)
+    reason = "; ".join(map(str, answers.losses)) or None
+    if missing := roster.missing:
+        reason = reason or f"devices {missing} have no host"
     unverified = f"the weights of hosts were not compared with the journal's at the end: {reason}" if reason else None
-    live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
-    rebuilt = rebuild(session.directory, session.config, session.journal_results())
+    live = next((bye.fingerprint for bye in goodbyes.values()), None)
+    rebuilt = rebuild(session.directory, session.config, session.results)
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
     fingerprint = rebuilt.fingerprint()
     session.info = msgspec.structs.replace(session.info, final_fingerprint=live or fingerprint)

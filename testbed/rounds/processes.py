@@ -18,7 +18,7 @@ from testbed.control import messages as m
 from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_air
 from testbed.control.transport import Client, Server
 from testbed.control.transport import context as zmq_context
-from testbed.errors import NothingUsedError
+from testbed.errors import FailedRunError, NothingUsedError
 from testbed.failures import EXPECTED, Watch
 from testbed.hosts.device_host import LearnerHost
 from testbed.hosts.local_work import load_model_and_task
@@ -26,7 +26,9 @@ from testbed.planning.terms import is_simulated
 from testbed.results import files
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
+from testbed.results.report import write_report
 from testbed.rounds.loop import Progress, Quiet, conduct
+from testbed.rounds.office import RunOffice
 from testbed.rounds.resume import resume as resume_session
 from testbed.rounds.session import Session, begin
 from testbed.rounds.summary import nothing_used
@@ -82,8 +84,8 @@ def run_in_one_process(
             summary = conduct(
                 session,
                 server=server,
+                office=RunOffice(session=session, is_one_process=True),
                 medium=air,
-                air_address="",
                 progress=progress or Quiet(),
                 should_stop=should_stop,
                 check=watch.check,
@@ -112,6 +114,7 @@ def _host_thread(host: LearnerHost) -> None:
 
 
 def _outcome(session: Session, summary: Summary) -> Outcome:
+    write_report(session.directory)
     return Outcome(directory=session.directory, summary=summary, useless=nothing_used(session.records))
 
 
@@ -144,8 +147,8 @@ def serve_access_point(
         summary = conduct(
             session,
             server=server,
+            office=RunOffice(session=session, air_address=air_address),
             medium=air,
-            air_address=air_address,
             progress=progress or Quiet(),
             should_stop=should_stop,
             check=watch.check,
@@ -189,7 +192,9 @@ def serve_devices(
             should_stop=should_stop,
             check=watch.check,
         )
-        reason = host.run()
+        ended = host.run()
         if save is not None and host.has_model:
             files.write_with(save, host.save_weights, remedy="choose another place with --save")
-    return reason
+    if ended.failed:
+        raise FailedRunError(f"devices {', '.join(map(str, devices))}: {ended.reason}")
+    return ended.reason
