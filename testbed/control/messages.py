@@ -26,7 +26,7 @@ Slot: TypeAlias = Literal["pilot", "listen", "payload", "tone"]
 
 Round = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Attempt = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Device = Annotated[int, msgspec.Meta(ge=0, lt=10_000)]
 Devices = Annotated[tuple[Device, ...], msgspec.Meta(max_length=10_000)]
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]

@@ -195,14 +195,14 @@ class Roster:
                 if received is None:
                     continue
                 sender, message = received
-                seat = self._by_route.get(sender.route)
-                if seat in waiting.requests and isinstance(message, kind) and accept(message):
-                    wrong = fault(seat, message)
+                asked = self._by_route.get(sender.route)
+                if asked in waiting.requests and isinstance(message, kind) and accept(message):
+                    wrong = fault(asked, message)
                     if wrong is not None:
-                        self.drop(seat, wrong, refuse=True)
+                        self.drop(asked, wrong, refuse=True)
                         continue
-                    del waiting.requests[seat]
-                    answers.of[seat] = message
+                    del waiting.requests[asked]
+                    answers.of[asked] = message
                 else:
                     self._attend(sender, message)
         finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from testbed.control import messages as m
+
+A = TypeVar("A")
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +45,7 @@ class Loss:
 
 
 @dataclass(slots=True)
-class Answers[A]:
+class Answers(Generic[A]):
     """What came of asking several hosts."""
 
     of: dict[Seat, A] = field(default_factory=dict)
