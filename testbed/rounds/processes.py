@@ -12,7 +12,7 @@ from pathlib import Path
 
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
-from testbed.config.files import override
+from testbed.config.hosts import check_host_overrides, host_override
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_air
@@ -169,7 +169,11 @@ def serve_devices(
     timeout_s: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
-    """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights."""
+    """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights.
+
+    ``overrides`` may be of what is this host's to say; raises ConfigError for others before anything is reached.
+    """
+    check_host_overrides(overrides)
     with Watch() as watch, zmq_context() as context, ExitStack() as stack:
         client = stack.enter_context(Client(context, m.control_codec(), connect))
 
@@ -183,8 +187,8 @@ def serve_devices(
             client,
             devices,
             medium_for,
-            load=lambda config: load_model_and_task(override(config, overrides)),
-            localise=lambda config: override(config, overrides),
+            load=lambda config: load_model_and_task(host_override(config, overrides)),
+            localise=lambda config: host_override(config, overrides),
             timeout_s=timeout_s,
             should_stop=should_stop,
             check=watch.check,
