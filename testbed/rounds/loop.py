@@ -5,6 +5,7 @@ Everything that the rounds decide is in journal.bin first; rounds.jsonl, summary
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,6 @@ from testbed.control.roster import AttemptFailedError, InterruptedRunError, Rost
 from testbed.control.transport import Server
 from testbed.errors import (
     CrashError,
-    DivergenceError,
     JournalError,
     PeerTimeoutError,
     RunDirectoryError,
@@ -44,6 +44,7 @@ from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.round import AccessPoint
 from testbed.rounds.session import Session, rebuild
 from testbed.rounds.summary import summarise
+from testbed.rounds.verification import UNHEARD, Live, Verification, failed, verify
 
 _HURRIED_S = 10.0
 """For goodbyes, when the user has asked to stop."""
@@ -84,12 +85,14 @@ def conduct(
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
     check: Callable[[], None] = lambda: None,
+    one_process: bool = False,
 ) -> Summary:
     """Play the rounds that are left and write the results; returns the summary.
 
     Stops early, with everything written, when ``should_stop`` or the privacy budget says so. ``check`` is asked while
-    waiting, and raises what has gone wrong elsewhere. Raises TestbedError when the run cannot go on; the run directory
-    can then be resumed. What nobody expected becomes a CrashError, with its traceback in a file there.
+    waiting, and raises what has gone wrong elsewhere. ``one_process``: the host is this very process, whose evaluations
+    nobody else could check. Raises TestbedError when the run cannot go on; the run directory can then be resumed. What
+    nobody expected becomes a CrashError, with its traceback in a file there.
     """
     config = session.config
     terms = terms_of(config)
@@ -106,8 +109,8 @@ def conduct(
     try:
         with access_point_radio(config, medium) as radio:
             access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger)
-            stopped = _until_the_end(session, access_point, progress, should_stop)
-            fingerprint, unverified = _finish(session, roster, stopped)
+            stopped = _until_the_end(session, access_point, progress, should_stop, one_process=one_process)
+            verification = _finish(session, roster, stopped)
         summary = summarise(
             config,
             session.info,
@@ -116,27 +119,36 @@ def conduct(
             payload_symbols=scheme_of(config).payload_symbols(
                 config.experiment.learner.num_queries, config.rig.num_devices
             ),
-            final_fingerprint=fingerprint,
+            verification=verification,
             ledger=ledger,
             wall_s=time.perf_counter() - started,
-            unverified=unverified,
         )
         session.directory.write_json(session.directory.summary, summary)
         write_report(session.directory)
     except CrashError as err:
         roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
+        _record_failure(session, str(err))
         raise _kept(session, err) from err
     except EXPECTED as err:
         roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
+        _record_failure(session, str(err))
         raise
     except Exception as err:
         roster.broadcast(m.Finish(reason=f"the run failed: {in_one_line(err)}"))
+        _record_failure(session, in_one_line(err))
         crash = CrashError(f"access point: {in_one_line(err)}", trace=traceback_of(err))
         raise _kept(session, crash) from err
     except BaseException:
         roster.broadcast(m.Finish(reason="the run was stopped at once"))
         raise
     return summary
+
+
+def _record_failure(session: Session, reason: str) -> None:
+    """Say in run.json why the run could not go on; where that cannot be written, the cause is still what is said."""
+    session.info = failed(session.info, reason)
+    with contextlib.suppress(RunDirectoryError):
+        session.directory.write_json(session.directory.info, session.info)
 
 
 def _kept(session: Session, crash: CrashError) -> CrashError:
@@ -220,19 +232,24 @@ def _welcome(session: Session, air_address: str, hello: m.Hello) -> m.Welcome:
 
 
 def _until_the_end(
-    session: Session, access_point: AccessPoint, progress: Progress, should_stop: Callable[[], bool]
+    session: Session,
+    access_point: AccessPoint,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    *,
+    one_process: bool,
 ) -> str:
     """The rounds; returns why they ended."""
     try:
-        _wait_for_devices(session, access_point, progress)
-        return _play(session, access_point, progress, should_stop)
+        _wait_for_devices(session, access_point, progress, one_process=one_process)
+        return _play(session, access_point, progress, should_stop, one_process=one_process)
     except BudgetSpentError as err:
         return str(err)
     except InterruptedRunError:
         return "interrupted"
 
 
-def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Progress) -> None:
+def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Progress, *, one_process: bool) -> None:
     roster, control = access_point.roster, session.config.rig.control
     if not roster.wait_for_everyone(control.join_timeout_s, progress.waiting):
         raise PeerTimeoutError(
@@ -241,13 +258,26 @@ def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Pro
         )
     untouched = session.info.initial_evaluation is None and session.next_round == 0
     if untouched and (evaluated := access_point.evaluate(-1)) is not None:
-        initial = InitialEvaluation(loss=evaluated.loss, metric=evaluated.metric, num_examples=evaluated.num_examples)
+        initial = InitialEvaluation(
+            loss=evaluated.loss,
+            metric=evaluated.metric,
+            num_examples=evaluated.num_examples,
+            evaluated_by=1,
+            evaluated_here=one_process,
+        )
         session.info = msgspec.structs.replace(session.info, initial_evaluation=initial)
         session.directory.write_json(session.directory.info, session.info)
     progress.started(session.info, session.next_round, session.config.experiment.rounds.num)
 
 
-def _play(session: Session, access_point: AccessPoint, progress: Progress, should_stop: Callable[[], bool]) -> str:
+def _play(
+    session: Session,
+    access_point: AccessPoint,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    *,
+    one_process: bool,
+) -> str:
     rounds = session.config.experiment.rounds
     num_before = len(session.records)
     for round_index in range(session.next_round, rounds.num):
@@ -259,7 +289,7 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
         if played.capture is not None and is_recorded(round_index, eval_every=rounds.eval_every):
             record = _keep_capture(session, played.capture, record)
         if is_evaluated or round_index + 1 == rounds.num:
-            record = _evaluated(access_point, record)
+            record = _evaluated(access_point, record, one_process=one_process)
         session.directory.append_round(record)
         session.records.append(record)
         progress.round_done(record)
@@ -273,11 +303,13 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
     return "done"
 
 
-def _evaluated(access_point: AccessPoint, record: RoundRecord) -> RoundRecord:
+def _evaluated(access_point: AccessPoint, record: RoundRecord, *, one_process: bool) -> RoundRecord:
     evaluated = access_point.evaluate(record.round)
     if evaluated is None:
         return record
-    return msgspec.structs.replace(record, metric=evaluated.metric, eval_loss=evaluated.loss)
+    return msgspec.structs.replace(
+        record, metric=evaluated.metric, eval_loss=evaluated.loss, evaluated_by=1, evaluated_here=one_process
+    )
 
 
 def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRecord:
@@ -296,34 +328,39 @@ def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRe
     return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 
-def _finish(session: Session, roster: Roster, stopped: str) -> tuple[str, str | None]:
-    """Dismiss the hosts, rebuild the weights from the journal, and check that the hosts hold the very same.
+def _finish(session: Session, roster: Roster, stopped: str) -> Verification:
+    """Dismiss the hosts, rebuild the weights from the journal, and see which hosts hold the very same.
 
-    Returns the fingerprint, and what could not be checked, in words.
+    Raises DivergenceError, with everything written, if one holds others.
     """
     missing = roster.missing
     roster.broadcast(m.Finish(reason=stopped))
     peers = [peer for peer, host in roster.hosts.items() if host.joined]
     patience_s = session.config.rig.control.learner_timeout_s
     goodbyes: dict[bytes, m.Goodbye] = {}
+    unheard: dict[int, str] | str = UNHEARD
     try:
         goodbyes = roster.collect(
             m.Goodbye, peers, min(patience_s, _HURRIED_S) if stopped == "interrupted" else patience_s, what="goodbye"
         )
-        missing = sorted({*missing, *roster.missing})
-        reason = f"devices {missing} have no host" if missing else None
+        unheard = dict.fromkeys({*missing, *roster.missing}, "they had no host at the end")
     except AttemptFailedError as err:
-        reason = err.reason
-    unverified = f"the weights of hosts were not compared with the journal's at the end: {reason}" if reason else None
-    live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
+        unheard = err.reason
+    live = [
+        Live(devices=roster.hosts[peer].devices, next_round=bye.next_round, fingerprint=bye.fingerprint)
+        for peer, bye in goodbyes.items()
+        if peer in roster.hosts
+    ]
     rebuilt = rebuild(session.directory, session.config, session.journal_results())
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
-    fingerprint = rebuilt.fingerprint()
-    session.info = msgspec.structs.replace(session.info, final_fingerprint=live or fingerprint)
+    verification = verify(
+        rebuilt.fingerprint(),
+        live,
+        num_devices=session.config.rig.num_devices,
+        num_rounds=session.next_round,
+        unheard=unheard,
+    )
+    session.info = verification.ended(session.info)
     session.directory.write_json(session.directory.info, session.info)
-    if live is not None and live != fingerprint:
-        raise DivergenceError(
-            f"the hosts' weights ({live[:12]}) are not those of the journal ({fingerprint[:12]}); "
-            "do hosts and access point run the same version?"
-        )
-    return fingerprint, unverified
+    verification.check()
+    return verification

@@ -87,6 +87,7 @@ def run_in_one_process(
                 progress=progress or Quiet(),
                 should_stop=should_stop,
                 check=watch.check,
+                one_process=True,
             )
     return _outcome(session, summary)
 
