@@ -22,6 +22,7 @@ from testbed.commands.options import (
     refuse_both,
 )
 from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
+from testbed.config.words import HOST_KEYS
 
 
 @app.command("access-point")
@@ -78,7 +79,8 @@ def device(
             "--set",
             "-s",
             metavar="SECTION.KEY=VALUE",
-            help="What is different on this host, for example task.path.",
+            help=f"What is different on this host; allowed: {', '.join(HOST_KEYS)}, and those keys of a backend's own "
+            "settings that say where its radios are. All else is set at the access point.",
         ),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Write this host's final weights here (safetensors).")] = None,
@@ -95,6 +97,9 @@ def device(
         testbed device --devices 0,1 --connect tcp://127.0.0.1:5555 --set model.device=cuda
     """
     numbers = device_numbers(devices)
+    from testbed.config.hosts import check_host_overrides
+
+    check_host_overrides(overrides or [])  # before anything slow is imported
     from testbed.rounds.processes import serve_devices
 
     with interruptible() as should_stop:

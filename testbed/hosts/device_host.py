@@ -21,7 +21,7 @@ from testbed.errors import CrashError, DivergenceError, TransportError
 from testbed.failures import EXPECTED, in_one_line, traceback_of
 from testbed.hosts.local_work import Loaded, LocalRound, load_model_and_task, prepare
 from testbed.hosts.membership import Membership, SilentAccessPointError
-from testbed.hosts.proof import code_fingerprint, proof_of
+from testbed.hosts.proof import proof_of, toolkit_fingerprint
 from testbed.hosts.randomness import DeviceRandomness, device_randomness
 from testbed.hosts.transmissions import Transmissions
 from testbed.planning.terms import is_simulated
@@ -143,7 +143,7 @@ class LearnerHost:
             devices=self._devices,
             run_id=self._run_id,
             next_round=self._next_round,
-            code=code_fingerprint(),
+            code=toolkit_fingerprint(),
         )
 
     def _leave(self, reason: str, trace: str = "") -> None:

@@ -5,6 +5,7 @@ Everything that the rounds decide is in journal.bin first; rounds.jsonl, summary
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,6 @@ from testbed.control.roster import PATIENCE_S, InterruptedRunError, Roster
 from testbed.control.transport import ServerEnd
 from testbed.errors import (
     CrashError,
-    DivergenceError,
     PeerTimeoutError,
     RunDirectoryError,
     StalledRunError,
@@ -43,7 +43,9 @@ from testbed.rounds.office import RunOffice
 from testbed.rounds.round import AccessPoint
 from testbed.rounds.session import Session, rebuild
 from testbed.rounds.summary import summarise
+from testbed.rounds.verification import UNHEARD, Live, Verification, failed, verify
 
+INTERRUPTED = "interrupted"
 _MAX_REASON = 4_000
 
 
@@ -86,8 +88,8 @@ def conduct(
     """Play the rounds that are left and write the results, but for the report; returns the summary.
 
     Stops early, with everything written, when ``should_stop`` or the privacy budget says so. ``check`` is asked while
-    waiting, and raises what has gone wrong elsewhere. Raises TestbedError when the run cannot go on; the run directory
-    can then be resumed. What nobody expected becomes a CrashError, with its traceback in a file there.
+    waiting, and raises what has gone wrong elsewhere. Raises TestbedError when the run cannot go on; the run directory can then be resumed. What
+    nobody expected becomes a CrashError, with its traceback in a file there.
     """
     config = session.config
     terms = terms_of(config)
@@ -104,9 +106,9 @@ def conduct(
     started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
     try:
         with access_point_radio(config, medium) as radio:
-            access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger)
+            access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger, is_one_process=office.is_one_process)
             stopped = _until_the_end(session, access_point, progress, should_stop)
-            fingerprint, unverified = _finish(session, roster, stopped)
+            verification = _finish(session, roster, stopped)
         summary = summarise(
             config,
             session.info,
@@ -115,10 +117,9 @@ def conduct(
             payload_symbols=scheme_of(config).payload_symbols(
                 config.experiment.learner.num_queries, config.rig.num_devices
             ),
-            final_fingerprint=fingerprint,
+            verification=verification,
             ledger=ledger,
             wall_s=time.perf_counter() - started,
-            unverified=unverified,
         )
         session.directory.write_json(session.directory.summary, summary)
     except CrashError as err:
@@ -138,9 +139,13 @@ def conduct(
 
 
 def _fail(session: Session, roster: Roster, cause: str) -> None:
-    """Let the hosts go, who need not say Goodbye."""
+    """Let the hosts go, who need not say Goodbye, and say in run.json why the run could not go on; where that cannot
+    be written, the cause is still what is said."""
     reason = f"the run failed: {cause}"[:_MAX_REASON]
     roster.tell(m.Finish(reason=reason, failed=True, next_round=session.next_round))
+    session.info = failed(session.info, cause)
+    with contextlib.suppress(RunDirectoryError):
+        session.directory.write_json(session.directory.info, session.info)
 
 
 def _kept(session: Session, crash: CrashError) -> CrashError:
@@ -152,7 +157,13 @@ def _kept(session: Session, crash: CrashError) -> CrashError:
 
 
 def access_point_of(
-    session: Session, roster: Roster, link: AccessPointLink, terms: Terms, ledger: Ledger
+    session: Session,
+    roster: Roster,
+    link: AccessPointLink,
+    terms: Terms,
+    ledger: Ledger,
+    *,
+    is_one_process: bool = False,
 ) -> AccessPoint:
     """The access point of a session, with everything that it decides by."""
     config = session.config
@@ -177,6 +188,7 @@ def access_point_of(
         journal=session.journal,
         ledger=ledger,
         terms=terms,
+        is_one_process=is_one_process,
     )
 
 
@@ -207,7 +219,10 @@ def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPoint
 
 
 def _until_the_end(
-    session: Session, access_point: AccessPoint, progress: Progress, should_stop: Callable[[], bool]
+    session: Session,
+    access_point: AccessPoint,
+    progress: Progress,
+    should_stop: Callable[[], bool],
 ) -> str:
     """The rounds; returns why they ended."""
     try:
@@ -216,7 +231,7 @@ def _until_the_end(
     except BudgetSpentError as err:
         return str(err)
     except InterruptedRunError:
-        return "interrupted"
+        return INTERRUPTED
 
 
 def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Progress) -> None:
@@ -232,19 +247,30 @@ def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Pro
     untouched = session.info.initial_evaluation is None and session.next_round == 0
     if untouched and (evaluated := access_point.evaluate(-1)) is not None:
         said = evaluated.said
-        initial = InitialEvaluation(loss=said.loss, metric=said.metric, num_examples=said.num_examples)
+        initial = InitialEvaluation(
+            loss=said.loss,
+            metric=said.metric,
+            num_examples=said.num_examples,
+            evaluated_by=evaluated.num_hosts,
+            evaluated_here=evaluated.is_here,
+        )
         session.info = msgspec.structs.replace(session.info, initial_evaluation=initial)
         session.directory.write_json(session.directory.info, session.info)
     _evaluate_again(session, access_point)
     progress.started(session.info, session.next_round, session.config.experiment.rounds.num)
 
 
-def _play(session: Session, access_point: AccessPoint, progress: Progress, should_stop: Callable[[], bool]) -> str:
+def _play(
+    session: Session,
+    access_point: AccessPoint,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> str:
     rounds = session.config.experiment.rounds
     num_before = len(session.records)
     for round_index in range(session.next_round, rounds.num):
         if should_stop():
-            return "interrupted"
+            return INTERRUPTED
         played = access_point.play(round_index)
         record = played.record
         if played.capture is not None and is_recorded(round_index, eval_every=rounds.eval_every):
@@ -259,7 +285,7 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
         session.records.append(record)
         progress.round_done(record)
         if interrupted:
-            return "interrupted"
+            return INTERRUPTED
         skipped = rounds_skipped_in_a_row(session.records[num_before:])
         if skipped >= rounds.max_skipped_in_a_row:
             raise StalledRunError(
@@ -290,7 +316,11 @@ def _evaluated(access_point: AccessPoint, record: RoundRecord) -> RoundRecord:
         return record
     said = evaluated.said
     return msgspec.structs.replace(
-        record, metric=said.metric, eval_loss=said.loss, evaluated_by=evaluated.num_hosts
+        record,
+        metric=said.metric,
+        eval_loss=said.loss,
+        evaluated_by=evaluated.num_hosts,
+        evaluated_here=evaluated.is_here,
     )
 
 
@@ -310,37 +340,39 @@ def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRe
     return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 
-def _finish(session: Session, roster: Roster, stopped: str) -> tuple[str, str | None]:
-    """Dismiss the hosts, rebuild the weights from the journal, and check that the hosts hold the very same.
+def _finish(session: Session, roster: Roster, stopped: str) -> Verification:
+    """Dismiss the hosts, rebuild the weights from the journal, and see which hosts hold the very same.
 
-    Returns the fingerprint, and what could not be checked, in words.
+    Raises DivergenceError, with everything written, if one holds others.
     """
     roster.admit()
-    patience_s = PATIENCE_S if stopped == "interrupted" else session.config.rig.control.learner_timeout_s
+    everybody = set(range(session.config.rig.num_devices))
+    unheard = dict.fromkeys(everybody - set(roster.served), "they had no host at the end")
+    patience_s = PATIENCE_S if stopped == INTERRUPTED else session.config.rig.control.learner_timeout_s
     answers = roster.ask(
         roster.seated,
         m.Finish(reason=stopped[:_MAX_REASON], failed=False, next_round=session.next_round),
         m.Goodbye,
         patience_s,
         what="goodbye",
-        accept=lambda bye: bye.next_round == session.next_round,
         heeds_stop=False,
     )
-    goodbyes = answers.of
-    roster.farewell(goodbyes)
-    reason = "; ".join(map(str, answers.losses)) or None
-    if missing := roster.missing:
-        reason = reason or f"devices {missing} have no host"
-    unverified = f"the weights of hosts were not compared with the journal's at the end: {reason}" if reason else None
-    live = next((bye.fingerprint for bye in goodbyes.values()), None)
+    roster.farewell(answers.of)
+    unheard |= {device: loss.reason for loss in answers.losses for device in loss.devices}
+    live = [
+        Live(devices=seat.devices, next_round=bye.next_round, fingerprint=bye.fingerprint)
+        for seat, bye in answers.of.items()
+    ]
     rebuilt = rebuild(session.directory, session.config, session.results)
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
-    fingerprint = rebuilt.fingerprint()
-    session.info = msgspec.structs.replace(session.info, final_fingerprint=live or fingerprint)
+    verification = verify(
+        rebuilt.fingerprint(),
+        live,
+        num_devices=session.config.rig.num_devices,
+        num_rounds=session.next_round,
+        unheard=unheard,
+    )
+    session.info = verification.ended(session.info)
     session.directory.write_json(session.directory.info, session.info)
-    if live is not None and live != fingerprint:
-        raise DivergenceError(
-            f"the hosts' weights ({live[:12]}) are not those of the journal ({fingerprint[:12]}); "
-            "do hosts and access point run the same version?"
-        )
-    return fingerprint, unverified
+    verification.check()
+    return verification

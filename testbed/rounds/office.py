@@ -12,7 +12,7 @@ from testbed.control import messages as m
 from testbed.control.proof import Proof, difference
 from testbed.control.seats import Loss
 from testbed.errors import CrashError, JournalError, TestbedError
-from testbed.hosts.proof import code_fingerprint, config_fingerprint
+from testbed.hosts.proof import code_fingerprint, config_fingerprint, toolkit_fingerprint
 from testbed.rounds.session import Session
 
 log = logging.getLogger(__name__)
@@ -47,10 +47,11 @@ class RunOffice:
     def welcome(self, hello: m.Hello) -> m.Welcome:
         """What a host must know to load. Raises JournalError for one that is ahead of the journal, TestbedError for
         another program."""
-        if hello.code != code_fingerprint():
+        own = toolkit_fingerprint()
+        if hello.code != own:
             raise TestbedError(
-                f"its program ({hello.code[:12]}) is not that of the access point ({code_fingerprint()[:12]}); install "
-                "the same version of the toolkit, and of packages that bring parts, on both"
+                f"its toolkit ({hello.code[:12]}) is not that of the access point ({own[:12]}); install the same version "
+                "on both"
             )
         if hello.run_id == self.session.info.run_id and hello.next_round > self.next_round:
             raise JournalError(
@@ -90,7 +91,7 @@ class RunOffice:
             weights=info.initial_fingerprint,
             num_parameters=info.num_parameters,
             data=info.data_fingerprint or joined.proof.data,
-            code=code_fingerprint(),
+            code=code_fingerprint(self.session.config),
             config=config_fingerprint(self.session.config),
         )
         found = difference(expected, joined.proof)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
-from testbed.config.files import override
+from testbed.config.hosts import check_host_overrides, host_override
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_air
@@ -27,7 +27,7 @@ from testbed.results import files
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
 from testbed.results.report import write_report
-from testbed.rounds.loop import Progress, Quiet, conduct
+from testbed.rounds.loop import INTERRUPTED, Progress, Quiet, conduct
 from testbed.rounds.office import RunOffice
 from testbed.rounds.resume import resume as resume_session
 from testbed.rounds.session import Session, begin
@@ -35,7 +35,6 @@ from testbed.rounds.summary import nothing_used
 
 log = logging.getLogger(__name__)
 _HOST_EXIT_TIMEOUT_S = 20.0
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +171,11 @@ def serve_devices(
     timeout_s: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
-    """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights."""
+    """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights.
+
+    ``overrides`` may be of what is this host's to say; raises ConfigError for others before anything is reached.
+    """
+    check_host_overrides(overrides)
     with Watch() as watch, zmq_context() as context, ExitStack() as stack:
         client = stack.enter_context(Client(context, m.control_codec(), connect))
 
@@ -186,8 +189,7 @@ def serve_devices(
             client,
             devices,
             medium_for,
-            load=lambda config: load_model_and_task(override(config, overrides)),
-            localise=lambda config: override(config, overrides),
+            localise=lambda config: host_override(config, overrides),
             timeout_s=timeout_s,
             should_stop=should_stop,
             check=watch.check,

@@ -17,6 +17,7 @@ from testbed.results.records import RoundRecord, RunInfo
 from testbed.rounds import budget
 from testbed.rounds.round import round_seed
 from testbed.rounds.session import Session, promise_of
+from testbed.rounds.verification import going_on
 
 _ROUNDING = 1e-9
 
@@ -60,6 +61,9 @@ def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, inf
     directory.check_space(config, num_parameters=info.num_parameters, first_round=session.next_round)
     session.records = [known.get(r.round) or _recovered(r, config) for r in session.journal_results()]
     directory.rewrite_rounds(session.records)
+    if session.info != going_on(session.info):
+        session.info = going_on(session.info)
+        directory.write_json(directory.info, session.info)
     return session
 
 

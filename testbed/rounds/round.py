@@ -50,6 +50,8 @@ class Evaluation:
     said: m.Evaluated
     num_hosts: int
     """How many said the same; 0 where two came to different results."""
+    is_here: bool = False
+    """Whether this very process was the host."""
 
 
 def _agree(one: m.Evaluated, other: m.Evaluated) -> bool:
@@ -83,6 +85,8 @@ class AccessPoint:
     journal: Journal
     ledger: Ledger
     terms: Terms
+    is_one_process: bool = False
+    """Whether the only host is this process."""
 
     def play(self, round_index: int) -> Round:
         """One round: up to ``max_attempts`` transmissions, then the result on disk, then the announcement.
@@ -138,7 +142,7 @@ class AccessPoint:
                 agree = all(_agree(first, other) for other in others)
                 if not agree:
                     log.warning("evaluation after round %d: two hosts came to %s and %s", round_index, first, others[0])
-                return Evaluation(first, num_hosts=len(answers.of) if agree else 0)
+                return Evaluation(first, num_hosts=len(answers.of) if agree else 0, is_here=self.is_one_process)
             for loss in answers.losses:
                 log.warning("evaluation after round %d: %s", round_index, loss)
         return None
