@@ -24,6 +24,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_u
 
     weights: Digest
     """The weights before any update, `Replica.fingerprint`."""
+    architecture: Digest
+    """What turns weights into outputs, `Replica.architecture`."""
     num_parameters: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
     """Trained weights."""
     data: Digest
@@ -38,6 +40,7 @@ _REMEDIES = {
     "code": "install the same version of the toolkit, and of any plug-in, on both, and start both again",
     "config": f"leave out overrides on the host but for {', '.join(HOST_KEYS)}; set all else at the access point",
     "weights": "give both the same checkpoint (model.path), with nothing learnt on top of it",
+    "architecture": "give both the same checkpoint, config.json and generation_config.json too (model.path)",
     "data": "give both the same data files (task.path) and the same tokenizer (model.path)",
 }
 """What to do, most telling first: another configuration alone can bring other weights and data."""

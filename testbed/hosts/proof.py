@@ -40,6 +40,7 @@ def proof_of(loaded: Loaded, config: RunConfig) -> Proof:
     """
     return Proof(
         weights=loaded.replica.fingerprint(),
+        architecture=loaded.replica.architecture(),
         num_parameters=loaded.replica.num_parameters,
         data=loaded.task.fingerprint(),
         code=code_fingerprint(config),

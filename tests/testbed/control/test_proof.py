@@ -6,7 +6,8 @@ import pytest
 from testbed.control.proof import Proof, difference
 from testbed.errors import TransportError
 
-MINE = Proof(weights="a" * 64, num_parameters=7, data="b" * 64, code="c" * 64, config="d" * 64)
+KINDS = ("weights", "architecture", "data", "code", "config")
+MINE = Proof(num_parameters=7, **{kind: digit * 64 for kind, digit in zip(KINDS, "a1bcd", strict=True)})
 
 
 def changed(**values: object) -> Proof:
@@ -19,7 +20,13 @@ def test_equal_proofs_do_not_differ():
 
 @pytest.mark.parametrize(
     ("kind", "remedy"),
-    [("weights", "model.path"), ("data", "task.path"), ("code", "same version"), ("config", "leave out overrides")],
+    [
+        ("weights", "model.path"),
+        ("data", "task.path"),
+        ("code", "same version"),
+        ("architecture", "config.json"),
+        ("config", "leave out overrides"),
+    ],
 )
 def test_each_kind_is_named_with_whose_is_what_and_what_to_do(kind, remedy):
     told = difference(MINE, changed(**{kind: "e" * 64}))
@@ -27,7 +34,7 @@ def test_each_kind_is_named_with_whose_is_what_and_what_to_do(kind, remedy):
     assert told.startswith(f"{kind}: the host has eeeeeeeeeeee, the access point {getattr(MINE, kind)[:12]}; ")
     assert remedy in told
     assert "\n" not in told
-    assert sum(f"{each}: the host" in told for each in ("weights", "data", "code", "config")) == 1
+    assert sum(f"{each}: the host" in told for each in KINDS) == 1
 
 
 def test_all_that_differs_is_named_and_the_number_of_weights_too():
@@ -38,7 +45,7 @@ def test_all_that_differs_is_named_and_the_number_of_weights_too():
 
 
 @pytest.mark.parametrize("bad", ["", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", "١" * 64, None, 5])
-@pytest.mark.parametrize("kind", ["weights", "data", "code", "config"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_digest_is_refused_on_the_wire_and_in_the_comparison(kind, bad):
     malformed = changed(**{kind: bad})
     with pytest.raises(TransportError, match=f"the host's proof of {kind}: got .*; allowed: 64 small hexadecimal"):

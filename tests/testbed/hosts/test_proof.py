@@ -115,6 +115,17 @@ def test_another_checkpoint_differs_in_its_weights_alone(config, expected, elsew
     assert "model.path" in told
 
 
+def test_the_same_weights_in_another_architecture_differ(config, expected, elsewhere):
+    file = elsewhere / "config.json"
+    plain = json.loads(file.read_text())
+    file.write_text(json.dumps({**plain, "transformers_version": "4.50.0", "_name_or_path": "/mine"}))
+    assert of(config, f"model.path={elsewhere}") == expected
+    for changed in ({"rope_theta": 500.0, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+                    {"hidden_act": "relu", "activation_function": "tanh"}):  # fmt: skip
+        file.write_text(json.dumps(plain | changed))
+        assert kinds(expected, of(config, f"model.path={elsewhere}")) == {"architecture"}
+
+
 def test_another_tokenizer_differs_in_the_data(config, expected, elsewhere):
     file = elsewhere / "tokenizer.json"
     tokenizer = json.loads(file.read_text())
