@@ -102,6 +102,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Which devices' weights were not verified at the end, and why; null if all were."""
     failure: str | None = None
     """Why the run could not go on; null if it ended, or was cut off."""
+    architecture_fingerprint: str | None = None
+    """Of the model without its weights."""
     data_fingerprint: str | None = None
     """Of the data that every host must have, as the first one that joined had it."""
     initial_evaluation: InitialEvaluation | None = None

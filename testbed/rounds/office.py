@@ -89,6 +89,7 @@ class RunOffice:
         info = self.session.info
         expected = Proof(
             weights=info.initial_fingerprint,
+            architecture=info.architecture_fingerprint or joined.proof.architecture,
             num_parameters=info.num_parameters,
             data=info.data_fingerprint or joined.proof.data,
             code=code_fingerprint(self.session.config),
@@ -97,8 +98,10 @@ class RunOffice:
         found = difference(expected, joined.proof)
         if found is not None:
             raise TestbedError(found)
-        if info.data_fingerprint is None:
-            self.session.info = msgspec.structs.replace(info, data_fingerprint=joined.proof.data)
+        if info.data_fingerprint is None or info.architecture_fingerprint is None:
+            self.session.info = msgspec.structs.replace(
+                info, data_fingerprint=expected.data, architecture_fingerprint=expected.architecture
+            )
             self.session.directory.write_json(self.session.directory.info, self.session.info)
 
     def lost(self, loss: Loss) -> None:
