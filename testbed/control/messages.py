@@ -289,9 +289,7 @@ class Farewell(Message, frozen=True, tag=33):
     """The Goodbye has arrived."""
 
 
-FromHost: TypeAlias = (
-    Hello | CatchUp | Joined | Prepared | Transmitting | Ready | Evaluated | Goodbye | Trouble | Ping
-)
+FromHost: TypeAlias = Hello | CatchUp | Joined | Prepared | Transmitting | Ready | Evaluated | Goodbye | Trouble | Ping
 ToHost: TypeAlias = (
     Welcome
     | Refused

@@ -112,9 +112,7 @@ class Roster:
             self._by_device.update(dict.fromkeys(seat.devices, seat))
         return bool(ready)
 
-    def drop(
-        self, seat: Seat, reason: str, *, trace: str = "", refuse: bool = False, is_said: bool = False
-    ) -> None:
+    def drop(self, seat: Seat, reason: str, *, trace: str = "", refuse: bool = False, is_said: bool = False) -> None:
         """Take a seat away; with ``refuse`` its host is told to end, with ``is_said`` it has told so itself."""
         if seat not in self.seats:
             return

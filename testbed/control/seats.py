@@ -56,6 +56,9 @@ class Answers(Generic[A]):
 class Office(Protocol):
     """What decides about hosts: the run and its record."""
 
+    is_one_process: bool
+    """Whether the only host is a thread of the access point's own process."""
+
     @property
     def next_round(self) -> int:
         """The round that is being played, or comes next."""

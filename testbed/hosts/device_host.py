@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from learner.zo.evaluation import evaluate
+from learner.zo.evaluation import Evaluation, evaluate
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
 from testbed.config.schema import RunConfig
@@ -33,6 +33,10 @@ MediumFactory = Callable[[m.Welcome], Medium | None]
 """Makes the air of a simulated rig; None for real radios."""
 
 
+def _on_the_test_split(loaded: Loaded) -> Evaluation:
+    return evaluate(loaded.replica, loaded.task)
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """Why a host has nothing more to do."""
@@ -53,6 +57,7 @@ class LearnerHost:
         *,
         load: Callable[[RunConfig], Loaded] = load_model_and_task,
         prove: Callable[[Loaded, RunConfig], Proof] = proof_of,
+        judge: Callable[[Loaded], Evaluation] = _on_the_test_split,
         localise: Callable[[RunConfig], RunConfig] = lambda config: config,
         host_name: str = "",
         timeout_s: float = 60.0,
@@ -65,6 +70,7 @@ class LearnerHost:
         self._make_medium = make_medium
         self._loader = load
         self._prove = prove
+        self._judge = judge
         self._localise = localise
         self._host_name = host_name or socket.gethostname()
         self._instance = secrets.token_hex(16)
@@ -371,7 +377,7 @@ class LearnerHost:
 
     def _evaluated(self, round_index: int) -> m.Evaluated:
         assert self._loaded is not None
-        evaluation = evaluate(self._loaded.replica, self._loaded.task)
+        evaluation = self._judge(self._loaded)
         return m.Evaluated(
             round=round_index,
             loss=evaluation.loss,

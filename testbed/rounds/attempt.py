@@ -232,9 +232,7 @@ class Transmitter:
             if answer.start_sample is None or not block.hear_start(device, answer.start_sample):
                 raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
 
-    def _sound(
-        self, block: Block, round_index: int, attempt: int, present: Sequence[int], radio: _Stopwatch
-    ) -> None:
+    def _sound(self, block: Block, round_index: int, attempt: int, present: Sequence[int], radio: _Stopwatch) -> None:
         """Learn every present device's channel: all pilots in one poll on simulated air, else one after the other."""
         if not block.needs_sounding:
             block.measure_noise()

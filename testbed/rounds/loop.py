@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from learner.zo.replica import Replica
 from radio.air.medium import Medium
 from radio.backends.base import Radio
 from radio.link.access_point import AccessPointLink
@@ -37,13 +38,14 @@ from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
 from testbed.rounds import budget
+from testbed.rounds import session as sessions
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.office import RunOffice
 from testbed.rounds.round import AccessPoint
-from testbed.rounds.session import Session, rebuild
+from testbed.rounds.session import Session
 from testbed.rounds.summary import summarise
-from testbed.rounds.verification import UNHEARD, Live, Verification, failed, verify
+from testbed.rounds.verification import Live, Verification, failed, verify
 
 INTERRUPTED = "interrupted"
 _MAX_REASON = 4_000
@@ -75,6 +77,10 @@ class Quiet:
         """Say nothing."""
 
 
+def _from_the_journal(session: Session) -> Replica:
+    return sessions.rebuild(session.directory, session.config, session.results)
+
+
 def conduct(
     session: Session,
     *,
@@ -84,11 +90,12 @@ def conduct(
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
     check: Callable[[], None] = lambda: None,
+    rebuild: Callable[[Session], Replica] = _from_the_journal,
 ) -> Summary:
     """Play the rounds that are left and write the results, but for the report; returns the summary.
 
     Stops early, with everything written, when ``should_stop`` or the privacy budget says so. ``check`` is asked while
-    waiting, and raises what has gone wrong elsewhere. Raises TestbedError when the run cannot go on; the run directory can then be resumed. What
+    waiting, and raises what has gone wrong elsewhere; ``rebuild`` makes the weights that the journal leads to. Raises TestbedError when the run cannot go on; the run directory can then be resumed. What
     nobody expected becomes a CrashError, with its traceback in a file there.
     """
     config = session.config
@@ -106,9 +113,9 @@ def conduct(
     started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
     try:
         with access_point_radio(config, medium) as radio:
-            access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger, is_one_process=office.is_one_process)
+            access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger, rebuild)
             stopped = _until_the_end(session, access_point, progress, should_stop)
-            verification = _finish(session, roster, stopped)
+            verification = _finish(session, roster, stopped, rebuild)
         summary = summarise(
             config,
             session.info,
@@ -162,8 +169,7 @@ def access_point_of(
     link: AccessPointLink,
     terms: Terms,
     ledger: Ledger,
-    *,
-    is_one_process: bool = False,
+    rebuild: Callable[[Session], Replica] = _from_the_journal,
 ) -> AccessPoint:
     """The access point of a session, with everything that it decides by."""
     config = session.config
@@ -178,7 +184,7 @@ def access_point_of(
         ledger=ledger,
         polls=polls,
         carriers=CarrierCorrection(config, roster, polls),
-        truth=lambda: rebuild(session.directory, config, session.results).fingerprint(),
+        truth=lambda: rebuild(session).fingerprint(),
     )
     return AccessPoint(
         config=config,
@@ -188,7 +194,7 @@ def access_point_of(
         journal=session.journal,
         ledger=ledger,
         terms=terms,
-        is_one_process=is_one_process,
+        is_one_process=roster.office.is_one_process,
     )
 
 
@@ -340,7 +346,7 @@ def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRe
     return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 
-def _finish(session: Session, roster: Roster, stopped: str) -> Verification:
+def _finish(session: Session, roster: Roster, stopped: str, rebuild: Callable[[Session], Replica]) -> Verification:
     """Dismiss the hosts, rebuild the weights from the journal, and see which hosts hold the very same.
 
     Raises DivergenceError, with everything written, if one holds others.
@@ -363,7 +369,7 @@ def _finish(session: Session, roster: Roster, stopped: str) -> Verification:
         Live(devices=seat.devices, next_round=bye.next_round, fingerprint=bye.fingerprint)
         for seat, bye in answers.of.items()
     ]
-    rebuilt = rebuild(session.directory, session.config, session.results)
+    rebuilt = rebuild(session)
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
     verification = verify(
         rebuilt.fingerprint(),
