@@ -341,8 +341,8 @@ class Roster:
         for seat in [seat for seat in self.seats if wanted & set(seat.devices)]:
             if self.server.send(seat.route, m.Pong()):
                 return (
-                    f"{devices_in_words(wanted & set(seat.devices))}: served by {seat.name}, whose connection is alive; "
-                    "stop that host first, or serve others"
+                    f"{devices_in_words(wanted & set(seat.devices))}: served by {seat.name}, which is there; stop "
+                    "that host first, or serve others"
                 )
             self.drop(seat, "left")
         return None

@@ -95,8 +95,9 @@ def conduct(
     """Play the rounds that are left and write the results, but for the report; returns the summary.
 
     Stops early, with everything written, when ``should_stop`` or the privacy budget says so. ``check`` is asked while
-    waiting, and raises what has gone wrong elsewhere; ``rebuild`` makes the weights that the journal leads to. Raises TestbedError when the run cannot go on; the run directory can then be resumed. What
-    nobody expected becomes a CrashError, with its traceback in a file there.
+    waiting, and raises what has gone wrong elsewhere; ``rebuild`` makes the weights that the journal leads to. Raises
+    TestbedError when the run cannot go on; the run directory can then be resumed. What nobody expected becomes a
+    CrashError, with its traceback in a file there.
     """
     config = session.config
     terms = terms_of(config)

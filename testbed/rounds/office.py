@@ -50,8 +50,8 @@ class RunOffice:
         own = toolkit_fingerprint()
         if hello.code != own:
             raise TestbedError(
-                f"its toolkit ({hello.code[:12]}) is not that of the access point ({own[:12]}); install the same version "
-                "on both"
+                f"its toolkit ({hello.code[:12]}) is not that of the access point ({own[:12]}); install the same "
+                "version on both"
             )
         if hello.run_id == self.session.info.run_id and hello.next_round > self.next_round:
             raise JournalError(
