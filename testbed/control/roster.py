@@ -74,6 +74,8 @@ class Roster:
     """Of those that take part."""
     _strangers: dict[tuple[bytes, str], float] = field(default_factory=dict)
     """A connection, and what it said → when it was answered last."""
+    _lost: dict[int, Loss] = field(default_factory=dict)
+    """device → how it lost its host, until it has another"""
     _waiting: _Waiting | None = None
     _stop_asked_s: float | None = None
     _polled_s: float = -math.inf
@@ -97,6 +99,11 @@ class Roster:
         coming = {device for seat in self.seats if seat.state == "ready" for device in seat.devices}
         return sorted(set(range(self.num_devices)) - set(self._by_device) - coming)
 
+    def why_missing(self) -> str:
+        """How the missing devices lost their hosts, in brackets; empty if they never had any."""
+        reasons = dict.fromkeys(str(self._lost[device]) for device in self.missing if device in self._lost)
+        return f" ({'; '.join(reasons)})" if reasons else ""
+
     def seat_of(self, device: int) -> Seat:
         """The host that serves ``device``. Raises AttemptFailedError if there is none."""
         try:
@@ -110,6 +117,8 @@ class Roster:
         for seat in ready:
             seat.state = "seated"
             self._by_device.update(dict.fromkeys(seat.devices, seat))
+            for device in seat.devices:
+                self._lost.pop(device, None)
         return bool(ready)
 
     def drop(self, seat: Seat, reason: str, *, trace: str = "", refuse: bool = False, is_said: bool = False) -> None:
@@ -122,6 +131,7 @@ class Roster:
             if self._by_device.get(device) is seat:
                 del self._by_device[device]
         loss = Loss(devices=seat.devices, reason=reason, trace=trace, is_said=is_said)
+        self._lost.update(dict.fromkeys(seat.devices, loss))
         if self._waiting is not None and self._waiting.requests.pop(seat, None) is not None:
             self._waiting.losses.append(loss)
         if refuse:

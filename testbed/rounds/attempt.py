@@ -170,8 +170,8 @@ class Transmitter:
         if not self.roster.wait_for(self.quorum, timeout_s):
             missing = self.roster.missing
             raise AttemptFailedError(
-                f"{devices_in_words(missing)} {'has' if len(missing) == 1 else 'have'} no host, and none came in "
-                f"{timeout_s:g} s",
+                f"{devices_in_words(missing)} {'has' if len(missing) == 1 else 'have'} no host"
+                f"{self.roster.why_missing()}, and none came in {timeout_s:g} s",
                 missing,
             )
 

@@ -248,7 +248,7 @@ def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Pro
         len(roster.served) < access_point.transmitter.quorum
     ):
         raise PeerTimeoutError(
-            f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s; start `testbed device "
+            f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s{roster.why_missing()}; start `testbed device "
             f"--devices {','.join(map(str, roster.missing))}`, or raise control.join_timeout_s"
         )
     untouched = session.info.initial_evaluation is None and session.next_round == 0
