@@ -248,8 +248,8 @@ def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Pro
         len(roster.served) < access_point.transmitter.quorum
     ):
         raise PeerTimeoutError(
-            f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s{roster.why_missing()}; start `testbed device "
-            f"--devices {','.join(map(str, roster.missing))}`, or raise control.join_timeout_s"
+            f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s{roster.why_missing()}; start "
+            f"`testbed device --devices {','.join(map(str, roster.missing))}`, or raise control.join_timeout_s"
         )
     untouched = session.info.initial_evaluation is None and session.next_round == 0
     if untouched and (evaluated := access_point.evaluate(-1)) is not None:
