@@ -15,6 +15,7 @@ import msgspec
 from radio.air.medium import Medium
 from radio.backends.base import Radio
 from radio.link.access_point import AccessPointLink
+from radio.link.memory import ReceiverMemory
 from radio.samples import IQ
 from testbed.bench.rig import access_point_radio, scheme_of
 from testbed.config.schema import RunConfig
@@ -105,7 +106,7 @@ def conduct(
     started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
     try:
         with access_point_radio(config, medium) as radio:
-            access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger)
+            access_point = access_point_of(session, roster, _link(config, radio, medium, session.memory), terms, ledger)
             stopped = _until_the_end(session, access_point, progress, should_stop)
             fingerprint, unverified = _finish(session, roster, stopped)
         summary = summarise(
@@ -120,9 +121,11 @@ def conduct(
             ledger=ledger,
             wall_s=time.perf_counter() - started,
             unverified=unverified,
+            caution=session.caution,
         )
         session.directory.write_json(session.directory.summary, summary)
         write_report(session.directory)
+        session.journal.check_place()
     except CrashError as err:
         roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
         raise _kept(session, err) from err
@@ -159,7 +162,7 @@ def access_point_of(
         link=link,
         scheme=scheme_of(config),
         terms=terms,
-        planner=Planner(config, terms),
+        planner=Planner(config, terms, session.told),
         ledger=ledger,
         polls=polls,
         carriers=CarrierCorrection(config, roster, polls),
@@ -187,10 +190,10 @@ def rounds_skipped_in_a_row(records: Sequence[RoundRecord]) -> int:
     return count
 
 
-def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPointLink:
+def _link(config: RunConfig, radio: Radio, medium: Medium | None, memory: ReceiverMemory | None) -> AccessPointLink:
     scheme = scheme_of(config)
     genie = medium.truth if medium is not None and config.rig.air.csi == "genie" and scheme.needs_sounding else None
-    return AccessPointLink(
+    link = AccessPointLink(
         radio,
         config.rig.radio,
         config.rig.frame,
@@ -199,6 +202,9 @@ def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPoint
         rule=config.experiment.scheme.alignment,
         genie=genie,
     )
+    if memory is not None:
+        link.recall(memory)
+    return link
 
 
 def _welcome(session: Session, air_address: str, hello: m.Hello) -> m.Welcome:
@@ -213,8 +219,8 @@ def _welcome(session: Session, air_address: str, hello: m.Hello) -> m.Welcome:
         next_round=session.next_round,
         results=tuple(
             m.PastResult(round=r.round, seed=r.seed, coefficients=r.coefficients)
-            for r in session.journal_results()
-            if r.round >= first and r.coefficients
+            for r in session.results[first:]
+            if r.coefficients
         ),
     )
 
@@ -316,7 +322,7 @@ def _finish(session: Session, roster: Roster, stopped: str) -> tuple[str, str | 
         reason = err.reason
     unverified = f"the weights of hosts were not compared with the journal's at the end: {reason}" if reason else None
     live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
-    rebuilt = rebuild(session.directory, session.config, session.journal_results())
+    rebuilt = rebuild(session.directory, session.config, session.results)
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
     fingerprint = rebuilt.fingerprint()
     session.info = msgspec.structs.replace(session.info, final_fingerprint=live or fingerprint)

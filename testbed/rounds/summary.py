@@ -28,8 +28,9 @@ def summarise(
     ledger: Ledger,
     wall_s: float,
     unverified: str | None = None,
+    caution: str | None = None,
 ) -> Summary:
-    """The run in one object; pure."""
+    """The run in one object; pure. ``unverified`` and ``caution`` are warnings of their own."""
     initial = info.initial_evaluation
     metrics = [record.metric for record in records if record.metric is not None]
     used = [record for record in records if record.is_used]
@@ -53,7 +54,7 @@ def summarise(
         rounds_asked=config.experiment.rounds.num,
         warnings=(
             *warnings_of(records),
-            *([unverified] if unverified else []),
+            *(warning for warning in (unverified, caution) if warning is not None),
             *(cautions(config) if ledger.void is None else []),
         ),
         metric_name=template_of(config.experiment.task).metric,
