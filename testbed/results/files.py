@@ -177,6 +177,10 @@ def _refused(path: Path, remedy: str) -> Iterator[None]:
         raise RunDirectoryError(f"{str(path)!r}: got a name with a NUL; allowed: any other; choose another name")
     try:
         yield
+    except FileNotFoundError as err:
+        raise RunDirectoryError(
+            f"{path}: cannot be written: {reason(err)}; its folder was removed or moved, or never made: put it back"
+        ) from err
     except OSError as err:
         raise RunDirectoryError(f"{path}: cannot be written: {reason(err)}; {remedy}") from err
     except LearnerError as err:
