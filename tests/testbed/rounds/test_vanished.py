@@ -1,4 +1,4 @@
-"""A run directory that goes while a run is writing it ends the run in one line, and nothing is made anew in its place."""
+"""A run directory that goes while a run is writing it ends the run in one line; nothing is made anew in its place."""
 
 import shutil
 from collections.abc import Callable
