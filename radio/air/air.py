@@ -53,8 +53,12 @@ class Air:
         tx_power: float,
         center_freq_hz: float = 915e6,
         num_threads: int = 1,
+        clock_samples: int = 0,
     ) -> None:
-        """`tx_power` is P, linear, from which `snr_db` sets N0; threads change no bit. Raises RadioConfigError."""
+        """`tx_power` is P, linear, from which `snr_db` sets N0; threads change no bit. Raises RadioConfigError.
+
+        One that starts at `clock_samples` is from its next block on the air that has run until then.
+        """
         if num_devices < 1:
             raise RadioConfigError(f"num_devices: got {num_devices}; allowed: at least 1")
         if not tx_power > 0:
@@ -81,7 +85,7 @@ class Air:
         self._longest_samples = max(path.length_samples for path in self._uplinks)
         self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._lock = Lock()
-        self._clock = 0
+        self._clock = clock_samples
         self._start_block(0, 0)
 
     @property

@@ -41,6 +41,8 @@ class SetUp(AirMessage, frozen=True):
     num_devices: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
     radio: RadioConfig
+    clock_samples: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Where the air's time goes on, of a run that was cut off."""
 
 
 class Ask(AirMessage, frozen=True):
@@ -68,14 +70,15 @@ def air_codec() -> Codec[AirWire]:
     return Codec(AirWire)
 
 
-def air_setup(config: RunConfig, run_id: str) -> SetUp:
-    """The simulated air of one run."""
+def air_setup(config: RunConfig, run_id: str, *, clock_samples: int = 0) -> SetUp:
+    """The simulated air of one run, from a sample of its time on."""
     return SetUp(
         run_id=run_id,
         config=config.rig.air,
         num_devices=config.rig.num_devices,
         seed=config.experiment.seed,
         radio=config.rig.radio,
+        clock_samples=clock_samples,
     )
 
 
@@ -88,6 +91,7 @@ def make_air(setup: SetUp) -> Air:
         sample_rate_hz=setup.radio.sample_rate_hz,
         tx_power=setup.radio.max_power,
         center_freq_hz=setup.radio.center_freq_hz,
+        clock_samples=setup.clock_samples,
     )
 
 
@@ -133,7 +137,7 @@ class RemoteAir(CalledAir):
 
     def set_up(self) -> None:
         """Make the air of this run; the access point does this once."""
-        self._exchange(self._setup)
+        self._clock_samples = self._exchange(self._setup).clock_samples
 
     def _ask(self, call: AnyCall) -> Answer:
         return self._exchange(Ask(run_id=self._setup.run_id, call=call))

@@ -42,6 +42,7 @@ def write_report(directory: RunDirectory) -> Path:
         )
     images = {name: plots.rendered(figure) for name, figure in figures.items()}
     remedy = f"free some space and run `testbed report {directory.path}`"
+    files.check_there(directory.path)
     files.make_folder(directory.plots, remedy=remedy)
     for name, data in images.items():
         files.write(directory.plots / f"{name}.png", data, remedy=remedy)

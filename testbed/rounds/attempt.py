@@ -26,6 +26,7 @@ from testbed.planning.planner import Decision, Planner, limits_of
 from testbed.planning.radiated import Radiated
 from testbed.planning.terms import Terms, is_simulated
 from testbed.rounds.carriers import CarrierCorrection
+from testbed.schedule.base import Told
 
 SILENT = "silent: no device is strong enough, or the schedule allows no power"
 _ROUNDING = 1e-14
@@ -42,6 +43,8 @@ class Attempt:
     """The leak that was charged; None where none can be stated."""
     radiated: Radiated | None = None
     """All that the round has radiated with it; None if that is nothing."""
+    told: Told | None = None
+    """What the schedule was told of it."""
     reception: Reception | None = None
     """None if nothing was sent, or nothing received."""
     ready: tuple[m.Ready, ...] = ()
@@ -123,6 +126,7 @@ class Transmitter:
         plan: Plan | None = None
         rho: float | None = 0.0
         radiated = before
+        told: Told | None = None
         ready: tuple[m.Ready, ...] = ()
         reception: Reception | None = None
         fingerprint = failure = None
@@ -141,7 +145,7 @@ class Transmitter:
                 channels = block.channels(present)
                 known = before.of(draws) if before is not None else None
                 plan, decision = self._plan(round_index, channels, known)
-            rho = decision.rho
+            rho, told = decision.rho, decision.told
             if plan.gain > 0:
                 self.ledger.charge(round_index, attempt, rho)
                 radiated = decision.radiated.by(draws)
@@ -155,6 +159,7 @@ class Transmitter:
             plan=plan,
             rho=rho,
             radiated=radiated,
+            told=told,
             reception=reception,
             ready=ready,
             absent=tuple(sorted(set(range(self.config.rig.num_devices)) - set(present))),

@@ -17,6 +17,7 @@ from learner.zo.replica import Replica
 from radio.air.medium import Medium
 from radio.backends.base import Radio
 from radio.link.access_point import AccessPointLink
+from radio.link.memory import ReceiverMemory
 from radio.samples import IQ
 from testbed.bench.rig import access_point_radio, scheme_of
 from testbed.config.schema import RunConfig
@@ -114,7 +115,8 @@ def conduct(
     started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
     try:
         with access_point_radio(config, medium) as radio:
-            access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger, rebuild)
+            link = _link(config, radio, medium, session.memory)
+            access_point = access_point_of(session, roster, link, terms, ledger, rebuild)
             stopped = _until_the_end(session, access_point, progress, should_stop)
             verification = _finish(session, roster, stopped, rebuild)
         summary = summarise(
@@ -128,8 +130,10 @@ def conduct(
             verification=verification,
             ledger=ledger,
             wall_s=time.perf_counter() - started,
+            caution=session.caution,
         )
         session.directory.write_json(session.directory.summary, summary)
+        session.journal.check_place()
     except CrashError as err:
         _fail(session, roster, str(err))
         raise _kept(session, err) from err
@@ -181,7 +185,7 @@ def access_point_of(
         link=link,
         scheme=scheme_of(config),
         terms=terms,
-        planner=Planner(config, terms),
+        planner=Planner(config, terms, session.told),
         ledger=ledger,
         polls=polls,
         carriers=CarrierCorrection(config, roster, polls),
@@ -211,10 +215,10 @@ def rounds_skipped_in_a_row(records: Sequence[RoundRecord]) -> int:
     return count
 
 
-def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPointLink:
+def _link(config: RunConfig, radio: Radio, medium: Medium | None, memory: ReceiverMemory | None) -> AccessPointLink:
     scheme = scheme_of(config)
     genie = medium.truth if medium is not None and config.rig.air.csi == "genie" and scheme.needs_sounding else None
-    return AccessPointLink(
+    link = AccessPointLink(
         radio,
         config.rig.radio,
         config.rig.frame,
@@ -223,6 +227,9 @@ def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPoint
         rule=config.experiment.scheme.alignment,
         genie=genie,
     )
+    if memory is not None:
+        link.recall(memory)
+    return link
 
 
 def _until_the_end(

@@ -67,7 +67,8 @@ def run_in_one_process(
     session = opened or begin(config, out, loaded.replica)
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
-    air = make_air(air_setup(config, session.info.run_id)) if is_simulated(config.rig) else None
+    setup = air_setup(config, session.info.run_id, clock_samples=session.clock_samples)
+    air = make_air(setup) if is_simulated(config.rig) else None
     codec = m.control_codec()
     with (
         session.journal,
@@ -140,7 +141,8 @@ def serve_access_point(
         air: RemoteAir | None = None
         if is_simulated(session.config.rig):
             air_client = stack.enter_context(Client(context, air_codec(), air_address))
-            air = RemoteAir(air_client, air_setup(session.config, session.info.run_id))
+            setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
+            air = RemoteAir(air_client, setup)
             air.set_up()
         on_listening(server.address)
         summary = conduct(

@@ -111,6 +111,9 @@ class AccessPoint:
                 seed=seed,
                 estimates=estimate,
                 coefficients=coefficients,
+                error_std=math.sqrt(accepted.error_variance[0]) if accepted is not None else None,
+                told=tuple(attempt.told for attempt in attempts if attempt.told is not None),
+                memory=self.transmitter.link.memory(),
             )
         )
         self.roster.tell(

@@ -28,8 +28,9 @@ def summarise(
     verification: Verification,
     ledger: Ledger,
     wall_s: float,
+    caution: str | None = None,
 ) -> Summary:
-    """The run in one object; pure."""
+    """The run in one object; pure. ``caution`` is a warning of its own."""
     initial = info.initial_evaluation
     metrics = [record.metric for record in records if record.metric is not None]
     used = [record for record in records if record.is_used]
@@ -57,6 +58,7 @@ def summarise(
             *warnings_of(records),
             *([f"weights not verified at the end: {verification.not_verified}"] if verification.not_verified else []),
             *([evaluations.warning] if evaluations.warning else []),
+            *([caution] if caution is not None else []),
             *(cautions(config) if ledger.void is None else []),
         ),
         metric_name=template_of(config.experiment.task).metric,
