@@ -1,8 +1,11 @@
-"""Shares the machine between the workers of a run. And where CI requires libiio (AIRZERO_REQUIRE_LIBIIO), a test that
-is skipped for want of it has failed.
+"""Shares the machine between the workers of a run, and keeps its user's keys out of it. And where CI requires libiio
+(AIRZERO_REQUIRE_LIBIIO), a test that is skipped for want of it has failed.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -18,6 +21,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # before anything imports t
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_workers)))
     # two processes that save two signatures of one kernel at the same time would mix them up
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "numba" / worker))
+
+os.environ["AIRZERO_KEYS"] = tempfile.mkdtemp(prefix="airzero-keys-")  # processes that tests start inherit it
+atexit.register(shutil.rmtree, os.environ["AIRZERO_KEYS"], ignore_errors=True)
 
 settings.register_profile("as_slow_as_it_likes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("as_slow_as_it_likes")

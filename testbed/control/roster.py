@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from testbed.control import messages as m
-from testbed.control.transport import Server
+from testbed.control.transport import Sender, Server
 from testbed.errors import CrashError, DivergenceError, TestbedError
 
 log = logging.getLogger(__name__)
@@ -132,12 +132,13 @@ class Roster:
             received = self.server.receive(min(_POLL_S, remaining))
             if received is None:
                 continue
-            peer, message = received
+            sender, message = received
+            peer = sender.route
             if peer in waiting and isinstance(message, kind) and accept(message):
                 answers[peer] = message
                 waiting.discard(peer)
             else:
-                self._attend(peer, message)
+                self._attend(sender, message)
         return answers
 
     def check_agreement(self, fingerprints: dict[bytes, str | None], where: str) -> str | None:
@@ -157,8 +158,9 @@ class Roster:
         if self.should_stop():
             raise InterruptedRunError
 
-    def _attend(self, peer: bytes, message: m.ControlMessage) -> None:
+    def _attend(self, sender: Sender, message: m.ControlMessage) -> None:
         """Everything that is not an answer being waited for."""
+        peer = sender.route
         match message:
             case m.Hello():
                 self._admit(peer, message)
