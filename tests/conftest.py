@@ -38,6 +38,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if os.environ.get("AIRZERO_REQUIRE_NETNS") and report.skipped and "network namespaces" in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but AIRZERO_REQUIRE_NETNS is set: {report.longrepr}"
     required = bool(os.environ.get("AIRZERO_REQUIRE_LIBIIO"))
     if required and report.skipped and any(name in str(report.longrepr) for name in OF_LIBIIO):
         report.outcome = "failed"

@@ -65,14 +65,19 @@ class Grumbler:
     def warning(self, text: str, *args: object) -> None:
         """Say it, or count it."""
         now_s = time.monotonic()
+        self.settle()
         if now_s >= self._since_s + self._every_s:
-            self.flush()
             self._since_s, self._num_said = now_s, 0
         if self._num_said < self._num_lines:
             self._num_said += 1
             self._log.warning(text, *args)
         else:
             self._num_left_out += 1
+
+    def settle(self) -> None:
+        """Say how many were left out, if that was not done for a while."""
+        if self._num_left_out and time.monotonic() >= self._since_s + self._every_s:
+            self.flush()
 
     def flush(self) -> None:
         """Say how many were left out so far."""
@@ -171,6 +176,7 @@ class Doorman:
         self._ended.set()
         self._thread.join()
         self._server.disable_monitor()
+        self._monitor.close(linger=0)
         self._zap.close()
         self._grumbler.flush()
 
@@ -179,6 +185,7 @@ class Doorman:
         poller.register(self._zap, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
         while not self._ended.is_set():
+            self._grumbler.settle()
             for ready, _ in poller.poll(_POLL_MS):
                 if ready is self._zap:
                     self._answer(self._zap.recv_multipart())

@@ -107,7 +107,9 @@ def test_threads_and_processes_that_start_at_once_have_the_same_local_key(folder
     def first_use(index):
         if index % 4:
             return keys.local_pair().public
-        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     with ThreadPoolExecutor(12) as pool:
         assert len(set(pool.map(first_use, range(12)))) == 1
