@@ -70,6 +70,10 @@ def access_point(
 def device(
     devices: Annotated[str, typer.Option(help="Devices that this host serves: 0-4, or 0,2,3.")],
     connect: Annotated[str, typer.Option(help="Address of the access point.")] = DEFAULT_CONTROL,
+    host_key: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Which of this machine's keys to use (`testbed keys device NAME`)."),
+    ] = None,
     air: Annotated[
         str | None, typer.Option(help="Address of the simulated air (default: what the access point says).")
     ] = None,
@@ -106,6 +110,7 @@ def device(
         reason = serve_devices(
             numbers,
             connect=connect,
+            host_key=host_key,
             air_address=air,
             overrides=overrides or [],
             save=save,
@@ -146,14 +151,21 @@ def air(
         return
     if overrides:
         raise typer.BadParameter("allowed with --rig only", param_hint="--set")
-    from testbed.control.air_service import air_codec, serve_air
+    from testbed.control import keys
+    from testbed.control.air_service import MAX_AIR_BYTES, air_codec, serve_air
+    from testbed.control.doorman import Guard
     from testbed.control.transport import Server, context
 
+    address = bind or DEFAULT_AIR
+    pair = keys.server_pair(address)
+    local_key = keys.local_pair().public if pair is not None else ""
+    known = {local_key}
+    guard = Guard(pair, known.__contains__) if pair is not None else None
     with (
         interruptible("stopping") as should_stop,
         context() as sockets,
-        Server(sockets, air_codec(), bind or DEFAULT_AIR) as server,
+        Server(sockets, air_codec(), address, guard=guard, max_bytes=MAX_AIR_BYTES) as server,
     ):
         typer.echo(f"air at {server.address}")
         sys.stdout.flush()
-        serve_air(server, should_stop)
+        serve_air(server, should_stop, local_key=local_key, known=known)

@@ -24,6 +24,8 @@ from testbed.errors import CrashError, PeerTimeoutError, TestbedError, Transport
 from testbed.failures import in_one_line, traceback_of
 
 log = logging.getLogger(__name__)
+MAX_AIR_BYTES = 64 * 2**20
+"""Of one message: samples travel in it."""
 _REPLY_TIMEOUT_S = 30.0
 _POLL_S = 0.2
 _REFUSALS: dict[str, type[RadioError]] = {kind.__name__: kind for kind in (RadioConfigError, SignalError, TooLateError)}
@@ -43,6 +45,8 @@ class SetUp(AirMessage, frozen=True):
     radio: RadioConfig
     clock_samples: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Where the air's time goes on, of a run that was cut off."""
+    stations: dict[str, tuple[int, ...]] = {}
+    """Public keys of hosts on other machines, and the devices that each may serve."""
 
 
 class Ask(AirMessage, frozen=True):
@@ -79,6 +83,7 @@ def air_setup(config: RunConfig, run_id: str, *, clock_samples: int = 0) -> SetU
         seed=config.experiment.seed,
         radio=config.rig.radio,
         clock_samples=clock_samples,
+        stations={host.key: host.devices for host in config.rig.hosts.values()},
     )
 
 
@@ -95,8 +100,13 @@ def make_air(setup: SetUp) -> Air:
     )
 
 
-def serve_air(server: Server[AirWire], should_stop: Callable[[], bool]) -> int:
-    """Answer requests until ``should_stop``; returns how many were answered. A bad request is answered too."""
+def serve_air(
+    server: Server[AirWire], should_stop: Callable[[], bool], *, local_key: str = "", known: set[str] | None = None
+) -> int:
+    """Answer requests until ``should_stop``; returns how many were answered. A bad request is answered too.
+
+    Keys of a run's hosts are added to those ``known``; only ``local_key``, the access point's, sets an air up.
+    """
     air: Air | None = None
     run_id = ""
     num_answered = 0
@@ -104,11 +114,16 @@ def serve_air(server: Server[AirWire], should_stop: Callable[[], bool]) -> int:
         received = server.receive(_POLL_S)
         if received is None:
             continue
-        peer, request = received
+        sender, request = received
+        peer = sender.route
         if isinstance(request, Answer | Failed):
             continue
         try:
             if isinstance(request, SetUp):
+                if sender.key != local_key:
+                    raise TestbedError("an air is set up by its access point only, on the same machine")
+                if known is not None:
+                    known.update(request.stations)
                 air, run_id = make_air(request), request.run_id
                 log.info("air for %d devices, run %s", request.num_devices, run_id)
                 answer: AirWire = Answer(clock_samples=air.clock_samples)
