@@ -1,7 +1,8 @@
 """Real rounds over TCP between the real access point and real hosts whose learner costs nothing.
 
-Access point, hosts and a symbol-level air are threads of one process: what a round takes beyond radios and disk is
-what the control plane takes, on both of its ends.
+Access point, hosts and a symbol-level air are threads of one process, so that all hosts share what one interpreter can
+do. What they compute with their radios and scalars is measured as processor time, and added up: a round takes that, the
+access point's radio, the disk, and the rest is the control plane, on both of its ends.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
 
 from benchmarks.control import learner
@@ -27,7 +29,9 @@ from testbed.control.air_service import air_setup, make_air
 from testbed.control.doorman import Guard
 from testbed.control.keys import Credentials, KeyPair
 from testbed.control.transport import Client, Server, new_context
+from testbed.hosts import device_host
 from testbed.hosts.device_host import LearnerHost
+from testbed.hosts.transmissions import Transmissions
 from testbed.results import files
 from testbed.results.records import RoundRecord
 from testbed.rounds.loop import Quiet, conduct
@@ -57,25 +61,68 @@ class TimedDisk(files.System):
         self.seconds += time.perf_counter() - started
 
 
+class HostWork:
+    """Processor seconds that hosts spend with radios and scalars, all of them together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.seconds = 0.0
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """While it is entered, what the hosts of this process compute is counted."""
+        with ExitStack() as stack:
+            for owner, name in (
+                (Transmissions, "polled"),
+                (Transmissions, "ready"),
+                (Transmissions, "silence"),
+                (device_host, "prepare"),
+            ):
+                stack.enter_context(self._counted(owner, name))
+            yield
+
+    @contextmanager
+    def _counted(self, owner: Any, name: str) -> Iterator[None]:
+        original = getattr(owner, name)
+
+        def counted(*arguments: Any, **more: Any) -> Any:
+            started = time.thread_time()
+            made = original(*arguments, **more)
+            if isinstance(made, m.Transmitting | m.Ready):
+                made = msgspec.structs.replace(made, radio_s=0.0)  # else the round would count it as radio time, too
+            with self._lock:
+                self.seconds += time.thread_time() - started
+            return made
+
+        setattr(owner, name, counted)
+        try:
+            yield
+        finally:
+            setattr(owner, name, original)
+
+
 @dataclass
 class Watcher(Quiet):
-    """Keeps each round, and how long it waited for the disk."""
+    """Keeps each round, how long it waited for the disk, and what its hosts computed."""
 
     disk: TimedDisk
+    work: HostWork
     records: list[RoundRecord] = field(default_factory=list)
     fsync_s: list[float] = field(default_factory=list)
-    _before_s: float = 0.0
+    work_s: list[float] = field(default_factory=list)
+    _before: tuple[float, float] = (0.0, 0.0)
 
     def round_done(self, record: RoundRecord) -> None:
         """One more."""
         self.records.append(record)
-        self.fsync_s.append(self.disk.seconds - self._before_s)
-        self._before_s = self.disk.seconds
+        self.fsync_s.append(self.disk.seconds - self._before[0])
+        self.work_s.append(self.work.seconds - self._before[1])
+        self._before = self.disk.seconds, self.work.seconds
 
     def control_s(self, *, skip: int) -> list[float]:
-        """Of each round but the first few: what neither radios nor the disk took. Learners take next to nothing."""
-        found = zip(self.records[skip:], self.fsync_s[skip:], strict=True)
-        return [record.wall_s - record.radio_s - fsync_s for record, fsync_s in found]
+        """Of each round but the first few: what neither radios, scalars nor the disk took."""
+        found = zip(self.records[skip:], self.fsync_s[skip:], self.work_s[skip:], strict=True)
+        return [record.wall_s - record.radio_s - fsync_s - work_s for record, fsync_s, work_s in found]
 
 
 class CountingServer(Server[m.ControlMessage]):
@@ -131,8 +178,9 @@ def play(
     """Play rounds with so many hosts, each with as many devices."""
     config = configured(num_devices, num_rounds)
     disk = TimedDisk()
-    watcher = Watcher(disk)
+    watcher = Watcher(disk, HostWork())
     with ExitStack() as stack:
+        stack.enter_context(watcher.work.measured())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(_disk(disk))
         session = begin(config, folder / "run", learner.ChainReplica())  # type: ignore[arg-type]
