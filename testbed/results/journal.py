@@ -236,8 +236,7 @@ def _whole(records: Iterable[AnyRecord]) -> tuple[bytes, bytes]:
 
 
 class Journal:
-    """The journal of a live run, open for appending and locked; ``records``, and of them ``results``, are all on disk,
-    oldest first."""
+    """The journal of a live run, open and locked; ``records``, and of them ``results``, are on disk, oldest first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
