@@ -53,8 +53,12 @@ class Air:
         tx_power: float,
         center_freq_hz: float = 915e6,
         num_threads: int = 1,
+        clock_samples: int = 0,
     ) -> None:
-        """`tx_power` is P, linear, from which `snr_db` sets N0; threads change no bit. Raises RadioConfigError."""
+        """`tx_power` is P, linear, from which `snr_db` sets N0; threads change no bit. Raises RadioConfigError.
+
+        One that starts at `clock_samples` is from its next block on the air that has run until then.
+        """
         if num_devices < 1:
             raise RadioConfigError(f"num_devices: got {num_devices}; allowed: at least 1")
         if not tx_power > 0:
@@ -81,7 +85,7 @@ class Air:
         self._longest_samples = max(path.length_samples for path in self._uplinks)
         self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._lock = Lock()
-        self._clock = 0
+        self._clock = clock_samples
         self._start_block(0, 0)
 
     @property
@@ -100,15 +104,21 @@ class Air:
         with self._lock:
             return self._clock
 
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
-        """Send from now on so many times, or cyclically (None); replaces what the station was sending."""
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
+        """Send so many times, or cyclically (None), from now on or so much later; replaces what the station is sending
+        then. The same bits as if it were asked for only then, in the order in which stations are asked."""
         self._check_station(station)
         if num_repeats is not None and num_repeats < 1:
             raise RadioConfigError(f"num_repeats: got {num_repeats}; allowed: at least 1, or None for cyclic")
+        if after_samples < 0:
+            raise RadioConfigError(f"after_samples: got {after_samples}; allowed: 0 or more, from now on")
         with self._lock:
-            samples, start = self._send(station, frame)
+            begin = self._count_of(station, self._clock + after_samples)
+            kept = self._on_air.get(station, []) if after_samples else []
+            before = [Transmission(each.samples, each.start, min(each.stop, begin)) for each in kept]
+            samples, start = self._send(station, frame, after_samples)
             stop = FOREVER_SAMPLES if num_repeats is None else start + frame.size * num_repeats
-            self._on_air[station] = [Transmission(samples, start, stop)]
+            self._put(station, [*(each for each in before if each.start < begin), Transmission(samples, start, stop)])
 
     def stream(self, station: int, frame: IQ) -> None:
         """Append right behind what the station is still sending; starts now when it is silent.
@@ -124,10 +134,10 @@ class Air:
         """
         self._check_station(station)
         with self._lock:
-            queue = self._on_air.setdefault(station, [])
+            queue = self._on_air.get(station, [])
             if queue and queue[-1].stop == FOREVER_SAMPLES:
                 raise RadioConfigError(f"station {station}: got a stream behind a cyclic transmission; stop that first")
-            now = self._clock if station == self.access_point else self._uplinks[station].sample_at(self._clock)
+            now = self._count_of(station, self._clock)
             soonest = max(now, queue[-1].stop) if queue else now
             if start_sample is not None:
                 if start_sample < soonest:
@@ -141,13 +151,18 @@ class Air:
                 start, samples = queue[-1].stop, self._distorted(station, frame, self._num_actions[station])
             else:
                 samples, start = self._send(station, frame)
-            queue.append(Transmission(samples, start, start + frame.size))
+            oldest = now - self._longest_samples
+            audible = [each for each in queue if each.stop >= oldest]
+            self._put(station, [*audible, Transmission(samples, start, start + frame.size)])
             return start
 
     def silence(self, station: int) -> None:
-        """Take the station off the air."""
+        """Take the station off the air, with what it is yet to send."""
         with self._lock:
             self._on_air.pop(station, None)
+
+    def flush(self) -> None:
+        """Nothing waits: every call is carried out at once."""
 
     def capture(self, station: int, num_samples: int) -> IQ:
         """What a station receives next, shape [num_samples]; saturates at ±1 per I and Q on the sample level.
@@ -212,6 +227,7 @@ class Air:
         self._num_captures = dict.fromkeys(range(self.num_devices + 1), 0)
         self._num_actions = dict.fromkeys(range(self.num_devices + 1), 0)
         self._on_air: dict[int, list[Transmission]] = {}
+        self._audible = np.zeros((2, self.num_devices), dtype=np.int64)
 
     def _gains_of(self, device: int, times: NDArray[np.int64]) -> NDArray[np.complex128]:
         """Tap gains, shape [times, L]."""
@@ -221,7 +237,9 @@ class Air:
 
     def _superpose(self, station: int, start: int, stop: int) -> Samples:
         if station == self.access_point:
-            links = [(device, device) for device in sorted(self._on_air) if device != station]
+            first, last = self._audible
+            candidates = np.flatnonzero((first < stop) & (last >= start)).tolist()
+            links = [(device, device) for device in candidates if device in self._on_air]
         else:
             links = [(self.access_point, station)] if self.access_point in self._on_air else []
 
@@ -265,12 +283,23 @@ class Air:
             cycles_per_sample=(-1 if back else 1) * oscillator.cfo_hz / self._sample_rate_hz,
         )
 
-    def _send(self, station: int, frame: IQ) -> tuple[Samples, int]:
+    def _count_of(self, station: int, time_samples: int) -> int:
+        """A time on a transmitter's own clock."""
+        return time_samples if station == self.access_point else self._uplinks[station].sample_at(time_samples)
+
+    def _put(self, station: int, queue: list[Transmission]) -> None:
+        """Have a station send these; remembers when it is heard, so that a capture looks at no other devices."""
+        self._on_air[station] = queue
+        if station != self.access_point:
+            path = self._uplinks[station]
+            self._audible[:, station] = path.heard_from(queue[0].start), path.heard_until(queue[-1].stop)
+
+    def _send(self, station: int, frame: IQ, after_samples: int = 0) -> tuple[Samples, int]:
         """The frame as radiated, and its first sample on the transmitter's own clock."""
         action = self._num_actions[station]
         self._num_actions[station] += 1
         if station == self.access_point:
-            return frame.astype(np.complex128), self._clock
+            return frame.astype(np.complex128), self._clock + after_samples
         jitter = draw_start_jitter(
             self.config,
             seed=self._seed,
@@ -279,7 +308,9 @@ class Air:
             device=station,
             transmission=action,
         )
-        return self._distorted(station, frame, action), self._uplinks[station].sample_at(self._clock + jitter)
+        return self._distorted(station, frame, action), self._uplinks[station].sample_at(
+            self._clock + after_samples + jitter
+        )
 
     def _distorted(self, station: int, frame: IQ, action: int) -> Samples:
         samples = frame.astype(np.complex128)
@@ -296,16 +327,14 @@ class Air:
         return error * radiate(samples, self.config.transmitter, self._angles[station])
 
     def _advance(self, num_samples: int) -> None:
+        """Time passes, and what can no longer be heard is forgotten."""
         self._clock += num_samples
-        for station, queue in list(self._on_air.items()):
-            if station == self.access_point:
-                heard_until = self._clock - self._longest_samples
-            else:
-                path = self._uplinks[station]
-                heard_until = path.sample_at(self._clock) - path.length_samples
-            self._on_air[station] = [transmission for transmission in queue if transmission.stop >= heard_until]
-            if not self._on_air[station]:
-                del self._on_air[station]
+        over = set(np.flatnonzero(self._audible[1] < self._clock).tolist()).intersection(self._on_air)
+        for device in over:
+            del self._on_air[device]
+        mine = self._on_air.get(self.access_point, [])
+        if mine and mine[-1].stop < self._clock - self._longest_samples:
+            del self._on_air[self.access_point]
 
     def _check_station(self, station: int) -> None:
         if not 0 <= station <= self.num_devices:
