@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Lock
@@ -34,6 +35,17 @@ from radio.samples import IQ
 
 BLOCK_SAMPLES = 1 << 14
 """Long captures are computed in blocks of absolute time that fit a cache, by as many threads as there are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Link:
+    """What a receiver hears of one station in [first, last)."""
+
+    device: int
+    queue: list[Transmission]
+    path: Path
+    first: int
+    last: int
 
 
 class Air:
@@ -105,20 +117,24 @@ class Air:
             return self._clock
 
     def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
-        """Send so many times, or cyclically (None), from now on or so much later; replaces what the station is sending
-        then. The same bits as if it were asked for only then, in the order in which stations are asked."""
+        """Send so many times, or cyclically (None), from now on; replaces what the station was sending.
+
+        A device may be asked `after_samples` ahead of time: the same bits as if it were asked only then.
+        """
         self._check_station(station)
         if num_repeats is not None and num_repeats < 1:
             raise RadioConfigError(f"num_repeats: got {num_repeats}; allowed: at least 1, or None for cyclic")
-        if after_samples < 0:
-            raise RadioConfigError(f"after_samples: got {after_samples}; allowed: 0 or more, from now on")
+        if after_samples < 0 or (after_samples > 0 and station == self.access_point):
+            raise RadioConfigError(f"after_samples: got {after_samples}; allowed: 0, or of a device more than 0")
         with self._lock:
-            begin = self._count_of(station, self._clock + after_samples)
-            kept = self._on_air.get(station, []) if after_samples else []
-            before = [Transmission(each.samples, each.start, min(each.stop, begin)) for each in kept]
             samples, start = self._send(station, frame, after_samples)
             stop = FOREVER_SAMPLES if num_repeats is None else start + frame.size * num_repeats
-            self._put(station, [*(each for each in before if each.start < begin), Transmission(samples, start, stop)])
+            sent = Transmission(samples, start, stop)
+            if after_samples:
+                self._later[station], self._begins[station] = sent, self._clock + after_samples
+            else:
+                self._forget_later(station)
+                self._put(station, [sent])
 
     def stream(self, station: int, frame: IQ) -> None:
         """Append right behind what the station is still sending; starts now when it is silent.
@@ -135,9 +151,12 @@ class Air:
         self._check_station(station)
         with self._lock:
             queue = self._on_air.get(station, [])
-            if queue and queue[-1].stop == FOREVER_SAMPLES:
-                raise RadioConfigError(f"station {station}: got a stream behind a cyclic transmission; stop that first")
-            now = self._count_of(station, self._clock)
+            if station in self._later or (queue and queue[-1].stop == FOREVER_SAMPLES):
+                raise RadioConfigError(
+                    f"station {station}: got a stream behind a cyclic transmission, or one that is yet to begin; stop "
+                    "that first"
+                )
+            now = self._clock if station == self.access_point else self._uplinks[station].sample_at(self._clock)
             soonest = max(now, queue[-1].stop) if queue else now
             if start_sample is not None:
                 if start_sample < soonest:
@@ -160,6 +179,7 @@ class Air:
         """Take the station off the air, with what it is yet to send."""
         with self._lock:
             self._on_air.pop(station, None)
+            self._forget_later(station)
 
     def flush(self) -> None:
         """Nothing waits: every call is carried out at once."""
@@ -191,6 +211,7 @@ class Air:
         with self._lock:
             alone = copy(self)
             alone._on_air = {station: queue for station, queue in self._on_air.items() if station == device}
+            alone._later = {station: sent for station, sent in self._later.items() if station == device}
             return alone._superpose(self.access_point, self._clock, self._clock + num_samples)
 
     def elapse(self, num_samples: int) -> None:
@@ -228,6 +249,8 @@ class Air:
         self._num_actions = dict.fromkeys(range(self.num_devices + 1), 0)
         self._on_air: dict[int, list[Transmission]] = {}
         self._audible = np.zeros((2, self.num_devices), dtype=np.int64)
+        self._later: dict[int, Transmission] = {}
+        self._begins = np.full(self.num_devices, FOREVER_SAMPLES, dtype=np.int64)
 
     def _gains_of(self, device: int, times: NDArray[np.int64]) -> NDArray[np.complex128]:
         """Tap gains, shape [times, L]."""
@@ -236,20 +259,17 @@ class Air:
         return np.broadcast_to(self._block_gains[device], (times.size, self._block_gains.shape[1]))
 
     def _superpose(self, station: int, start: int, stop: int) -> Samples:
-        if station == self.access_point:
-            first, last = self._audible
-            candidates = np.flatnonzero((first < stop) & (last >= start)).tolist()
-            links = [(device, device) for device in candidates if device in self._on_air]
-        else:
-            links = [(self.access_point, station)] if self.access_point in self._on_air else []
+        links = self._links_of(station, start, stop)
 
         def heard(block: tuple[int, int]) -> Samples:
             begin, end = block
             total = np.zeros(end - begin, dtype=np.complex128)
-            for sender, device in links:
-                gains = self._gains_of(device, chunk_edges(begin, end)) if self._moving else self._block_gains[device]
-                path = self._uplinks[device] if sender == device else self._downlinks[device]
-                total += propagate(self._on_air[sender], path, gains, begin, end)
+            for link in links:
+                first, last = max(begin, link.first), min(end, link.last)
+                if first < last:
+                    edges = chunk_edges(first, last)
+                    gains = self._gains_of(link.device, edges) if self._moving else self._block_gains[link.device]
+                    total[first - begin : last - begin] += propagate(link.queue, link.path, gains, first, last)
             return total
 
         edges = [start, *range((start // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES, stop, BLOCK_SAMPLES), stop]
@@ -257,6 +277,24 @@ class Air:
         if len(blocks) == 1:
             return heard(blocks[0])
         return np.concatenate(list((self._threads.map if self._threads else map)(heard, blocks)))
+
+    def _links_of(self, station: int, start: int, stop: int) -> list[_Link]:
+        """Whom a station hears in [start, stop), in device order."""
+        if station != self.access_point:
+            queue = self._on_air.get(self.access_point)
+            return [_Link(station, queue, self._downlinks[station], start, stop)] if queue else []
+        first, last = self._audible
+        links = [
+            _Link(device, self._on_air[device], self._uplinks[device], start, min(stop, int(self._begins[device])))
+            for device in np.flatnonzero((first < stop) & (last >= start)).tolist()
+            if device in self._on_air
+        ]
+        links += [
+            _Link(device, [self._later[device]], self._uplinks[device], int(self._begins[device]), stop)
+            for device in np.flatnonzero(self._begins < stop).tolist()
+            if device in self._later
+        ]
+        return sorted(links, key=lambda link: link.device)
 
     def _noise_of(self, station: int, num_samples: int) -> Callable[[], NDArray[np.complex128] | float]:
         """Begins to draw a capture's noise, beside the rest where there are threads for it."""
@@ -283,9 +321,9 @@ class Air:
             cycles_per_sample=(-1 if back else 1) * oscillator.cfo_hz / self._sample_rate_hz,
         )
 
-    def _count_of(self, station: int, time_samples: int) -> int:
-        """A time on a transmitter's own clock."""
-        return time_samples if station == self.access_point else self._uplinks[station].sample_at(time_samples)
+    def _forget_later(self, station: int) -> None:
+        if self._later.pop(station, None) is not None:
+            self._begins[station] = FOREVER_SAMPLES
 
     def _put(self, station: int, queue: list[Transmission]) -> None:
         """Have a station send these; remembers when it is heard, so that a capture looks at no other devices."""
@@ -327,8 +365,12 @@ class Air:
         return error * radiate(samples, self.config.transmitter, self._angles[station])
 
     def _advance(self, num_samples: int) -> None:
-        """Time passes, and what can no longer be heard is forgotten."""
+        """Time passes: what is to begin begins, and what can no longer be heard is forgotten."""
         self._clock += num_samples
+        for device in np.flatnonzero(self._begins <= self._clock).tolist():
+            begun = self._later[device]
+            self._forget_later(device)
+            self._put(device, [begun])
         over = set(np.flatnonzero(self._audible[1] < self._clock).tolist()).intersection(self._on_air)
         for device in over:
             del self._on_air[device]
