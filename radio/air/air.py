@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Lock
@@ -26,26 +24,16 @@ from radio.air.channel import (
     draw_oscillators,
     draw_start_jitter,
 )
-from radio.air.config import AirConfig
+from radio.air.config import FILTER_HALF_LENGTH_SAMPLES, AirConfig
 from radio.air.fading import BlockFading, MovingFading, profile_of
 from radio.air.hardware import digitise, draw_angles, radiate
+from radio.air.on_air import Heard, OnAir
 from radio.air.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
 from radio.errors import RadioConfigError, TooLateError
 from radio.samples import IQ
 
 BLOCK_SAMPLES = 1 << 14
 """Long captures are computed in blocks of absolute time that fit a cache, by as many threads as there are."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Link:
-    """What a receiver hears of one station in [first, last)."""
-
-    device: int
-    queue: list[Transmission]
-    path: Path
-    first: int
-    last: int
 
 
 class Air:
@@ -131,10 +119,9 @@ class Air:
             stop = FOREVER_SAMPLES if num_repeats is None else start + frame.size * num_repeats
             sent = Transmission(samples, start, stop)
             if after_samples:
-                self._later[station], self._begins[station] = sent, self._clock + after_samples
+                self._on_air.replace_later(station, sent, self._clock + after_samples)
             else:
-                self._forget_later(station)
-                self._put(station, [sent])
+                self._on_air.replace(station, sent)
 
     def stream(self, station: int, frame: IQ) -> None:
         """Append right behind what the station is still sending; starts now when it is silent.
@@ -150,12 +137,8 @@ class Air:
         """
         self._check_station(station)
         with self._lock:
-            queue = self._on_air.get(station, [])
-            if station in self._later or (queue and queue[-1].stop == FOREVER_SAMPLES):
-                raise RadioConfigError(
-                    f"station {station}: got a stream behind a cyclic transmission, or one that is yet to begin; stop "
-                    "that first"
-                )
+            self._on_air.check_open_ended(station)
+            queue = self._on_air.queue_of(station)
             now = self._clock if station == self.access_point else self._uplinks[station].sample_at(self._clock)
             soonest = max(now, queue[-1].stop) if queue else now
             if start_sample is not None:
@@ -170,16 +153,14 @@ class Air:
                 start, samples = queue[-1].stop, self._distorted(station, frame, self._num_actions[station])
             else:
                 samples, start = self._send(station, frame)
-            oldest = now - self._longest_samples
-            audible = [each for each in queue if each.stop >= oldest]
-            self._put(station, [*audible, Transmission(samples, start, start + frame.size)])
+            sent = Transmission(samples, start, start + frame.size)
+            self._on_air.append(station, sent, now - self._longest_samples)
             return start
 
     def silence(self, station: int) -> None:
         """Take the station off the air, with what it is yet to send."""
         with self._lock:
-            self._on_air.pop(station, None)
-            self._forget_later(station)
+            self._on_air.silence(station)
 
     def flush(self) -> None:
         """Nothing waits: every call is carried out at once."""
@@ -209,10 +190,7 @@ class Air:
         passes. For who judges a run: no receiver could tell."""
         self._check_station(device)
         with self._lock:
-            alone = copy(self)
-            alone._on_air = {station: queue for station, queue in self._on_air.items() if station == device}
-            alone._later = {station: sent for station, sent in self._later.items() if station == device}
-            return alone._superpose(self.access_point, self._clock, self._clock + num_samples)
+            return self._superpose(self.access_point, self._clock, self._clock + num_samples, only=device)
 
     def elapse(self, num_samples: int) -> None:
         """Let time pass unheard."""
@@ -226,6 +204,21 @@ class Air:
         """Draw a new fading block; silences everyone."""
         with self._lock:
             self._start_block(round_index, attempt)
+
+    @property
+    def num_held_samples(self) -> int:
+        """What is kept of frames on the air, the few bytes of each one's record counted as samples too."""
+        with self._lock:
+            return self._on_air.num_held_samples
+
+    def num_products(self, station: int, num_samples: int) -> int:
+        """Products of samples and filter taps that the station's next capture takes at most."""
+        self._check_station(station)
+        with self._lock:
+            num_heard = (
+                1 if station != self.access_point else len(self._on_air.heard(self._clock, self._clock + num_samples))
+            )
+            return num_heard * num_samples * (self._longest_samples + FILTER_HALF_LENGTH_SAMPLES)
 
     def truth(self) -> Truth:
         """The current block's ground truth; of moving gains, as they are now."""
@@ -247,10 +240,7 @@ class Air:
         self._round_index, self._attempt = round_index, attempt
         self._num_captures = dict.fromkeys(range(self.num_devices + 1), 0)
         self._num_actions = dict.fromkeys(range(self.num_devices + 1), 0)
-        self._on_air: dict[int, list[Transmission]] = {}
-        self._audible = np.zeros((2, self.num_devices), dtype=np.int64)
-        self._later: dict[int, Transmission] = {}
-        self._begins = np.full(self.num_devices, FOREVER_SAMPLES, dtype=np.int64)
+        self._on_air = OnAir(self._uplinks)
 
     def _gains_of(self, device: int, times: NDArray[np.int64]) -> NDArray[np.complex128]:
         """Tap gains, shape [times, L]."""
@@ -258,8 +248,12 @@ class Air:
             return self._amplitudes[device] * self._moving.gains(device, times.astype(np.float64))
         return np.broadcast_to(self._block_gains[device], (times.size, self._block_gains.shape[1]))
 
-    def _superpose(self, station: int, start: int, stop: int) -> Samples:
-        links = self._links_of(station, start, stop)
+    def _superpose(self, station: int, start: int, stop: int, only: int | None = None) -> Samples:
+        if station == self.access_point:
+            links, paths = self._on_air.heard(start, stop, only), self._uplinks
+        else:
+            queue, paths = self._on_air.queue_of(self.access_point), self._downlinks
+            links = [Heard(station, queue, start, stop)] if queue else []
 
         def heard(block: tuple[int, int]) -> Samples:
             begin, end = block
@@ -269,7 +263,7 @@ class Air:
                 if first < last:
                     edges = chunk_edges(first, last)
                     gains = self._gains_of(link.device, edges) if self._moving else self._block_gains[link.device]
-                    total[first - begin : last - begin] += propagate(link.queue, link.path, gains, first, last)
+                    total[first - begin : last - begin] += propagate(link.queue, paths[link.device], gains, first, last)
             return total
 
         edges = [start, *range((start // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES, stop, BLOCK_SAMPLES), stop]
@@ -277,24 +271,6 @@ class Air:
         if len(blocks) == 1:
             return heard(blocks[0])
         return np.concatenate(list((self._threads.map if self._threads else map)(heard, blocks)))
-
-    def _links_of(self, station: int, start: int, stop: int) -> list[_Link]:
-        """Whom a station hears in [start, stop), in device order."""
-        if station != self.access_point:
-            queue = self._on_air.get(self.access_point)
-            return [_Link(station, queue, self._downlinks[station], start, stop)] if queue else []
-        first, last = self._audible
-        links = [
-            _Link(device, self._on_air[device], self._uplinks[device], start, min(stop, int(self._begins[device])))
-            for device in np.flatnonzero((first < stop) & (last >= start)).tolist()
-            if device in self._on_air
-        ]
-        links += [
-            _Link(device, [self._later[device]], self._uplinks[device], int(self._begins[device]), stop)
-            for device in np.flatnonzero(self._begins < stop).tolist()
-            if device in self._later
-        ]
-        return sorted(links, key=lambda link: link.device)
 
     def _noise_of(self, station: int, num_samples: int) -> Callable[[], NDArray[np.complex128] | float]:
         """Begins to draw a capture's noise, beside the rest where there are threads for it."""
@@ -320,17 +296,6 @@ class Air:
             oscillator=oscillator.mirrored() if back else oscillator,
             cycles_per_sample=(-1 if back else 1) * oscillator.cfo_hz / self._sample_rate_hz,
         )
-
-    def _forget_later(self, station: int) -> None:
-        if self._later.pop(station, None) is not None:
-            self._begins[station] = FOREVER_SAMPLES
-
-    def _put(self, station: int, queue: list[Transmission]) -> None:
-        """Have a station send these; remembers when it is heard, so that a capture looks at no other devices."""
-        self._on_air[station] = queue
-        if station != self.access_point:
-            path = self._uplinks[station]
-            self._audible[:, station] = path.heard_from(queue[0].start), path.heard_until(queue[-1].stop)
 
     def _send(self, station: int, frame: IQ, after_samples: int = 0) -> tuple[Samples, int]:
         """The frame as radiated, and its first sample on the transmitter's own clock."""
@@ -365,18 +330,8 @@ class Air:
         return error * radiate(samples, self.config.transmitter, self._angles[station])
 
     def _advance(self, num_samples: int) -> None:
-        """Time passes: what is to begin begins, and what can no longer be heard is forgotten."""
         self._clock += num_samples
-        for device in np.flatnonzero(self._begins <= self._clock).tolist():
-            begun = self._later[device]
-            self._forget_later(device)
-            self._put(device, [begun])
-        over = set(np.flatnonzero(self._audible[1] < self._clock).tolist()).intersection(self._on_air)
-        for device in over:
-            del self._on_air[device]
-        mine = self._on_air.get(self.access_point, [])
-        if mine and mine[-1].stop < self._clock - self._longest_samples:
-            del self._on_air[self.access_point]
+        self._on_air.pass_until(self._clock)
 
     def _check_station(self, station: int) -> None:
         if not 0 <= station <= self.num_devices:

@@ -96,7 +96,7 @@ class CountedStarts:
         return found is not None
 
     def next_arrival(self, after_samples: int = 0) -> int | None:
-        """The sample of the receive count at which what is asked for now, or then, is to arrive; None without counts."""
+        """The sample of the receive count at which what is asked for now, or then, is to arrive; None uncounted."""
         return None if self._clock is None else self._clock.next_arrival(self._radio.clock_samples + after_samples)
 
     def start_of(self, device: int, arrival: int | None) -> int | None:

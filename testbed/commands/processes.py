@@ -141,7 +141,8 @@ def air(
         return
     if overrides:
         raise typer.BadParameter("allowed with --rig only", param_hint="--set")
-    from testbed.control.air_service import air_codec, serve_air
+    from testbed.control.air_service import serve_air
+    from testbed.control.air_wire import air_codec
     from testbed.control.transport import Server, context
 
     with (

@@ -15,7 +15,8 @@ from radio.air.medium import Medium
 from testbed.config.files import override
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
-from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_air
+from testbed.control.air_wire import air_codec, air_setup, make_air
+from testbed.control.remote_air import RemoteAir
 from testbed.control.transport import Client, Server
 from testbed.control.transport import context as zmq_context
 from testbed.errors import NothingUsedError

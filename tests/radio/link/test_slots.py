@@ -38,15 +38,15 @@ def polled_round(rig: SimulatedRig, values: np.ndarray, round_index: int) -> lis
             rig.devices[device].send_pilot(block.start_of(device))
             block.sound(device)
     channels = block.channels()
-    plan = rig.make_plan(channels, clip=rig.scheme.mapped_clip(1.0), num_queries=values.shape[1], round_index=round_index)
+    plan = rig.make_plan(
+        channels, clip=rig.scheme.mapped_clip(1.0), num_queries=values.shape[1], round_index=round_index
+    )
     starts = channels.starts(plan)
 
     def send(device: int) -> None:
         secret = generator(rig.seed, device, round_index, purpose="secret phases")
         mapped = rig.scheme.mapped(values)[device]
-        rig.devices[device].send_values(
-            mapped, plan, channels.csi.get(device), secret, start_sample=starts.get(device)
-        )
+        rig.devices[device].send_values(mapped, plan, channels.csi.get(device), secret, start_sample=starts.get(device))
 
     if rig.scheme.superposed:
         for device in plan.active:
@@ -67,7 +67,10 @@ def test_slots_told_at_once_are_heard_bit_for_bit_like_polls(scheme, capabilitie
     config = AIRS[air]
     frame = LATE if config.level == "sample" else None
     if frame and scheme in ("coherent", "sign") and capabilities.trigger:  # together to within half a prefix
-        frame, config = PUNCTUAL, msgspec.structs.replace(config, start_jitter_samples=min(config.start_jitter_samples, 8))
+        frame, config = (
+            PUNCTUAL,
+            msgspec.structs.replace(config, start_jitter_samples=min(config.start_jitter_samples, 8)),
+        )
 
     def rig() -> SimulatedRig:
         return SimulatedRig(
