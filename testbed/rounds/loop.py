@@ -58,9 +58,6 @@ class Progress(Protocol):
     def waiting(self, missing: list[int]) -> None:
         """These devices have not joined yet."""
 
-    def waiting_for_air(self, address: str) -> None:
-        """Nobody has answered there yet."""
-
     def started(self, info: RunInfo, first_round: int, num_rounds: int) -> None:
         """All devices are there."""
 
@@ -72,9 +69,6 @@ class Quiet:
     """Watches without a word."""
 
     def waiting(self, missing: list[int]) -> None:
-        """Say nothing."""
-
-    def waiting_for_air(self, address: str) -> None:
         """Say nothing."""
 
     def started(self, info: RunInfo, first_round: int, num_rounds: int) -> None:

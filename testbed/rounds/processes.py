@@ -134,13 +134,14 @@ def serve_access_point(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_listening: Callable[[str], None] = lambda _: None,
+    on_no_air: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """The access point of a run whose hosts and air are other processes."""
+    """The access point of a run whose hosts and air are other processes; says where it listens, and, about once a
+    second, where no air has answered yet."""
     pair = keys.server_pair(bind)
     local_key = keys.local_pair().public if pair is not None else ""
     known = {local_key}
     guard = Guard(pair, known.__contains__, max_unproven=_UNPROVEN + config.rig.num_devices) if pair else None
-    watching = progress or Quiet()
     with (
         Watch() as watch,
         zmq_context() as context,
@@ -158,7 +159,7 @@ def serve_access_point(
             air = RemoteAir(air_client, setup, should_stop=should_stop)
         on_listening(server.address)
         if air is not None and not air.set_up(
-            rig.control.join_timeout_s, waiting=lambda: watching.waiting_for_air(air_address)
+            rig.control.join_timeout_s, waiting=lambda: on_no_air(air_address)
         ):
             raise KeyboardInterrupt
         summary = conduct(
@@ -170,7 +171,7 @@ def serve_access_point(
                 serves=lambda key: keys.may_serve(rig, key, local_key=local_key),
             ),
             medium=air,
-            progress=watching,
+            progress=progress or Quiet(),
             should_stop=should_stop,
             check=watch.check,
         )
