@@ -190,6 +190,11 @@ class _Endpoint(Generic[M]):
             self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
             self._socket.setsockopt(zmq.IPV6, int("[" in address))
 
+    @property
+    def pollable(self) -> zmq.Socket[bytes]:
+        """For a poller that waits for several ends at once; who reads from it must call `receive`."""
+        return self._socket
+
     def now_s(self) -> float:
         """time.monotonic()."""
         return time.monotonic()
@@ -200,14 +205,17 @@ class _Endpoint(Generic[M]):
         Frames after the third are dropped one by one. libzmq hands over a message when it is complete and bounds each
         part, not their number: an endless message grows its memory. Only who has proved a key can send any part.
         """
-        while True:
+        try:
             try:
                 frames = [self._socket.recv(zmq.NOBLOCK, copy=False)]
-                break
             except zmq.Again:
                 remaining_s = deadline - time.monotonic()
-                if remaining_s <= 0 or not self._socket.poll(int(remaining_s * 1000) + 1):
+                if remaining_s <= 0:
                     return None
+                self._socket.set(zmq.RCVTIMEO, int(remaining_s * 1000) + 1)  # without the cost of a poller
+                frames = [self._socket.recv(copy=False)]
+        except zmq.Again:
+            return None
         while frames[-1].more:
             frame = self._socket.recv(copy=False)
             if len(frames) == 3:

@@ -118,7 +118,7 @@ class LearnerHost:
         silent when this returns or raises.
         """
         try:
-            self._member.ask(self._hello(), "outside")
+            self.greet()
             return self._serve()
         except EXPECTED as err:
             if not isinstance(err, TransportError | SilentAccessPointError):
@@ -159,7 +159,7 @@ class LearnerHost:
         while not (self._stop.is_set() or self._should_stop()):
             self._check()
             message = self._member.receive(at_most_s=_LOOK_UP_EVERY_S)
-            ended = self._answer(message) if message is not None else None
+            ended = self.attend(message) if message is not None else None
             if ended is None and self._member.has_left and isinstance(self._pending, m.Finish):
                 ended = Ended(self._pending.reason, self._pending.failed)
             if ended is not None:
@@ -169,13 +169,18 @@ class LearnerHost:
         self._leave("stopped")
         return Ended("stopped")
 
-    def _answer(self, message: m.ControlMessage) -> Ended | None:
+    def greet(self) -> None:
+        """Say Hello, and again until it is answered."""
+        self._member.ask(self._hello(), "outside")
+
+    def attend(self, message: m.ControlMessage) -> Ended | None:
+        """Do what one message asks; returns why there is nothing more to do, once that is so."""
         match message:
             case m.Welcome():
                 self._enter(message)
             case m.WhoAreYou():
                 if self._member.state != "outside":
-                    self._member.ask(self._hello(), "outside")
+                    self.greet()
             case m.Occupied(reason=reason):
                 self._member.occupied(reason)
             case m.Refused(reason=reason):
@@ -248,7 +253,7 @@ class LearnerHost:
             self._member.answered(self._member.state)
             if (pending := self._pending) is not None:
                 self._pending = None
-                self._answer(pending)
+                self.attend(pending)
 
     def _behind(self, waits: m.SoundStart | m.Evaluate | m.Finish | None) -> None:
         """Something is asked of weights that this host has not yet."""

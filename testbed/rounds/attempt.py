@@ -137,7 +137,8 @@ class Transmitter:
             with learner.running():
                 fingerprint, draws = self._prepare(round_index, attempt, seed)
             present = tuple(self.roster.served)
-            block = self.link.block(round_index, attempt)
+            with radio.running():
+                block = self.link.block(round_index, attempt)
             self.carriers.correct(block, round_index, attempt)
             self._align_starts(block, round_index, attempt, present)
             self._sound(block, round_index, attempt, present, radio)
