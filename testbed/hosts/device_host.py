@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from learner.zo.evaluation import Evaluation, evaluate
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
@@ -81,6 +83,7 @@ class LearnerHost:
         self._run_id = ""
         self._next_round = 0
         self._config: RunConfig
+        self._everybody: tuple[int, ...] = ()
         self._loaded: Loaded | None = None
         self._proof: Proof
         self._radios: Transmissions | None = None
@@ -266,6 +269,7 @@ class LearnerHost:
         self._loaded = self._loader(bench)
         self._proof = self._prove(self._loaded, bench)
         self._config = config
+        self._everybody = tuple(range(config.rig.num_devices))
         self._close_radios()
         self._radios = Transmissions(config, bench, self._devices, self._make_medium(welcome))
         self._sources = {
@@ -315,7 +319,7 @@ class LearnerHost:
         assert self._loaded is not None
         if not self._local.contributions:
             experiment = self._config.experiment
-            self._local = LocalRound(
+            self._local = LocalRound.drawn(
                 prepare(
                     self._loaded, experiment, self._devices, self._sources, round_index=start.round, seed=start.seed
                 )
@@ -348,7 +352,8 @@ class LearnerHost:
     def _start_payload(self, start: m.RoundStart) -> None:
         radios = self._radios
         if radios is not None and self._is_now(start):
-            self._plan = start
+            active = self._everybody if start.active is None else m.unpacked(start.active)
+            self._plan = start = msgspec.structs.replace(start, plan=msgspec.structs.replace(start.plan, active=active))
             self._once(start, lambda: radios.ready(start, self._local))
 
     def _silence(self) -> None:
