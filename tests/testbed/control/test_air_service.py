@@ -413,14 +413,38 @@ def test_an_air_that_was_started_anew_is_set_up_again_at_the_next_block():
 # ---- whatever a SetUp may say
 
 DECODER = msgspec.msgpack.Decoder(AirWire)
-EXTREMES = [0, 1, -1, 1e-300, 1e300, -1e300, math.nan, math.inf, -math.inf, 10**12, 2**63, 5e-324, 60.0, 1e5, 1e-3]
+EXTREMES = [
+    "A",
+    "D",
+    "rice",
+    "none",
+    0,
+    0.0,
+    1,
+    -1,
+    0.999999,
+    4096,
+    200.0,
+    1e-300,
+    1e300,
+    -1e300,
+    math.nan,
+    math.inf,
+    -math.inf,
+    10**12,
+    2**63,
+    5e-324,
+    60.0,
+    1e5,
+    1e-3,
+]
 
 
 def told(base: object) -> st.SearchStrategy[dict[str, object]]:
     """A record as it travels, some values of which are extreme."""
     plain = msgspec.to_builtins(base)
     plain = {name: value for name, value in plain.items() if not isinstance(value, dict)}
-    return st.dictionaries(st.sampled_from(sorted(plain)), st.sampled_from(EXTREMES), max_size=3).map(
+    return st.dictionaries(st.sampled_from(sorted(plain)), st.sampled_from(EXTREMES), max_size=1).map(
         lambda changes: {name: value for name, value in (plain | changes).items() if value is not None}
     )
 
@@ -428,8 +452,8 @@ def told(base: object) -> st.SearchStrategy[dict[str, object]]:
 @given(
     config=told(AirConfig(tdl="A", fading="rayleigh", snr_db=20.0)),
     radio=told(RadioConfig()),
-    num_devices=st.sampled_from([1, 100, 10_000, 0, 2**40]),
-    clock=st.sampled_from([0, 10**12, 2**60, 2**64 - 1, -1]),
+    num_devices=st.sampled_from([1, 100, 10_000]),
+    clock=st.sampled_from([0, 10**12, 2**60]),
     rounds=st.sampled_from([0, 1, 10**12]),
 )
 @settings(max_examples=150, deadline=None)
