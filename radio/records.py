@@ -17,7 +17,7 @@ from radio.errors import SignalError
 NOISE_CLIP_STDS = 4.0  # docs/method.md §1: p + n is clipped at ±(clip + 4σ) before precoding
 
 
-class Csi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Csi(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
     """What a device is told of its own channel: the gain at the first payload symbol, and how it turns.
 
     Raises SignalError for what is not finite.
@@ -43,7 +43,7 @@ def value_bound(clip: float, noise_std: float) -> float:
     return clip + NOISE_CLIP_STDS * noise_std
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
     """What the access point announces for one round; public. Raises SignalError for what cannot be sent."""
 
     gain: float

@@ -10,6 +10,7 @@ TestbedError            an expected failure: one line, exit code 1
 ├── OutputError         standard output that cannot be written
 ├── DivergenceError     hosts that hold different weights
 ├── StalledRunError     one round after the other came to nothing
+├── FailedRunError      a run that failed at its access point, as its hosts hear
 ├── NothingUsedError    a run that ended without one round that was used
 └── CrashError          an exception that nobody expected, somewhere in the run; its traceback is kept in a file
 """
@@ -55,6 +56,10 @@ class DivergenceError(TestbedError):
 
 class StalledRunError(TestbedError):
     """One round after the other was skipped."""
+
+
+class FailedRunError(TestbedError):
+    """A run that failed at its access point, as its hosts hear."""
 
 
 class NothingUsedError(TestbedError):

@@ -1,8 +1,11 @@
-"""Shares the machine between the workers of a run. And where CI requires libiio (AIRZERO_REQUIRE_LIBIIO), a test that
-is skipped for want of it has failed.
+"""Shares the machine between the workers of a run, and keeps its user's keys out of it. And where CI requires libiio
+(AIRZERO_REQUIRE_LIBIIO), a test that is skipped for want of it has failed.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -19,6 +22,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # before anything imports t
     # two processes that save two signatures of one kernel at the same time would mix them up
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "numba" / worker))
 
+os.environ["AIRZERO_KEYS"] = tempfile.mkdtemp(prefix="airzero-keys-")  # processes that tests start inherit it
+atexit.register(shutil.rmtree, os.environ["AIRZERO_KEYS"], ignore_errors=True)
+
 settings.register_profile("as_slow_as_it_likes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("as_slow_as_it_likes")
 
@@ -32,6 +38,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if os.environ.get("AIRZERO_REQUIRE_NETNS") and report.skipped and "network namespaces" in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but AIRZERO_REQUIRE_NETNS is set: {report.longrepr}"
     required = bool(os.environ.get("AIRZERO_REQUIRE_LIBIIO"))
     if required and report.skipped and any(name in str(report.longrepr) for name in OF_LIBIIO):
         report.outcome = "failed"

@@ -27,6 +27,7 @@ from testbed.rounds.processes import run_in_one_process
 from testbed.rounds.round import round_seed
 from testbed.rounds.session import Session, begin
 from testbed.rounds.summary import summarise
+from testbed.rounds.verification import Verification
 
 SETTINGS = (
     ("schedule.name=static", "ground_truth=false"),
@@ -118,7 +119,7 @@ class Player:
         """Write summary.json."""
         summary = summarise(
             self.session.config, self.session.info, self.session.records, stopped="done", payload_symbols=1,
-            final_fingerprint=None, ledger=self._ledger, wall_s=0.0,
+            verification=Verification(fingerprint="f" * 64), ledger=self._ledger, wall_s=0.0,
         )  # fmt: skip
         self.session.directory.write_json(self.session.directory.summary, summary)
 

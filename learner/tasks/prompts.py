@@ -88,6 +88,10 @@ class PromptEncoder:
             for row, example, kept in zip(rows, examples, reserved, strict=True)
         ]
 
+    def vocabulary(self) -> list[tuple[str, int]]:
+        """Every token with its number, by name."""
+        return sorted(self._tokenizer.get_vocab().items())
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text that tokens stand for."""
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from learner.config import TaskConfig
 from learner.errors import TaskError
 from learner.tasks.batches import AnyBatch, Encoded, collate
+from learner.tasks.digest import Digest
 from learner.tasks.prompts import PromptEncoder
 from learner.tasks.readers import read_examples
 from learner.tasks.registry import template_of
@@ -149,6 +150,30 @@ class Task:
         examples = self._test_examples
         rows = self._encoder.prompts(examples, [self.config.max_tokens // 2] * len(examples))
         return [(row, e.answers or (e.label,)) for row, e in zip(rows, examples, strict=True)]
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides batches and evaluation, wherever the data lie: tokens, labels and order of
+        both splits, classes, prompt, the shards of all devices, the seed.
+
+        Encodes the test split, which evaluation then finds done; beyond that some 0.1 s for 67,000 sentences.
+        """
+        template, digest = self.template, Digest()
+        digest.words("seed", [self.seed, self.num_devices])
+        asked = [template.name, template.kind, template.prompt, list(template.verbalizer.items()), template.metric]
+        digest.words("template", [*asked, self.config.max_tokens])
+        digest.array("class tokens", self.class_tokens.numpy(), "<i8")
+        for split, encoded in (("train", self._train), ("test", self._test)):
+            digest.array(f"{split} tokens", encoded.tokens, "<i4")
+            digest.array(f"{split} lengths", encoded.lengths, "<i8")
+            digest.array(f"{split} labels", encoded.labels, "<i8")
+            if encoded.starts is not None:
+                digest.array(f"{split} starts", encoded.starts, "<i8")
+        for device, shard in enumerate(self._shards):
+            digest.array(f"shard {device}", shard, "<i8")
+        if template.kind == "completion":  # scored on what the model writes, in any words of its vocabulary
+            digest.words("answers", [(e.text, e.columns, e.answers or (e.label,)) for e in self._test_examples])
+            digest.words("vocabulary", [self.config.max_new_tokens, *self._encoder.vocabulary()])
+        return digest.hex()
 
     def decode(self, tokens: list[int]) -> str:
         """The text that tokens stand for."""

@@ -1,5 +1,7 @@
 """One copy of the weights serves every device of a learner host: zeroth-order scalars, updates, replay."""
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from learner.zo.models import compute_dtype_of, device_of, load_model
 from learner.zo.scoring import Scorer
 
 _REPLAY_UPDATES = 256
+_NO_CONTENT = ("transformers_version", "torch_dtype", "dtype")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,15 @@ class Replica:
         """SHA-256 (hex) over names, shapes and bytes of all weights."""
         return self._weights.fingerprint()
 
+    def architecture(self) -> str:
+        """SHA-256 (hex) over what turns the weights into outputs: the model's configuration and that of generation.
+
+        Only what differs from the defaults, so that other versions of transformers agree; without paths and dtypes.
+        """
+        parts = [self.model.config, getattr(self.model, "generation_config", None)]
+        plain = [{} if part is None else _content(part.to_diff_dict()) for part in parts]
+        return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
     def save_weights(self, path: Path) -> None:
         """Write the trained weights as safetensors; the file appears whole or not at all."""
         self._weights.save(Path(path))
@@ -252,6 +264,11 @@ class Replica:
                     "round it once, where it is made, with numpy.float32"
                 )
         return [(Direction(seed, query, self._kind), float(value)) for query, value in enumerate(rounded)]
+
+
+def _content(table: dict[str, Any]) -> dict[str, Any]:
+    """Without what says where a model came from and how it is held."""
+    return {key: value for key, value in table.items() if not key.startswith("_") and key not in _NO_CONTENT}
 
 
 def _finite_or_zero(values: NDArray[np.float64]) -> NDArray[np.float64]:

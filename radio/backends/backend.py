@@ -64,6 +64,9 @@ class Backend(ABC):
     `open` gets a medium, and whoever needs channels in advance may compute them."""
     settings: ClassVar[type[msgspec.Struct] | None] = None
     """The record of its own section of a rig: the table `settings`, for backends from outside."""
+    host_settings: ClassVar[tuple[str, ...]] = ()
+    """Keys of the table `settings` that only say where this machine finds its radios: each learner host may give its
+    own. All others are compared when a host joins."""
 
     @abstractmethod
     def open(self, settings: Any, station: int, setup: Setup, medium: Medium | None) -> Radio:

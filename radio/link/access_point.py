@@ -12,6 +12,7 @@ from radio.backends.base import Radio
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError
 from radio.link.block import Block
+from radio.link.memory import ReceiverMemory
 from radio.link.receiver import Receiver
 from radio.link.setup import LinkSetup
 from radio.link.starts import CountedStarts
@@ -66,3 +67,11 @@ class AccessPointLink:
     def block(self, round_index: int, attempt: int) -> Block:
         """Start a round, or another attempt: neither carrier offsets nor the noise are forgotten."""
         return Block(self._receiver, round_index, attempt)
+
+    def memory(self) -> ReceiverMemory:
+        """What the receiver remembers between two rounds, to be written down."""
+        return self._receiver.memory()
+
+    def recall(self, memory: ReceiverMemory) -> None:
+        """Go on from there, bit for bit on an air whose clock does so too. Raises SignalError for what does not fit."""
+        self._receiver.recall(memory)

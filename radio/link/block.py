@@ -186,16 +186,17 @@ class Block:
 
     # ---- what comes next
 
-    def channels(self) -> Channels:
+    def channels(self, present: Sequence[int] | None = None) -> Channels:
         """Let the air time from sounding to payload pass, and extrapolate every sounded channel to then.
 
         Devices must start sending after this call, as the payload is expected at the next capture. Without sounding:
-        the genie's gains, else ones.
+        the genie's gains, else ones; of the devices that are present, all by default.
         """
         receiver = self._receiver
         arrival = receiver.starts.next_arrival()
         if not receiver.needs_sounding:
-            return self._next(receiver.unsounded_csi(), arrival)
+            csi = receiver.unsounded_csi()
+            return self._next({k: csi[k] for k in (csi if present is None else sorted(present))}, arrival)
         frame = receiver.setup.frame
         if arrival is None:
             receiver.radio.elapse(frame.sounding_to_payload_samples)

@@ -10,12 +10,14 @@ import numpy as np
 
 from radio.arrays import Reals
 from radio.link.bounds import largest_variance, least_variance
+from radio.link.memory import InBand, Mean, Values, known, number_of, unpacked
 from radio.waveform.modulation import InBandNoise
 
 NOISE_MEMORY_CAPTURES = 1000
 RECENT_CAPTURES = 128  # with 12 dimensions each: the bound is within 13 % of the mean
 VALUE_PRIOR_ROUNDS = 10.0
 VALUE_FLOOR = 1e-3  # of the clip
+_SPAN = np.dtype([("energy", "<f8"), ("num_dimensions", "<u4")])
 
 
 @dataclass(slots=True)
@@ -32,6 +34,14 @@ class NoiseMeter:
         before = self.power if self.num_captures else measured_power
         self.num_captures = min(self.num_captures + 1, NOISE_MEMORY_CAPTURES)
         self.power = before + (measured_power - before) / self.num_captures
+
+    def memory(self) -> Mean:
+        """As it is."""
+        return Mean(power=known(self.power), num_captures=self.num_captures)
+
+    def recall(self, memory: Mean) -> None:
+        """Be as it was."""
+        self.power, self.num_captures = number_of(memory.power), memory.num_captures
 
 
 @dataclass(slots=True)
@@ -64,6 +74,18 @@ class InBandMeter:
         """What it is at most; infinite before any was heard."""
         num, means = self._means()
         return largest_variance(max(means), num, failure) if num else math.inf
+
+    def memory(self) -> InBand:
+        """As it is."""
+        recent = np.array([(each.energy, each.num_dimensions) for each in self._recent], dtype=_SPAN)
+        return InBand(energy=float(self._energy), num_dimensions=self._num_dimensions, recent=recent.tobytes())
+
+    def recall(self, memory: InBand) -> None:
+        """Be as it was. Raises SignalError."""
+        recent = np.frombuffer(unpacked(memory.recent, _SPAN.itemsize, "in-band noise"), dtype=_SPAN)
+        self._recent.clear()
+        self._recent.extend(InBandNoise(float(energy), int(num)) for energy, num in recent)
+        self._energy, self._num_dimensions = memory.energy, memory.num_dimensions
 
     def _means(self) -> tuple[int, tuple[float, ...]]:
         num = sum(each.num_dimensions for each in self._recent)
@@ -99,3 +121,12 @@ class ValueMeter:
         self.weight = min(self.weight + weight, NOISE_MEMORY_CAPTURES)
         self.mean_square += (observed - self.mean_square) * weight / self.weight
         self.mean_square = max(self.mean_square, (VALUE_FLOOR * self.clip) ** 2)
+
+    def memory(self) -> Values:
+        """As it is."""
+        return Values(clip=known(self.clip), weight=float(self.weight), mean_square=known(self.mean_square))
+
+    def recall(self, memory: Values) -> None:
+        """Be as it was."""
+        self.clip, self.mean_square = number_of(memory.clip), number_of(memory.mean_square)
+        self.weight = memory.weight

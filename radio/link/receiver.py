@@ -10,6 +10,7 @@ import numpy as np
 from radio.air.channel import Truth
 from radio.backends.base import Radio
 from radio.errors import SignalError
+from radio.link.memory import ReceiverMemory, unpacked
 from radio.link.meters import InBandMeter, NoiseMeter, ValueMeter
 from radio.link.setup import LinkSetup
 from radio.link.starts import CountedStarts
@@ -19,6 +20,7 @@ from radio.schemes.alignment_rule import AlignmentRule
 from radio.waveform.estimates import CfoTracker
 from radio.waveform.modulation import real_noise_variance
 
+_CARRIER = np.dtype([("cfo_hz", "<f8"), ("variance_hz2", "<f8")])
 UNIT_CSI = Csi(gain=1.0 + 0.0j)
 
 
@@ -95,3 +97,39 @@ class Receiver:
             device: Csi(gain=complex(gain), resource_powers=(float(power), float(power)))
             for device, (gain, power) in enumerate(zip(gains, powers, strict=True))
         }
+
+    def memory(self) -> ReceiverMemory:
+        """All that it remembers, between two blocks."""
+        return ReceiverMemory(
+            clock_samples=self.radio.clock_samples,
+            noise=self.noise.memory(),
+            in_band=self.in_band.memory(),
+            link_power=self.link_power.memory(),
+            values=self.values.memory(),
+            starts=self.starts.memory(),
+            carriers=self._packed_carriers(),
+        )
+
+    def recall(self, memory: ReceiverMemory) -> None:
+        """Be as it was. Starts are recalled only by a radio whose count goes on from there. Raises SignalError."""
+        packed = unpacked(memory.carriers or b"", _CARRIER.itemsize, "carriers")
+        carriers = np.frombuffer(packed, dtype=_CARRIER)
+        if memory.carriers is not None and carriers.size != self.num_devices:
+            raise SignalError(
+                f"carriers: got a memory of {carriers.size} devices; allowed: {self.num_devices}; restore what this "
+                "run has written"
+            )
+        self.noise.recall(memory.noise)
+        self.in_band.recall(memory.in_band)
+        self.link_power.recall(memory.link_power)
+        self.values.recall(memory.values)
+        for tracker, (cfo_hz, variance_hz2) in zip(self.trackers, carriers, strict=False):
+            tracker.cfo_hz, tracker.variance_hz2 = float(cfo_hz), float(variance_hz2)
+        if self.radio.clock_samples == memory.clock_samples:
+            self.starts.recall(memory.starts)
+
+    def _packed_carriers(self) -> bytes | None:
+        if not any(tracker.variance_hz2 or tracker.drift_hz or tracker.cfo_hz for tracker in self.trackers):
+            return None  # known exactly, and for ever: the symbol level
+        known = [(tracker.cfo_hz, tracker.variance_hz2) for tracker in self.trackers]
+        return np.array(known, dtype=_CARRIER).tobytes()

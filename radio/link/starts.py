@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from radio.backends.base import Radio, counting
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import TooLateError
+from radio.link.memory import unpacked
 from radio.samples import IQ
 from radio.waveform.base import SymbolFormat
 from radio.waveform.pilots import find_frame
+
+_DISTANCE = np.dtype([("device", "<i8"), ("samples", "<i8")])
 
 
 class StartClock:
@@ -44,6 +49,17 @@ class StartClock:
         """The sample of the device's own count at which to start, to arrive then."""
         return arrival - self._distances[device]
 
+    def memory(self, epoch: int) -> bytes:
+        """The distances known in this epoch, packed."""
+        self._keep_within(epoch)
+        return np.array(list(self._distances.items()), dtype=_DISTANCE).tobytes()
+
+    def recall(self, memory: bytes, epoch: int) -> None:
+        """Know these distances, and no others. Raises SignalError."""
+        self._epoch = epoch
+        known = np.frombuffer(unpacked(memory, _DISTANCE.itemsize, "starts"), dtype=_DISTANCE)
+        self._distances = {int(device): int(samples) for device, samples in known}
+
     def _keep_within(self, epoch: int) -> None:
         if epoch != self._epoch:
             self._distances.clear()
@@ -71,6 +87,15 @@ class CountedStarts:
         """Some device did not start when it was told to, or did not sound like it."""
         if self._clock:
             self._clock.forget()
+
+    def memory(self) -> bytes | None:
+        """The distances that are known; None where nobody counts."""
+        return self._clock.memory(counting(self._radio).epoch) if self._clock else None
+
+    def recall(self, memory: bytes | None) -> None:
+        """Know these distances; only while every count goes on where it was. Raises SignalError."""
+        if self._clock and memory is not None:
+            self._clock.recall(memory, counting(self._radio).epoch)
 
     @property
     def num_alignment_samples(self) -> int:

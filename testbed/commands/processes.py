@@ -22,6 +22,7 @@ from testbed.commands.options import (
     refuse_both,
 )
 from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
+from testbed.config.words import HOST_KEYS
 
 
 @app.command("access-point")
@@ -69,6 +70,10 @@ def access_point(
 def device(
     devices: Annotated[str, typer.Option(help="Devices that this host serves: 0-4, or 0,2,3.")],
     connect: Annotated[str, typer.Option(help="Address of the access point.")] = DEFAULT_CONTROL,
+    host_key: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Which of this machine's keys to use (`testbed keys device NAME`)."),
+    ] = None,
     air: Annotated[
         str | None, typer.Option(help="Address of the simulated air (default: what the access point says).")
     ] = None,
@@ -78,7 +83,8 @@ def device(
             "--set",
             "-s",
             metavar="SECTION.KEY=VALUE",
-            help="What is different on this host, for example task.path.",
+            help=f"What is different on this host; allowed: {', '.join(HOST_KEYS)}, and those keys of a backend's own "
+            "settings that say where its radios are. All else is set at the access point.",
         ),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Write this host's final weights here (safetensors).")] = None,
@@ -95,12 +101,16 @@ def device(
         testbed device --devices 0,1 --connect tcp://127.0.0.1:5555 --set model.device=cuda
     """
     numbers = device_numbers(devices)
+    from testbed.config.hosts import check_host_overrides
+
+    check_host_overrides(overrides or [])  # before anything slow is imported
     from testbed.rounds.processes import serve_devices
 
     with interruptible() as should_stop:
         reason = serve_devices(
             numbers,
             connect=connect,
+            host_key=host_key,
             air_address=air,
             overrides=overrides or [],
             save=save,
@@ -141,15 +151,22 @@ def air(
         return
     if overrides:
         raise typer.BadParameter("allowed with --rig only", param_hint="--set")
+    from testbed.control import keys
     from testbed.control.air_service import serve_air
-    from testbed.control.air_wire import air_codec
+    from testbed.control.air_wire import MAX_AIR_BYTES, air_codec
+    from testbed.control.doorman import Guard
     from testbed.control.transport import Server, context
 
+    address = bind or DEFAULT_AIR
+    pair = keys.server_pair(address)
+    local_key = keys.local_pair().public if pair is not None else ""
+    known = {local_key}
+    guard = Guard(pair, known.__contains__) if pair is not None else None
     with (
         interruptible("stopping") as should_stop,
         context() as sockets,
-        Server(sockets, air_codec(), bind or DEFAULT_AIR) as server,
+        Server(sockets, air_codec(), address, guard=guard, max_bytes=MAX_AIR_BYTES) as server,
     ):
         typer.echo(f"air at {server.address}")
         sys.stdout.flush()
-        serve_air(server, should_stop)
+        serve_air(server, should_stop, local_key=local_key, known=known)

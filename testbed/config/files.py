@@ -47,7 +47,7 @@ def load(
 
 
 def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
-    """``config`` with ``section.key=value`` overrides, for what is local to one machine (paths, torch device)."""
+    """``config`` with any ``section.key=value`` overrides; `hosts.host_override` takes what a host may say only."""
     if not overrides:
         return config
     tables = msgspec.to_builtins(config)
@@ -113,7 +113,7 @@ class _Sources:
     def _source(self, text: str, overrides: Sequence[str], complaint: Callable[[Sequence[str]], str]) -> str:
         """Who is at fault: the override of that key, the overrides without which it would not be, or a file."""
         about = _about(text)
-        if any(_covers(_parse_override(each)[0], about) for each in overrides):
+        if any(_covers(parse_override(each)[0], about) for each in overrides):
             return "--set: "
         guilty = [
             each
@@ -133,7 +133,7 @@ class _Sources:
         """Both tables, each override in the one that has its section."""
         rig, experiment = deepcopy(self.rig), deepcopy(self.experiment)
         for text in overrides:
-            keys, value = _parse_override(text)
+            keys, value = parse_override(text)
             is_rig = keys[0] in Rig.__struct_fields__
             if not is_rig and keys[0] not in Experiment.__struct_fields__:
                 known = sorted({*Rig.__struct_fields__, *Experiment.__struct_fields__})
@@ -178,7 +178,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {err.strerror}") from err
 
 
-def _parse_override(override: str) -> tuple[list[str], Any]:
+def parse_override(override: str) -> tuple[list[str], Any]:
+    """Keys and value of ``section.key=value``; the value as TOML, else as it is written. Raises ConfigError."""
     dotted, equals, text = override.partition("=")
     keys = [key.strip() for key in dotted.split(".")]
     if not equals or not all(keys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -26,6 +27,17 @@ RunName = Annotated[
         pattern=r"^[^\s./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,79}\Z",
         description="1 to 80 characters that can name a folder: no slash, backslash or control character, no dot or "
         "space in front",
+    ),
+]
+
+HostName = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", description="1 to 64 letters, digits, dashes and underscores")
+]
+PublicKey = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?:[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{5}){8}\Z",
+        description="the 40 characters (Z85) that `testbed keys show` prints",
     ),
 ]
 
@@ -58,6 +70,15 @@ class ControlConfig(Config, frozen=True):
     """All scalars of a round are computed; also one evaluation."""
     radio_timeout_s: Positive = 20.0
     """A polled device transmits, or answers RoundStart."""
+
+
+class HostConfig(Config, frozen=True):
+    """A GPU host that may take part from another machine; ``testbed keys device`` prints what to put here."""
+
+    key: PublicKey
+    """Its public key."""
+    devices: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, lt=10_000)], ...], msgspec.Meta(min_length=1)]
+    """Devices that it may serve; another host may be allowed the same."""
 
 
 class BoundsConfig(Config, frozen=True):
@@ -95,6 +116,8 @@ class Rig(Config, frozen=True):
     """What the radios share."""
     control: ControlConfig = ControlConfig()
     """Deadlines."""
+    hosts: dict[HostName, HostConfig] = msgspec.field(default_factory=dict)
+    """Hosts on other machines, by name (docs/machines.md); those on this one need no entry."""
     air: AirConfig = AirConfig()
     """The simulated channel."""
     bounds: BoundsConfig = BoundsConfig()
@@ -105,6 +128,20 @@ class Rig(Config, frozen=True):
     """Where the PlutoSDRs are."""
     virtual: VirtualConfig = VirtualConfig()
     """How ``testbed air --rig`` serves virtual Plutos on that channel."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_hosts(self.hosts, self.num_devices)
+
+
+def check_hosts(hosts: Mapping[str, HostConfig], num_devices: int) -> None:
+    """Raise ConfigError for a device that there is not, or a key that two hosts share."""
+    names_of: dict[str, str] = {}
+    for name, host in hosts.items():
+        if bad := [device for device in host.devices if device >= num_devices]:
+            raise ConfigError(f"hosts.{name}.devices: got {bad}, allowed 0 to {num_devices - 1} on this rig")
+        if (other := names_of.setdefault(host.key, name)) != name:
+            raise ConfigError(f"hosts.{name}.key: is that of {other}, too; make one on each host (`testbed keys`)")
 
 
 class SchemeConfig(Config, frozen=True):
@@ -192,6 +229,11 @@ class RoundsConfig(Config, frozen=True):
     """Transmissions of one round before it is given up; every one is charged to the privacy ledger."""
     max_skipped_in_a_row: Count = 3
     """So many skipped rounds in a row end the run, whatever they were skipped for; planned silence is none."""
+    min_devices: Count | None = None
+    """A round is played with so many devices at least; the others catch up when they are back. By default all."""
+    deadline_s: Positive | None = None
+    """Hosts that have not computed their scalars by then take no part in the round, if min_devices have; at most
+    control.learner_timeout_s, which is the default."""
 
 
 class ResultsConfig(Config, frozen=True):

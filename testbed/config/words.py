@@ -9,3 +9,16 @@ Level: TypeAlias = Literal["client", "example"]
 Adjacency: TypeAlias = Literal["replace", "remove"]
 """Whether they differ by an exchange, or by one that is left out (which includes: added)."""
 AccountantName: TypeAlias = Literal["exact", "zcdp", "paper", "rdp", "pld"]
+HOST_KEYS = (
+    "model.path",
+    "model.device",
+    "task.path",
+    "learner.num_threads",
+    "pluto.access_point",
+    "pluto.devices",
+    "virtual.host",
+    "virtual.first_port",
+    "virtual.spread",
+)
+"""Where the model, the data and the radios are from here, and what computes. None of them decides a result: weights and
+data are compared by content, the rest leaves every bit of an update alone."""

@@ -9,11 +9,9 @@ Whoever asks is not trusted beyond its key: requests are checked before they cos
 from __future__ import annotations
 
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from radio.air.air import Air
 from radio.air.calls import (
@@ -30,7 +28,7 @@ from radio.air.calls import (
 from radio.air.fading import NUM_SINUSOIDS, profile_of
 from radio.errors import RadioConfigError, RadioError
 from testbed.control.air_wire import AirReply, AirRequest, AirWire, Answered, Ask, Failed, SetUp, make_air
-from testbed.control.transport import Server
+from testbed.control.transport import ServerEnd
 from testbed.errors import TestbedError
 from testbed.failures import in_one_line, traceback_of
 
@@ -52,53 +50,55 @@ _MAX_NAMED = 3
 _SENDING = TransmitCall | StreamCall | TransmitAtCall
 
 
-def serve_air(server: Server[AirWire], should_stop: Callable[[], bool]) -> int:
-    """Answer requests until ``should_stop``; returns how many were answered. A bad request is answered too."""
-    airs = Airs()
-    now_s: Callable[[], float] = getattr(server, "now_s", time.monotonic)
+def serve_air(
+    server: ServerEnd[AirWire], should_stop: Callable[[], bool], *, local_key: str = "", known: set[str] | None = None
+) -> int:
+    """Answer requests until ``should_stop``; returns how many were answered. A bad request is answered too.
+
+    Only the holder of ``local_key``, an access point on the same machine, sets airs up. ``known`` follows whom their
+    runs let in.
+    """
+    airs = Airs(local_key)
     num_answered = 0
     while not should_stop():
         received = server.receive(_POLL_S)
         if received is None:
             continue
-        route, key = _sender(received[0])
-        if isinstance(received[1], Answered | Failed):
+        sender, request = received
+        if isinstance(request, Answered | Failed):
             continue
-        reply = airs.reply(key, received[1], now_s())
+        reply = airs.reply(sender.key, request, server.now_s())
+        if known is not None and isinstance(request, SetUp):
+            known.update(airs.keys)
+            known.intersection_update(airs.keys)
         if reply is not None:
-            server.send(route, reply)
+            server.send(sender.route, reply)
             num_answered += 1
     return num_answered
-
-
-def _sender(sender: Any) -> tuple[bytes, str]:
-    """Route and key of a sender, also of a transport that knows of no keys."""
-    return (sender, "") if isinstance(sender, bytes) else (sender.route, sender.key)
 
 
 @dataclass(slots=True)
 class _Run:
     air: Air
     setup: SetUp
-    key: str
     used_s: float
 
-    def check(self, key: str, ask: Ask) -> None:
-        """Raise TestbedError for what is not this key's to ask, RadioConfigError for what is too much."""
-        if key != self.key:
-            stations = self.setup.stations
-            own = range(self.setup.num_devices) if not stations else stations.get(key, ())
-            for call in ask.calls:
-                if not isinstance(call, StationCall):
-                    raise TestbedError(
-                        f"run {ask.run_id!r}: got a {type(call).__name__}; allowed: to its access point, which has set "
-                        "it up"
-                    )
-                if call.station not in own:
-                    raise TestbedError(
-                        f"run {ask.run_id!r}: got a call for station {call.station}; allowed to this key: its own "
-                        "devices; look at [hosts] in the rig"
-                    )
+    def check_own(self, key: str, ask: Ask) -> None:
+        """Raise TestbedError for what is not a host's on another machine to ask."""
+        own = self.setup.stations.get(key, ())
+        for call in ask.calls:
+            if not isinstance(call, StationCall):
+                raise TestbedError(
+                    f"run {ask.run_id!r}: got a {type(call).__name__}; allowed: to its access point only"
+                )
+            if call.station not in own:
+                raise TestbedError(
+                    f"run {ask.run_id!r}: got a call for station {call.station}; allowed to this key: its own devices; "
+                    "look at [hosts] in the rig"
+                )
+
+    def check(self, ask: Ask) -> None:
+        """Raise TestbedError for calls that nobody answers, RadioConfigError for what is too much."""
         for call in ask.calls[:-1]:
             if not isinstance(call, _SENDING | SilenceCall):
                 raise TestbedError(
@@ -143,10 +143,16 @@ class _Run:
 class Airs:
     """The airs of several runs, and what their clients were told last; no socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, local_key: str = "") -> None:
+        self._local_key = local_key
         self._runs: dict[str, _Run] = {}
         self._told: OrderedDict[tuple[str, str], tuple[int, AirReply | None]] = OrderedDict()
         self._kept_bytes = 0
+
+    @property
+    def keys(self) -> set[str]:
+        """Whom any of the runs lets in, and who may set one up."""
+        return {self._local_key, *(key for run in self._runs.values() for key in run.setup.stations)}
 
     def reply(self, key: str, request: AirRequest, now_s: float) -> AirReply | None:
         """Carry out a request of the holder of a key, once; None for one that is older than the client's last."""
@@ -167,7 +173,9 @@ class Airs:
             if run is None:
                 no_air = TestbedError(f"run {request.run_id!r} has no air here; the access point sets it up first")
                 return _failed(request, no_air, kind="RadioLinkError", no_air=True)
-            run.check(key, request)
+            if key != self._local_key:
+                run.check_own(key, request)
+            run.check(request)
             run.used_s = now_s
             return Answered(number=request.number, answer=run.carry_out(request))
         except (RadioError, TestbedError) as err:
@@ -179,14 +187,13 @@ class Airs:
             return Failed(number=request.number, kind="CrashError", reason=in_one_line(err), trace=trace)
 
     def _set_up(self, key: str, setup: SetUp, now_s: float) -> Answer:
-        former = self._runs.get(setup.run_id)
-        if former is not None and former.key != key:
-            raise TestbedError(f"run {setup.run_id!r}: got a SetUp; allowed: to who has set it up, with another key")
+        if key != self._local_key:
+            raise TestbedError(f"run {setup.run_id!r}: got a SetUp; allowed: to its access point, on the same machine")
         check_size(setup)
-        if former is None:
+        if setup.run_id not in self._runs:
             self._make_room(now_s)
         air = make_air(setup)
-        self._runs[setup.run_id] = _Run(air, setup, key, now_s)
+        self._runs[setup.run_id] = _Run(air, setup, now_s)
         log.info("air for %d devices, run %s, from sample %d", setup.num_devices, setup.run_id, setup.clock_samples)
         return Answer(clock_samples=air.clock_samples)
 

@@ -5,7 +5,6 @@ Every request has a number. It is repeated until it is answered, and carried out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -17,6 +16,8 @@ from radio.config import RadioConfig
 from testbed.config.schema import RunConfig
 from testbed.control.transport import Codec
 
+MAX_AIR_BYTES = 64 * 2**20
+"""Of one message: samples travel in it."""
 MAX_DEVICES = 10_000
 MAX_CALLS = 2 * MAX_DEVICES + 1  # of each device a silence and a transmission, and one that waits for its answer
 
@@ -48,7 +49,7 @@ class SetUp(Request, frozen=True):
     clock_samples: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_SAMPLES)] = 0
     """Where the air's time goes on, of a run that was cut off."""
     stations: Annotated[dict[Name, tuple[int, ...]], msgspec.Meta(max_length=MAX_DEVICES)] = {}
-    """public key → devices that it may serve; empty: every key may serve every device."""
+    """Public keys of hosts on other machines, and the devices that each may serve."""
 
 
 class Ask(Request, frozen=True):
@@ -88,9 +89,7 @@ def air_codec() -> Codec[AirWire]:
     return Codec(AirWire)
 
 
-def air_setup(
-    config: RunConfig, run_id: str, *, clock_samples: int = 0, stations: Mapping[str, tuple[int, ...]] | None = None
-) -> SetUp:
+def air_setup(config: RunConfig, run_id: str, *, clock_samples: int = 0) -> SetUp:
     """The simulated air of one run, from a sample of its time on."""
     return SetUp(
         client="-",
@@ -101,7 +100,7 @@ def air_setup(
         seed=config.experiment.seed,
         radio=config.rig.radio,
         clock_samples=clock_samples,
-        stations=dict(stations or {}),
+        stations={host.key: host.devices for host in config.rig.hosts.values()},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +11,7 @@ import msgspec
 from radio.air.calls import Answer, AnyCall, CalledAir
 from radio.errors import RadioConfigError, RadioError, RadioLinkError, SignalError, TooLateError
 from testbed.control.air_wire import AirReply, AirRequest, AirWire, Answered, Ask, Failed, SetUp
-from testbed.control.transport import Client
+from testbed.control.transport import ClientEnd
 from testbed.errors import CrashError, PeerTimeoutError, TestbedError, TransportError
 
 REPLY_TIMEOUT_S = 30.0
@@ -38,7 +37,7 @@ class RemoteAir(CalledAir):
 
     def __init__(
         self,
-        client: Client[AirWire],
+        client: ClientEnd[AirWire],
         setup: SetUp,
         *,
         timeout_s: float = REPLY_TIMEOUT_S,
@@ -53,7 +52,7 @@ class RemoteAir(CalledAir):
         self._has_set_up = False
         self._timeout_s = timeout_s
         self._should_stop = should_stop
-        self._now_s: Callable[[], float] = getattr(client, "now_s", time.monotonic)
+        self._now_s = client.now_s
 
     def set_up(
         self,

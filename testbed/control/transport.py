@@ -1,33 +1,96 @@
 """Typed messages over ZeroMQ: one server (ROUTER) and its clients (DEALER), each used by one thread.
 
-This is the only module that imports zmq. A message is two parts: the protocol's name and version, and one msgpack
-object of a tagged union of frozen structs. Whatever does not decode strictly is dropped and counted, never raised:
-garbage from one peer must not stop the others. docs/protocol.md is the prose of this module.
+A message is one part: a byte that says the protocol's version, and one msgpack object of a tagged union of frozen
+structs. Whatever does not decode strictly is dropped and counted, never raised: garbage from one peer must not stop
+the others. Who a peer is, is what its connection has proved (CurveZMQ), never what it says. docs/protocol.md is the
+prose of this module.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import ctypes
 import logging
 import os
+import secrets
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 import zmq
 
+from testbed.control.doorman import HANDSHAKE_S, Doorman, Grumbler, Guard
+from testbed.control.keys import Credentials, is_loopback
 from testbed.errors import TransportError
 
-PROTOCOL = b"airzero/4"
-MAX_MESSAGE_BYTES = 64 * 2**20
+PROTOCOL_VERSION = 5
+MAX_MESSAGE_BYTES = 4 * 2**20
+_PREFIX = bytes([PROTOCOL_VERSION])
 _LINGER_MS = 2000
+_BACKLOG = 128
+_HEARTBEAT_EVERY_MS = 1000
+_HEARTBEAT_TIMEOUT_MS = 5000
+_SERVER_QUEUES = (256, 64)
+"""Messages that may wait to be sent to, and to be read from, one peer."""
+_CLIENT_QUEUES = (1000, 256)
+_ROUTE_BYTES = 5
 
 log = logging.getLogger(__name__)
 M = TypeVar("M")
+Context: TypeAlias = zmq.Context[zmq.Socket[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Where a message came from."""
+
+    route: bytes
+    """Names a connection. Made by the server at random; a new one after every reconnect."""
+    key: str
+    """The public key (Z85) that the connection has proved; "" where no keys are used."""
+
+
+class ServerEnd(Protocol[M]):
+    """The end that everyone talks to."""
+
+    address: str
+
+    def now_s(self) -> float:
+        """A clock that only goes forward; deadlines are in its time."""
+        ...
+
+    def send(self, route: bytes, message: M) -> bool:
+        """Send to one connection; False if it is gone, or reads nothing."""
+        ...
+
+    def send_all(self, routes: Iterable[bytes], message: M) -> list[bytes]:
+        """Send to several, encoded once; returns those that are gone."""
+        ...
+
+    def receive(self, timeout_s: float) -> tuple[Sender, M] | None:
+        """The next well-formed message, or None after ``timeout_s``."""
+        ...
+
+
+class ClientEnd(Protocol[M]):
+    """The end that talks to one server."""
+
+    address: str
+
+    def now_s(self) -> float:
+        """A clock that only goes forward; deadlines are in its time."""
+        ...
+
+    def send(self, message: M) -> None:
+        """Queue a message for the server. Raises TransportError if it has read nothing for very long."""
+        ...
+
+    def receive(self, timeout_s: float) -> M | None:
+        """The next well-formed message, or None after ``timeout_s``."""
+        ...
 
 
 def _encode_complex(value: object) -> list[float]:
@@ -54,28 +117,29 @@ class Codec(Generic[M]):
         self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(union, dec_hook=_decode_complex)
 
     def encode(self, message: M) -> list[bytes]:
-        """The parts that travel."""
-        return [PROTOCOL, self._encoder.encode(message)]
+        """The parts that travel: one."""
+        return [_PREFIX + self._encoder.encode(message)]
 
-    def decode(self, parts: list[bytes]) -> M | str:
+    def decode(self, parts: list[bytes] | list[memoryview]) -> M | str:
         """The message, or why these parts are none."""
-        if len(parts) != 2:
-            return f"{len(parts)} parts, expected 2"
-        if parts[0] != PROTOCOL:
-            return f"protocol {parts[0][:32]!r}, this is {PROTOCOL!r}"
+        if len(parts) != 1:
+            return "more than one part, expected 1"
+        body = memoryview(parts[0])
+        if body[:1] != _PREFIX:
+            return f"protocol version {body[0] if body else 'none'}, this is {PROTOCOL_VERSION}"
         try:
-            return self._decoder.decode(parts[1])
+            return self._decoder.decode(body[1:])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             return str(err)
 
 
-def new_context() -> zmq.Context[zmq.Socket[bytes]]:
+def new_context() -> Context:
     """A ZeroMQ context; processes make one, and threads of one process that talk over inproc share it."""
     return zmq.Context()
 
 
 @contextmanager
-def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+def context() -> Iterator[Context]:
     """A ZeroMQ context that ends with its block, however that ends; its sockets must have been closed by then."""
     made = new_context()
     try:
@@ -84,58 +148,87 @@ def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
         made.term()
 
 
-def check_address(address: str) -> str:
-    """Return ``address`` if it stays on this machine.
+def check_address(address: str, *, has_keys: bool = False) -> str:
+    """Return ``address`` if no other machine can reach it, or both sides prove who they are.
 
-    Raises TransportError for anything that other machines could reach, since traffic is not encrypted.
+    Raises TransportError for any other.
     """
-    scheme, _, rest = address.partition("://")
-    if scheme in ("inproc", "ipc") and rest:
-        return address
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not host or not (port.isdigit() or port == "*"):
+    if not is_loopback(address) and not has_keys:
         raise TransportError(
-            f"address: got {address!r}, allowed tcp://127.0.0.1:PORT, ipc://PATH or inproc://NAME; correct it"
+            f"address: got {address!r}, which other machines can reach; allowed without keys are loopback addresses "
+            "only; keep 127.0.0.1, or make keys on both machines (`testbed keys`)"
         )
-    try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
-        raise TransportError(
-            f"address: got {address!r}, allowed are loopback addresses only, because this traffic is not encrypted; "
-            "keep 127.0.0.1 and join machines with an SSH tunnel (ssh -L)"
-        )
+    if has_keys and not address.startswith("tcp://"):
+        raise TransportError(f"address: got {address!r}, keys are for tcp://HOST:PORT; leave them out")
     return address
 
 
 class _Endpoint(Generic[M]):
     """What both ends share: one socket, one codec, a count of dropped messages."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, codec: Codec[M]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        kind: int,
+        codec: Codec[M],
+        address: str,
+        *,
+        max_bytes: int,
+        queues: tuple[int, int],
+    ) -> None:
+        self.address = address
+        self.num_dropped = 0
+        self._codec = codec
+        self._grumbler = Grumbler(log)
         self._socket = context.socket(kind)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        self._codec = codec
-        self.num_dropped = 0
+        self._socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+        self._socket.setsockopt(zmq.SNDHWM, queues[0])
+        self._socket.setsockopt(zmq.RCVHWM, queues[1])
+        if address.startswith("tcp://"):  # a peer that is dead or stopped is found out, and its route is gone
+            self._socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_EVERY_MS)
+            self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
+            self._socket.setsockopt(zmq.IPV6, int("[" in address))
 
-    def _receive_parts(self, deadline: float) -> list[bytes] | None:
-        """The next parts, or None once ``deadline`` (time.monotonic) has passed."""
-        remaining_ms = max(0, int((deadline - time.monotonic()) * 1000) + 1)
-        if not self._socket.poll(remaining_ms):
-            return None
-        return self._socket.recv_multipart()
+    def now_s(self) -> float:
+        """time.monotonic()."""
+        return time.monotonic()
 
-    def _decode(self, parts: list[bytes], sender: str) -> M | None:
-        decoded = self._codec.decode(parts)
+    def _receive_frames(self, deadline: float) -> list[zmq.Frame] | None:
+        """The next message's frames, or None once ``deadline`` has passed.
+
+        Frames after the third are dropped one by one. libzmq hands over a message when it is complete and bounds each
+        part, not their number: an endless message grows its memory. Only who has proved a key can send any part.
+        """
+        while True:
+            try:
+                frames = [self._socket.recv(zmq.NOBLOCK, copy=False)]
+                break
+            except zmq.Again:
+                remaining_s = deadline - time.monotonic()
+                if remaining_s <= 0 or not self._socket.poll(int(remaining_s * 1000) + 1):
+                    return None
+        while frames[-1].more:
+            frame = self._socket.recv(copy=False)
+            if len(frames) == 3:
+                frames.pop()
+            frames.append(frame)
+        return frames
+
+    def _decode(self, frames: list[zmq.Frame], sender: str) -> M | None:
+        decoded = self._codec.decode([frame.buffer for frame in frames])
         if isinstance(decoded, str):
-            self.num_dropped += 1
-            log.warning("dropped a message from %s: %s", sender, decoded)
+            self._drop(sender, decoded)
             return None
         return decoded
 
+    def _drop(self, sender: str, reason: str) -> None:
+        self.num_dropped += 1
+        self._grumbler.warning("dropped a message from %s: %s", sender, reason[:200])
+
     def close(self) -> None:
         """Close the socket; what was sent still has two seconds to leave."""
+        self._grumbler.flush()
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -148,64 +241,129 @@ class _Endpoint(Generic[M]):
 
 
 class Server(_Endpoint[M]):
-    """The bound end: receives from any peer, sends to the peers that it has heard from."""
+    """The bound end: receives from whom its guard lets in, sends to those that it has heard from."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], codec: Codec[M], address: str) -> None:
-        super().__init__(context, zmq.ROUTER, codec)
+    def __init__(
+        self,
+        context: Context,
+        codec: Codec[M],
+        address: str,
+        *,
+        guard: Guard | None = None,
+        max_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        """``context`` is for inproc; a guarded server has one of its own, with its doorman. Raises TransportError."""
+        check_address(address, has_keys=guard is not None)
+        self._own_context = new_context() if guard is not None else None
+        _draw_first_route()
+        super().__init__(
+            self._own_context or context, zmq.ROUTER, codec, address, max_bytes=max_bytes, queues=_SERVER_QUEUES
+        )
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._socket.setsockopt(zmq.BACKLOG, _BACKLOG)
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, int(1000 * HANDSHAKE_S))
+        self.doorman: Doorman | None = None
+        if guard is not None and self._own_context is not None:
+            self._socket.curve_server = True
+            self._socket.curve_publickey = guard.keys.public.encode()
+            self._socket.curve_secretkey = guard.keys.secret.encode()
+            self.doorman = Doorman(self._own_context, self._socket, guard)
         try:
-            self._socket.bind(check_address(address))
+            self._socket.bind(address)
         except zmq.ZMQError as err:
             self.close()
             raise TransportError(
                 f"cannot listen on {address}: {os.strerror(err.errno or 0)}; "
                 "choose a free port or end the program that holds it"
             ) from err
-        except TransportError:
-            self.close()
-            raise
         self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT) or address
+        if self.doorman is not None:
+            self.doorman.bound_to(int(self.address.rpartition(":")[2]))
 
-    def send(self, peer: bytes, message: M) -> bool:
-        """Send to ``peer``; False if it is gone."""
+    def close(self) -> None:
+        """Close the socket; what was sent still has two seconds to leave."""
+        if self.doorman is not None:
+            self.doorman.close()
+            self.doorman = None
+        super().close()
+        if self._own_context is not None:
+            self._own_context.term()
+
+    def send(self, route: bytes, message: M) -> bool:
+        """Send to a connection; False if it is gone, or does not read."""
+        return self._send([route, *self._codec.encode(message)])
+
+    def send_all(self, routes: Iterable[bytes], message: M) -> list[bytes]:
+        """Send to several, encoded once; returns those that are gone."""
+        parts = self._codec.encode(message)
+        return [route for route in routes if not self._send([route, *parts])]
+
+    def _send(self, parts: list[bytes]) -> bool:
         try:
-            self._socket.send_multipart([peer, *self._codec.encode(message)], flags=zmq.NOBLOCK)
+            self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
         except zmq.ZMQError as err:
             if err.errno in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 return False
             raise
         return True
 
-    def receive(self, timeout_s: float) -> tuple[bytes, M] | None:
-        """The next well-formed message and its sender, or None after ``timeout_s``."""
+    def receive(self, timeout_s: float) -> tuple[Sender, M] | None:
+        """The next well-formed message and where it came from, or None after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
-        while (parts := self._receive_parts(deadline)) is not None:
-            peer, *rest = parts
-            if (message := self._decode(rest, peer.hex()[:8])) is not None:
-                return peer, message
+        while (frames := self._receive_frames(deadline)) is not None:
+            route, *rest = frames
+            sender = Sender(route.bytes, self._proven_key(rest[0]) if rest else "")
+            name = f"{sender.route.hex()[:10]} {sender.key}".rstrip()
+            if len(sender.route) != _ROUTE_BYTES or sender.route[0] != 0:
+                self._drop(name, "its client chose its own routing id; routes are made here")
+            elif (message := self._decode(rest, name)) is not None:
+                return sender, message
+            if time.monotonic() > deadline:
+                break
         return None
+
+    def _proven_key(self, frame: zmq.Frame) -> str:
+        """What libzmq attached to the frame in this process; nothing in it came from the peer's message."""
+        if self.doorman is None:
+            return ""
+        self.doorman.heard(int(frame.get("__fd")))
+        return str(frame.get("User-Id"))
+
+
+def _draw_first_route() -> None:
+    """Seed C's rand(), of which libzmq takes a socket's first route before it counts on. Unseeded it is the same in
+    every process, and a client that names itself by the next one aborts the server (libzmq 4.3.5, socket_base.cpp)."""
+    ctypes.CDLL(None).srand(secrets.randbits(32))
 
 
 class Client(_Endpoint[M]):
-    """The connecting end; reconnects by itself and keeps its name when the server comes back."""
+    """The connecting end; reconnects by itself, under a new route."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], codec: Codec[M], address: str) -> None:
-        super().__init__(context, zmq.DEALER, codec)
-        self._socket.setsockopt(zmq.ROUTING_ID, uuid.uuid4().bytes)
+    def __init__(
+        self,
+        context: Context,
+        codec: Codec[M],
+        address: str,
+        *,
+        credentials: Credentials | None = None,
+        max_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        """Raises TransportError."""
+        check_address(address, has_keys=credentials is not None)
+        super().__init__(context, zmq.DEALER, codec, address, max_bytes=max_bytes, queues=_CLIENT_QUEUES)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        self.address = address
+        if credentials is not None:
+            self._socket.curve_publickey = credentials.own.public.encode()
+            self._socket.curve_secretkey = credentials.own.secret.encode()
+            self._socket.curve_serverkey = credentials.server_key.encode()
         try:
-            self._socket.connect(check_address(address))
+            self._socket.connect(address)
         except zmq.ZMQError as err:
             self.close()
             raise TransportError(
                 f"cannot connect to {address}: {os.strerror(err.errno or 0)}; check the address"
             ) from err
-        except TransportError:
-            self.close()
-            raise
 
     def send(self, message: M) -> None:
         """Queue a message for the server."""
@@ -219,7 +377,9 @@ class Client(_Endpoint[M]):
     def receive(self, timeout_s: float) -> M | None:
         """The next well-formed message, or None after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
-        while (parts := self._receive_parts(deadline)) is not None:
-            if (message := self._decode(parts, self.address)) is not None:
+        while (frames := self._receive_frames(deadline)) is not None:
+            if (message := self._decode(frames, self.address)) is not None:
                 return message
+            if time.monotonic() > deadline:
+                break
         return None

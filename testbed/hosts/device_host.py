@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from learner.zo.evaluation import evaluate
+from learner.zo.evaluation import Evaluation, evaluate
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
-from radio.backends.base import Radio
-from radio.errors import RadioLinkError, SignalError
-from radio.link.device import DeviceLink
-from radio.randomness import generator
-from radio.records import Csi
-from radio.schemes.base import Scheme
-from testbed.bench.rig import device_radio, scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
-from testbed.control.transport import Client
-from testbed.errors import CrashError, DivergenceError, PeerTimeoutError, TransportError
+from testbed.control.proof import Proof
+from testbed.control.transport import ClientEnd
+from testbed.errors import CrashError, DivergenceError, TransportError
 from testbed.failures import EXPECTED, in_one_line, traceback_of
-from testbed.hosts.local_work import AnotherNoiseError, Loaded, LocalRound, load_model_and_task, prepare
+from testbed.hosts.local_work import Loaded, LocalRound, load_model_and_task, prepare
+from testbed.hosts.membership import Membership, SilentAccessPointError
+from testbed.hosts.proof import proof_of, toolkit_fingerprint
 from testbed.hosts.randomness import DeviceRandomness, device_randomness
+from testbed.hosts.transmissions import Transmissions
 from testbed.planning.terms import is_simulated
 
 log = logging.getLogger(__name__)
-_HELLO_EVERY_S = 1.0
-_PING_EVERY_S = 5.0
+_LOOK_UP_EVERY_S = 1.0
 
 MediumFactory = Callable[[m.Welcome], Medium | None]
 """Makes the air of a simulated rig; None for real radios."""
 
 
-class SilentAccessPointError(PeerTimeoutError):
-    """The access point was not heard for too long; nobody is there to be told."""
+def _on_the_test_split(loaded: Loaded) -> Evaluation:
+    return evaluate(loaded.replica, loaded.task)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a host has nothing more to do."""
+
+    reason: str
+    failed: bool = False
+    """Whether the run came to nothing, as the access point says."""
 
 
 class LearnerHost:
@@ -47,11 +51,13 @@ class LearnerHost:
 
     def __init__(
         self,
-        client: Client[m.ControlMessage],
+        client: ClientEnd[m.ControlMessage],
         devices: Sequence[int],
         make_medium: MediumFactory,
         *,
         load: Callable[[RunConfig], Loaded] = load_model_and_task,
+        prove: Callable[[Loaded, RunConfig], Proof] = proof_of,
+        judge: Callable[[Loaded], Evaluation] = _on_the_test_split,
         localise: Callable[[RunConfig], RunConfig] = lambda config: config,
         host_name: str = "",
         timeout_s: float = 60.0,
@@ -63,23 +69,31 @@ class LearnerHost:
         self._devices = tuple(sorted(devices))
         self._make_medium = make_medium
         self._loader = load
+        self._prove = prove
+        self._judge = judge
         self._localise = localise
         self._host_name = host_name or socket.gethostname()
-        self._timeout_s = timeout_s
+        self._instance = secrets.token_hex(16)
         self._should_stop = should_stop
         self._check = check
         self._stop = threading.Event()
+        self._member = Membership(client, timeout_s)
         self._run_id = ""
         self._next_round = 0
         self._config: RunConfig
         self._loaded: Loaded | None = None
-        self._scheme: Scheme
-        self._radios: dict[int, Radio] = {}
-        self._links: dict[int, DeviceLink] = {}
+        self._proof: Proof
+        self._radios: Transmissions | None = None
         self._sources: dict[int, DeviceRandomness] = {}
         self._local = LocalRound()
         """What this host brings into round `_next_round`; empty before that is computed."""
+        self._attempt: tuple[int, int] | None = None
+        """Round and attempt that `_answers` and `_plan` are of."""
+        self._answers: dict[object, m.FromHost] = {}
+        """What was asked in this attempt → the answer: asked again, nothing is done again."""
         self._plan: m.RoundStart | None = None
+        self._pending: m.SoundStart | m.Evaluate | m.Finish | None = None
+        """To be answered once this host has caught up."""
 
     @property
     def _replica(self) -> Replica:
@@ -97,21 +111,24 @@ class LearnerHost:
 
     # ---- the conversation
 
-    def run(self) -> str:
-        """Take part until the access point says Finish; returns its reason.
+    def run(self) -> Ended:
+        """Take part until the access point says Finish; returns why.
 
         Raises PeerTimeoutError if nothing was heard for ``timeout_s``, and TestbedError if refused. Transmitters are
         silent when this returns or raises.
         """
         try:
-            self._hello()
+            self._member.ask(self._hello(), "outside")
             return self._serve()
         except EXPECTED as err:
             if not isinstance(err, TransportError | SilentAccessPointError):
-                self._client.send(m.Trouble(reason=str(err), trace=err.trace if isinstance(err, CrashError) else ""))
+                self._leave(str(err), err.trace if isinstance(err, CrashError) else "")
+            raise
+        except KeyboardInterrupt:
+            self._leave("stopped by its user")
             raise
         except Exception as err:
-            self._client.send(m.Trouble(reason=in_one_line(err), trace=traceback_of(err)))
+            self._leave(in_one_line(err), traceback_of(err))
             raise CrashError(
                 f"devices {self._names()}: {in_one_line(err)}; its traceback went to the access point, whose run "
                 "directory keeps it",
@@ -124,63 +141,74 @@ class LearnerHost:
         """Write the live weights as safetensors."""
         self._replica.save_weights(path)
 
-    def _hello(self) -> None:
-        self._client.send(
-            m.Hello(
-                protocol_version=m.PROTOCOL_VERSION,
-                host=self._host_name,
-                devices=self._devices,
-                run_id=self._run_id,
-                next_round=self._next_round,
-            )
+    def _hello(self) -> m.Hello:
+        return m.Hello(
+            protocol_version=m.PROTOCOL_VERSION,
+            host=self._host_name,
+            instance=self._instance,
+            devices=self._devices,
+            run_id=self._run_id,
+            next_round=self._next_round,
+            code=toolkit_fingerprint(),
         )
 
-    def _serve(self) -> str:
-        heard = time.monotonic()
+    def _leave(self, reason: str, trace: str = "") -> None:
+        self._client.send(m.Trouble(reason=reason[:4_000], trace=trace[-40_000:]))
+
+    def _serve(self) -> Ended:
         while not (self._stop.is_set() or self._should_stop()):
             self._check()
-            message = self._client.receive(_PING_EVERY_S if self._run_id else _HELLO_EVERY_S)
-            if message is None:
-                if time.monotonic() - heard > self._timeout_s:
-                    raise SilentAccessPointError(
-                        f"access point at {self._client.address}: nothing heard for {self._timeout_s:g} s; "
-                        "start it, or check --connect"
-                    )
-                if self._run_id:
-                    self._client.send(m.Ping())
-                elif heard < time.monotonic() - _HELLO_EVERY_S:
-                    self._hello()
-                continue
-            heard = time.monotonic()
-            if isinstance(message, m.Finish):
-                if self._run_id:
-                    goodbye = m.Goodbye(next_round=self._next_round, fingerprint=self._replica.fingerprint())
-                    self._client.send(goodbye)
-                return message.reason
-            self._answer(message)
-            heard = time.monotonic()
-        return "stopped"
+            message = self._member.receive(at_most_s=_LOOK_UP_EVERY_S)
+            ended = self._answer(message) if message is not None else None
+            if ended is None and self._member.has_left and isinstance(self._pending, m.Finish):
+                ended = Ended(self._pending.reason, self._pending.failed)
+            if ended is not None:
+                return ended
+            if message is not None:
+                self._member.worked()
+        self._leave("stopped")
+        return Ended("stopped")
 
-    def _answer(self, message: m.ControlMessage) -> None:
+    def _answer(self, message: m.ControlMessage) -> Ended | None:
         match message:
             case m.Welcome():
-                self._join(message)
+                self._enter(message)
             case m.WhoAreYou():
-                self._hello()
+                if self._member.state != "outside":
+                    self._member.ask(self._hello(), "outside")
+            case m.Occupied(reason=reason):
+                self._member.occupied(reason)
             case m.Refused(reason=reason):
                 raise TransportError(
                     f"access point at {self._client.address} refused devices {self._names()}: {reason}"
                 )
+            case m.Results():
+                self._take(message)
+            case m.Seated():
+                if self._member.state == "joining":
+                    self._member.answered("seated")
+            case m.Finish():
+                return self._finish(message)
+            case m.Farewell():
+                if isinstance(self._pending, m.Finish):
+                    return Ended(self._pending.reason, self._pending.failed)
+            case _:
+                if self._loaded is not None:
+                    self._take_part(message)
+        return None
+
+    def _take_part(self, message: m.ControlMessage) -> None:
+        match message:
             case m.SoundStart():
                 self._prepare(message)
             case m.Poll():
-                self._transmit_slot(message)
+                self._polled(message)
             case m.RoundStart():
                 self._start_payload(message)
             case m.RoundResult():
                 self._apply(message)
-            case m.Evaluate(round=round_index):
-                self._evaluate(round_index)
+            case m.Evaluate():
+                self._evaluate(message)
             case _:
                 pass
 
@@ -189,163 +217,144 @@ class LearnerHost:
 
     # ---- joining
 
-    def _join(self, welcome: m.Welcome) -> None:
-        """Load what the run needs (once per run), then apply the results that this host missed."""
+    def _enter(self, welcome: m.Welcome) -> None:
+        """Load what the run needs, once per run; then catch up with it, or say what this host is."""
+        if self._member.state != "outside":
+            return  # it was said twice
         if welcome.run_id != self._run_id:
             self._load(welcome)
-        missed = [past for past in welcome.results if past.round >= self._next_round]
-        self._replica.replay((past.seed, past.coefficients) for past in missed)
+        self._attempt, self._plan, self._pending = None, None, None
         if welcome.next_round > self._next_round:
-            self._next_round = welcome.next_round
-            self._local = LocalRound()
-        self._plan = None
-        self._client.send(
-            m.Joined(
-                next_round=self._next_round,
-                num_parameters=self._replica.num_parameters,
-                fingerprint=self._replica.fingerprint(),
-            )
-        )
+            self._member.ask(m.CatchUp(first=self._next_round), "joining")
+        else:
+            self._join()
+
+    def _join(self) -> None:
+        self._member.ask(m.Joined(next_round=self._next_round, proof=self._proof), "joining")
+
+    def _take(self, results: m.Results) -> None:
+        """Apply results that this host missed, and ask for more, or go on with what it was asked meanwhile."""
+        if self._loaded is None or results.first != self._next_round:
+            return  # of an earlier question
+        self._replica.replay((past.seed, past.coefficients) for past in results.results)
+        if results.until > self._next_round:
+            self._next_round = results.until
+            self._forget_round()
+        if self._next_round < results.next_round:
+            self._member.ask(m.CatchUp(first=self._next_round), self._member.state)
+        elif self._member.state == "joining":
+            self._join()
+        else:
+            self._member.answered(self._member.state)
+            if (pending := self._pending) is not None:
+                self._pending = None
+                self._answer(pending)
+
+    def _behind(self, waits: m.SoundStart | m.Evaluate | m.Finish | None) -> None:
+        """Something is asked of weights that this host has not yet."""
+        self._pending = waits
+        self._member.ask(m.CatchUp(first=self._next_round), self._member.state)
 
     def _load(self, welcome: m.Welcome) -> None:
-        self._config = config = welcome.config
-        self._loaded = self._loader(config)
+        config = welcome.config
+        bench = self._localise(config)
+        self._loaded = self._loader(bench)
+        self._proof = self._prove(self._loaded, bench)
+        self._config = config
         self._close_radios()
-        medium = self._make_medium(welcome)
-        self._scheme = scheme_of(config)
+        self._radios = Transmissions(config, bench, self._devices, self._make_medium(welcome))
         self._sources = {
             device: device_randomness(simulated=is_simulated(config.rig), seed=config.experiment.seed, device=device)
             for device in self._devices
         }
-        bench = self._localise(config)
-        self._radios = {device: device_radio(bench, medium, device) for device in self._devices}
-        self._links = {
-            device: DeviceLink(
-                radio, config.rig.radio, config.rig.frame, self._scheme, device, num_devices=config.rig.num_devices
-            )
-            for device, radio in self._radios.items()
-        }
         self._run_id = welcome.run_id
         self._next_round = 0
+        self._forget_round()
+
+    def _forget_round(self) -> None:
         self._local = LocalRound()
+        self._attempt, self._plan = None, None
 
     def _close_radios(self) -> None:
-        for radio in self._radios.values():
-            radio.close()
-        self._radios = {}
+        if self._radios is not None:
+            self._radios.close()
+            self._radios = None
+
+    def _finish(self, finish: m.Finish) -> Ended | None:
+        """Say Goodbye with the live weights, once they are those of the run's end."""
+        if self._loaded is None or finish.failed or self._member.state == "outside":
+            return Ended(finish.reason, finish.failed)
+        self._silence()
+        if finish.next_round > self._next_round:
+            self._behind(finish)
+        elif self._member.state != "leaving":
+            self._pending = finish
+            goodbye = m.Goodbye(next_round=self._next_round, fingerprint=self._replica.fingerprint())
+            self._member.ask(goodbye, "leaving")
+        return None
 
     # ---- one round
 
     def _prepare(self, start: m.SoundStart) -> None:
         """Compute the scalars of this round; a retry uses the same scalars and the same noise."""
         if start.round != self._next_round:
-            self._hello()
+            if start.round > self._next_round:
+                self._behind(start)
             return
+        if self._member.state == "joining":
+            self._member.answered("seated")  # its Seated was lost: who has no seat is asked nothing
+        if self._attempt is not None and (start.round, start.attempt) < self._attempt:
+            return
+        if self._attempt != (start.round, start.attempt):
+            self._attempt, self._answers, self._plan = (start.round, start.attempt), {}, None
         assert self._loaded is not None
-        experiment = self._config.experiment
         if not self._local.contributions:
+            experiment = self._config.experiment
             self._local = LocalRound(
                 prepare(
                     self._loaded, experiment, self._devices, self._sources, round_index=start.round, seed=start.seed
                 )
             )
-        self._plan = None
-        compares = start.round % experiment.learner.fingerprint_every == 0
-        self._client.send(
-            m.Prepared(
+        self._once(
+            start,
+            lambda: m.Prepared(
                 round=start.round,
                 attempt=start.attempt,
-                fingerprint=self._replica.fingerprint() if compares else None,
+                fingerprint=self._replica.fingerprint() if start.compare else None,
                 draw=self._local.draw,
-            )
+            ),
         )
 
-    def _transmit_slot(self, poll: m.Poll) -> None:
-        if not self._local.contributions or poll.round != self._next_round or poll.device not in self._links:
-            return
-        link = self._links[poll.device]
-        heard: Csi | None = None
-        start_sample: int | None = None
-        problem: str | None = None
-        try:
-            if poll.slot == "pilot":
-                start_sample = link.send_pilot(poll.start_sample)
-            elif poll.slot == "tone":
-                link.send_tone(poll.shift_hz)
-            elif poll.slot == "listen":
-                heard = self._listen(poll.device)
-            elif self._plan is not None:
-                self._send_values(poll.device, self._plan)
-            else:
-                return
-        except (RadioLinkError, AnotherNoiseError) as err:
-            problem = str(err)
-        self._client.send(
-            m.Transmitting(
-                round=poll.round,
-                attempt=poll.attempt,
-                device=poll.device,
-                heard=heard,
-                start_sample=start_sample,
-                problem=problem,
-            )
-        )
+    def _once(self, question: m.ToHost, answer: Callable[[], m.FromHost]) -> None:
+        """Answer a question of this attempt; the same one again gets the same answer, and nothing is done twice."""
+        key = (type(question), question.number if isinstance(question, m.Poll) else None)
+        if key not in self._answers:
+            self._answers[key] = answer()
+        self._client.send(self._answers[key])
 
-    def _listen(self, device: int) -> Csi | None:
-        try:
-            return self._links[device].hear_pilot()
-        except SignalError as err:
-            log.warning("%s", err)
-            return None
+    def _is_now(self, question: m.Poll | m.RoundStart) -> bool:
+        return bool(self._local.contributions) and (question.round, question.attempt) == self._attempt
+
+    def _polled(self, poll: m.Poll) -> None:
+        radios, plan = self._radios, self._plan
+        if radios is not None and self._is_now(poll) and (plan is not None or poll.slot != "payload"):
+            self._once(poll, lambda: radios.polled(poll, plan, self._local))
 
     def _start_payload(self, start: m.RoundStart) -> None:
-        """Superposed payloads start now; slots wait for their poll."""
-        if not self._local.contributions or start.round != self._next_round:
-            return
-        self._plan = start
-        problems: dict[int, str] = {}
-        if self._scheme.superposed:
-            for device in self._devices:
-                if device in start.plan.active:
-                    try:
-                        self._send_values(device, start)
-                    except (RadioLinkError, AnotherNoiseError) as err:
-                        problems[device] = str(err)
-        reveal, brought = self._config.experiment.ground_truth, self._local.contributions
-        self._client.send(
-            m.Ready(
-                round=start.round,
-                attempt=start.attempt,
-                ground_truth={k: tuple(map(float, p.clipped)) for k, p in brought.items()} if reveal else None,
-                losses={k: p.loss for k, p in brought.items() if p.loss is not None} if reveal else None,
-                problems=problems,
-            )
-        )
+        radios = self._radios
+        if radios is not None and self._is_now(start):
+            self._plan = start
+            self._once(start, lambda: radios.ready(start, self._local))
 
-    def _send_values(self, device: int, start: m.RoundStart) -> None:
-        self._links[device].send_values(
-            self._local.value(device, self._scheme, start.plan),
-            start.plan,
-            start.csi.get(device),
-            self._secret(device, start),
-            start_sample=start.start_samples.get(device),
-        )
-
-    def _secret(self, device: int, start: m.RoundStart) -> np.random.Generator | None:
-        """What draws this device's tone phases: in a simulation a seed, which protects nobody; else the system's."""
-        if not is_simulated(self._config.rig):
-            return None
-        return generator(self._config.experiment.seed, device, start.round, start.attempt, purpose="secret phases")
+    def _silence(self) -> None:
+        if self._radios is not None:
+            self._radios.silence()
 
     def _apply(self, result: m.RoundResult) -> None:
-        for link in self._links.values():
-            try:
-                link.silence()
-            except RadioLinkError as err:  # its transmission ends with the link
-                log.warning("%s", err)
+        self._silence()
         if result.round != self._next_round:
             if result.round > self._next_round:
-                self._hello()
+                self._behind(None)
             return
         if result.fingerprint is not None and result.fingerprint != self._replica.fingerprint():
             raise DivergenceError(
@@ -355,17 +364,23 @@ class LearnerHost:
         if result.coefficients:
             self._replica.update(result.seed, result.coefficients)
         self._next_round += 1
-        self._local = LocalRound()
-        self._plan = None
+        self._forget_round()
 
-    def _evaluate(self, round_index: int) -> None:
+    def _evaluate(self, asked: m.Evaluate) -> None:
+        if asked.round + 1 != self._next_round:
+            if asked.round + 1 > self._next_round:
+                self._behind(asked)
+            return
+        if self._attempt != (asked.round, 0):
+            self._attempt, self._answers = (asked.round, 0), {}
+        self._once(asked, lambda: self._evaluated(asked.round))
+
+    def _evaluated(self, round_index: int) -> m.Evaluated:
         assert self._loaded is not None
-        evaluation = evaluate(self._loaded.replica, self._loaded.task)
-        self._client.send(
-            m.Evaluated(
-                round=round_index,
-                loss=evaluation.loss,
-                metric=evaluation.metric,
-                num_examples=evaluation.num_examples,
-            )
+        evaluation = self._judge(self._loaded)
+        return m.Evaluated(
+            round=round_index,
+            loss=evaluation.loss,
+            metric=evaluation.metric,
+            num_examples=evaluation.num_examples,
         )

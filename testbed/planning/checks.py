@@ -9,7 +9,7 @@ from testbed import plugins
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
 from testbed.planning.bounds import missing_bounds
-from testbed.planning.terms import crediting_of, is_simulated, scheme_of, terms_of
+from testbed.planning.terms import crediting_of, is_simulated, least_devices, scheme_of, terms_of
 from testbed.schedule.base import Schedule
 from testbed.schedule.registry import schedule
 
@@ -18,10 +18,15 @@ def check_privacy(config: RunConfig) -> None:
     """Raise ConfigError with what, got, allowed and remedy."""
     rig, experiment = config.rig, config.experiment
     privacy, planned, sent = experiment.privacy, schedule(experiment.schedule.name), scheme_of(experiment)
-    if privacy.num_colluders >= rig.num_devices:
+    least = least_devices(rig, experiment)
+    if least > rig.num_devices:
         raise ConfigError(
-            f"privacy.num_colluders: got {privacy.num_colluders} of {rig.num_devices} devices; allowed: at least one "
-            "honest device; lower it"
+            f"rounds.min_devices: got {least}; allowed: 1 to {rig.num_devices}, the devices of this rig; lower it"
+        )
+    if privacy.num_colluders >= least:
+        raise ConfigError(
+            f"privacy.num_colluders: got {privacy.num_colluders} of {least} devices; allowed: at least one "
+            "honest device; lower it, or raise rounds.min_devices"
         )
     if privacy.batch_rate is not None and (privacy.level, privacy.adjacency) != ("example", "remove"):
         raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from testbed.planning.radiated import Radiated
 from testbed.planning.terms import Terms, scheme_of
 from testbed.privacy.gaussian import leak
 from testbed.schedule.artificial import DeviceNoise
+from testbed.schedule.base import Told
 from testbed.schedule.power import Power, RoundLimits, least_noise, noise_at, power_again, power_for, precision_of
 from testbed.schedule.problem import Problem, caps_at_full_power, log_weights
 from testbed.schedule.registry import schedule
@@ -73,12 +75,15 @@ class Decision:
     """What it leaks beyond what its round has leaked; None where no leak can be stated."""
     radiated: Radiated
     """What its round will have radiated with it."""
+    told: Told | None = None
+    """What the schedule was told, which decides its later rounds too; None where it was not asked."""
 
 
 class Planner:
     """Holds the schedule of a run; asks the ledger before every transmission."""
 
-    def __init__(self, config: RunConfig, terms: Terms) -> None:
+    def __init__(self, config: RunConfig, terms: Terms, past: Sequence[Told] = ()) -> None:
+        """``past``: what the schedule was told in the rounds before, oldest first."""
         self._terms = terms
         self._schedule = schedule(config.experiment.schedule.name)
         if not self._schedule.keeps_budget:
@@ -88,6 +93,7 @@ class Planner:
         if amplitudes is None:
             amplitudes = np.full(num_rounds, np.inf)
         self._schedule.begin(problem_of(config, terms, amplitudes, noise_variance(config)))
+        self._schedule.replay(past)
 
     def decide(
         self,
@@ -108,17 +114,19 @@ class Planner:
         heard = replace(limits, noise_variance=limits.noise_variance / margin**2)
         if not self._schedule.keeps_budget or (before is not None and self._is_free(before)):
             power = Power(gain=limits.max_gain(limits.noise_std), noise_std=limits.noise_std)
-        else:
-            power = self._affordable(round_index, limits, heard, ledger, before)
-        return self._decision(power, heard, before)
-
-    def _affordable(
-        self, round_index: int, limits: RoundLimits, heard: RoundLimits, ledger: Ledger, before: Radiated | None
-    ) -> Power:
-        """As much as schedule and ledger allow."""
+            return self._decision(power, heard, before)
         if ledger.is_spent:
             raise BudgetSpentError(f"privacy budget: all of it is spent before round {round_index}")
-        wanted = ledger.affordable(round_index, self._wanted(round_index, limits, ledger)) * (1 - _ROUNDING)
+        told = Told(round_index, self._cap(limits), ledger.remaining)
+        power = self._affordable(told, limits, heard, ledger, before)
+        return replace(self._decision(power, heard, before), told=told)
+
+    def _affordable(
+        self, told: Told, limits: RoundLimits, heard: RoundLimits, ledger: Ledger, before: Radiated | None
+    ) -> Power:
+        """As much as schedule and ledger allow."""
+        asked = self._schedule.next(told.round_index, told.cap, told.remaining)
+        wanted = ledger.affordable(told.round_index, asked) * (1 - _ROUNDING)
         if wanted <= 0:
             return Power(gain=0.0, noise_std=limits.noise_std)
         sensitivity, crediting = self._terms.sensitivity, self._terms.crediting
@@ -131,10 +139,9 @@ class Planner:
         """Whether what was sent may be sent again at no cost: all that hides it is a noise that does not change."""
         return not self._terms.crediting.receiver_trusted and before.precision > 0
 
-    def _wanted(self, round_index: int, limits: RoundLimits, ledger: Ledger) -> float:
+    def _cap(self, limits: RoundLimits) -> float:
         floor = least_noise(limits, self._terms.crediting)
-        cap = float(caps_at_full_power(np.array(floor), self._terms.sensitivity))
-        return self._schedule.next(round_index, cap, ledger.remaining)
+        return float(caps_at_full_power(np.array(floor), self._terms.sensitivity))
 
     def _decision(self, power: Power, heard: RoundLimits, before: Radiated | None) -> Decision:
         crediting = self._terms.crediting

@@ -156,7 +156,7 @@ def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
     """
     privacy, sent, num_queries = experiment.privacy, scheme_of(experiment), experiment.learner.num_queries
     aggregate = sent.exposes == "sum"
-    honest = rig.num_devices - privacy.num_colluders
+    honest = least_devices(rig, experiment) - privacy.num_colluders
     return Crediting(
         receiver_trusted=aggregate and privacy.receiver_noise == "trusted",
         num_noise_sources=honest if aggregate and aligned_exactly(rig, experiment) else 1,
@@ -166,6 +166,11 @@ def crediting_of(rig: Rig, experiment: Experiment) -> Crediting:
         * privacy.num_antennas
         * 10 ** (privacy.eavesdropper_advantage_db / 10),
     )
+
+
+def least_devices(rig: Rig, experiment: Experiment) -> int:
+    """How many devices transmit in a round at least, as far as hosts decide it."""
+    return experiment.rounds.min_devices or rig.num_devices
 
 
 def _votes(sent: Scheme, rig: Rig, experiment: Experiment) -> Votes | None:

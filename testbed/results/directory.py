@@ -77,6 +77,7 @@ class RunDirectory:
             for folder in (path, *(path / name for name in _FOLDERS)):
                 files.make_folder(folder, remedy="choose another place with --out")
             run.write(run.config, tomli_w.dumps(_without_none(to_plain(config))))
+            run.write(run.rounds, b"")
         except RunDirectoryError:
             run.discard()
             raise
@@ -93,7 +94,7 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Remove what `create` and the first writes made, when a run could not begin; an empty folder is left."""
-        for file in (self.config, self.info, self.journal):
+        for file in (self.config, self.info, self.journal, self.rounds):
             with suppress(OSError):
                 file.unlink()
         for name in _FOLDERS:
@@ -170,6 +171,7 @@ class RunDirectory:
 
     def write(self, path: Path, text: str | bytes) -> None:
         """Write a file whole or not at all. Raises RunDirectoryError."""
+        files.check_there(self.path)
         files.write(path, text, remedy=self.remedy)
 
     def write_json(self, path: Path, record: msgspec.Struct) -> None:
@@ -185,20 +187,22 @@ class RunDirectory:
 
     def write_with(self, path: Path, writer: Callable[[Path], object]) -> None:
         """Let ``writer`` (of weights, of a model) make ``path``, whole or not at all. Raises RunDirectoryError."""
+        files.check_there(self.path)
         files.write_with(path, writer, remedy=self.remedy)
 
     def rewrite_rounds(self, records: Iterable[RoundRecord]) -> None:
         """Replace rounds.jsonl, when a resumed run has repaired it; a copy of what is replaced is kept."""
         before = files.read(self.rounds) if self.rounds.exists() else b""
         data = b"".join(msgspec.json.encode(r) + b"\n" for r in records)
-        if data == before:
+        if data == before and self.rounds.exists():
             return
         if before:
             files.keep_copy(self.rounds, before)
         self.write(self.rounds, data)
 
     def append_round(self, record: RoundRecord) -> None:
-        """Add one line to rounds.jsonl."""
+        """Add one line to rounds.jsonl, which is there from the beginning. Raises RunDirectoryError."""
+        files.check_there(self.rounds)
         files.append(self.rounds, msgspec.json.encode(record) + b"\n", remedy=self.remedy)
 
 

@@ -111,10 +111,10 @@ def write_with(path: Path, writer: Callable[[Path], object], *, remedy: str = RE
 def append(path: Path, data: bytes, *, remedy: str = REMEDY) -> None:
     """Add to the end of a file; if that fails, what was there before stays and nothing else. Raises RunDirectoryError.
 
-    Not forced to disk: for what can be made again from the journal.
+    A file that is not there is not made. Not forced to disk: for what can be made again from the journal.
     """
     with _refused(path, remedy):
-        descriptor = system.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        descriptor = system.open(path, os.O_WRONLY | os.O_APPEND)
         try:
             size_bytes = os.fstat(descriptor).st_size
             try:
@@ -125,6 +125,15 @@ def append(path: Path, data: bytes, *, remedy: str = REMEDY) -> None:
                 raise
         finally:
             os.close(descriptor)
+
+
+def check_there(path: Path) -> None:
+    """Refuse to make anew what has gone while a run was writing it. Raises RunDirectoryError."""
+    if not path.exists():
+        raise RunDirectoryError(
+            f"{path}: was removed or moved while this run was writing it; end what does that, restore the whole run "
+            "directory, and resume"
+        )
 
 
 def keep_copy(path: Path, data: bytes) -> None:
@@ -168,6 +177,10 @@ def _refused(path: Path, remedy: str) -> Iterator[None]:
         raise RunDirectoryError(f"{str(path)!r}: got a name with a NUL; allowed: any other; choose another name")
     try:
         yield
+    except FileNotFoundError as err:
+        raise RunDirectoryError(
+            f"{path}: cannot be written: {reason(err)}; its folder was removed or moved, or never made: put it back"
+        ) from err
     except OSError as err:
         raise RunDirectoryError(f"{path}: cannot be written: {reason(err)}; {remedy}") from err
     except LearnerError as err:

@@ -22,13 +22,17 @@ from typing import Literal, Self, TypeAlias
 
 import msgspec
 
+from radio.link.memory import ReceiverMemory
 from testbed.errors import JournalError
 from testbed.results import files, old_journal
+from testbed.schedule.base import Told
 
-VERSION = 3
+VERSION = 4
 """Of the records below; a journal says it in its Start."""
+SEALED_SINCE, REMEMBERS_SINCE = 3, 4
+"""The versions from which on a journal shows that nothing is missing, and holds what decides later rounds."""
 
-_MAGIC = b"AZJOURN3"
+_MAGIC = b"AZJOURN3"  # the layout, which is that of version 3
 _SEAL = struct.Struct("<QQ16s16s")
 """number of records, end of the last one in bytes, its chain, check over these three"""
 _HEAD = struct.Struct("<I16s")
@@ -80,8 +84,9 @@ class Spent(Record, frozen=True):
     """why this transmission leaves no claim, whatever the configuration says later"""
 
 
-class Result(Record, frozen=True):
-    """What one round came to, written before it is announced."""
+class Result(Record, frozen=True, omit_defaults=True):
+    """What one round came to, written before it is announced, and all that it means for later rounds: a run that goes
+    on from here is the run that was never cut off, bit for bit on a simulated rig."""
 
     round: int
     attempt: int
@@ -90,6 +95,13 @@ class Result(Record, frozen=True):
     estimates: tuple[float, ...]
     coefficients: tuple[float, ...]
     """float32 values: what every host multiplies its directions with."""
+    error_std: float | None = None
+    """Of the first estimate, as the optimiser was told; None where there is none, or in versions before 4"""
+    told: tuple[Told, ...] = ()
+    """What the schedule was told of each transmission that it planned."""
+    memory: ReceiverMemory | None = None
+    """Of the access point's receiver behind this round; None in versions before 4, and of a round that was cut off,
+    which leaves no trace in it."""
 
 
 AnyRecord: TypeAlias = Start | Promised | Spent | Result
@@ -124,15 +136,25 @@ def _encoded(chain: bytes, record: AnyRecord) -> tuple[bytes, bytes]:
     return _HEAD.pack(len(body), chain) + body, chain
 
 
-def _body_at(data: bytes, start: int, chain: bytes) -> bytes | None:
-    """The body of the whole record that begins at ``start`` and follows on ``chain``, or None."""
+def _next_in(data: bytes, start: int, chain: bytes) -> tuple[bytes, bytes] | None:
+    """Body and chain of the whole record that begins at ``start`` and follows on ``chain``, or None."""
     if start + HEAD_BYTES > len(data):
         return None
     length, written = _HEAD.unpack_from(data, start)
     if not 0 < length <= min(_MAX_RECORD_BYTES, len(data) - start - HEAD_BYTES):
         return None
     body = data[start + HEAD_BYTES : start + HEAD_BYTES + length]
-    return body if _digest(chain, body) == written else None
+    return (body, written) if _digest(chain, body) == written else None
+
+
+def _decoded(path: Path, body: bytes) -> AnyRecord:
+    try:
+        record: AnyRecord = _DECODER.decode(body)
+    except msgspec.DecodeError as err:
+        raise JournalError(
+            f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
+        ) from err
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +175,10 @@ def _parse(path: Path, data: bytes) -> _Parsed:
         raise JournalError(f"{path}: neither of its two seals holds; {_RESTORE}")
     records: list[AnyRecord] = []
     ends = [(FIRST_BYTE, _NO_CHAIN)]
-    try:
-        while (body := _body_at(data, *ends[-1])) is not None:
-            ends.append((ends[-1][0] + HEAD_BYTES + len(body), _digest(ends[-1][1], body)))
-            records.append(_DECODER.decode(body))
-    except msgspec.DecodeError as err:
-        raise JournalError(
-            f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
-        ) from err
+    while (found := _next_in(data, *ends[-1])) is not None:
+        body, chain = found
+        ends.append((ends[-1][0] + HEAD_BYTES + len(body), chain))
+        records.append(_decoded(path, body))
     num_sealed, end, _ = seals[-1]
     for number, sealed_end, sealed_chain in seals:
         if number >= len(ends) or ends[number] != (sealed_end, sealed_chain):
@@ -172,6 +190,11 @@ def _parse(path: Path, data: bytes) -> _Parsed:
         raise JournalError(
             f"{path}: one of its two seals does not hold, and no crash explains it ({len(records)} records, "
             f"{num_sealed} acknowledged by the other); {_RESTORE}"
+        )
+    if records and isinstance(records[0], Start) and records[0].version > VERSION:
+        raise JournalError(
+            f"{path}: got a journal of version {records[0].version}; allowed: up to {VERSION}; install the version of "
+            "the toolkit that run.json names"
         )
     return _Parsed(records, *ends[-1], num_sealed)
 
@@ -193,17 +216,7 @@ def read(path: Path) -> list[AnyRecord]:
     data = _bytes_of(path)
     if data[: len(_MAGIC)] == _MAGIC:
         return _parse(path, data).records
-    return [_old_record(path, body) for body in old_journal.bodies(path, data, newest_version=VERSION)]
-
-
-def _old_record(path: Path, body: bytes) -> AnyRecord:
-    try:
-        record: AnyRecord = _DECODER.decode(body)
-    except msgspec.DecodeError as err:
-        raise JournalError(
-            f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
-        ) from err
-    return record
+    return [_decoded(path, body) for body in old_journal.bodies(path, data, newest_version=VERSION)]
 
 
 def renew(path: Path) -> None:
@@ -223,7 +236,7 @@ def _whole(records: Iterable[AnyRecord]) -> tuple[bytes, bytes]:
 
 
 class Journal:
-    """The journal of a live run, open for appending and locked; ``records`` are all on disk, oldest first."""
+    """The journal of a live run, open and locked; ``records``, and of them ``results``, are on disk, oldest first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -235,6 +248,7 @@ class Journal:
                 "directory writable, and run again"
             ) from err
         self.records: list[AnyRecord] = []
+        self.results: list[Result] = []
         self._end, self._chain = 0, _NO_CHAIN
         try:
             self._lock()
@@ -265,7 +279,8 @@ class Journal:
             read(self._path)
             raise JournalError(f"{self._path}: of an older layout, which is only read; resume the run directory")
         parsed = _parse(self._path, data)
-        self.records, self._end, self._chain = parsed.records, parsed.end, parsed.chain
+        self._end, self._chain = parsed.end, parsed.chain
+        self._hold(parsed.records)
         if self._end < size_bytes:
             files.keep_copy(self._path, data)
             files.system.truncate(self._fd, self._end)
@@ -307,28 +322,38 @@ class Journal:
             raise JournalError(f"{self._path}: holds a run already; give a new directory")
         data, chain = _whole(records)
         self._write(data)
-        self.records, self._chain = list(records), chain
+        self._chain = chain
+        self._hold(records)
+
+    def _hold(self, records: Iterable[AnyRecord]) -> None:
+        for record in records:
+            self.records.append(record)
+            if isinstance(record, Result):
+                self.results.append(record)
 
     def _put(self, record: AnyRecord) -> None:
         data, chain = _encoded(self._chain, record)
-        self._check_place()
+        self.check_place()
         self._write(data)
-        self.records.append(record)
+        self._hold((record,))
         self._chain = chain
         try:
             self._seal()
         except OSError:
             self.close()  # the record is there and counts, but nobody may act on it
             raise
-        self._check_place()  # again, for who opens the file by its name must find what is acted on
+        self.check_place()  # again, for who opens the file by its name must find what is acted on
 
-    def _check_place(self) -> None:
-        """Refuse to go on where another file has taken this one's place: what is written here, nobody would find."""
+    def check_place(self) -> None:
+        """Refuse to go on where another file has taken this one's place: what is written here, nobody would find.
+
+        Raises JournalError.
+        """
         here = os.fstat(self._fd)
         there: os.stat_result | None
         try:
             there = self._path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             there = None
         if there is None or (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
             self.close()

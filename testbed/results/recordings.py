@@ -41,6 +41,7 @@ def save_capture(directory: Path, samples: IQ, info: CaptureInfo, *, max_bytes: 
     """
     data = np.asarray(samples, dtype=np.complex64).tobytes()
     data_path = directory / f"round-{info.round:06d}.sigmf-data"
+    files.check_there(directory.parent)
     if not directory.is_dir():
         files.make_folder(directory, remedy=_REMEDY)
     kept = sum(path.stat().st_size for path in directory.glob("*.sigmf-data") if path != data_path)

@@ -52,6 +52,13 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float = 0.0
     capture: Literal["kept", "left out"] | None = None
     """What became of the recorded payload; ``left out`` beyond results.max_capture_mib, null if none was due."""
+    absent: tuple[int, ...] = ()
+    """Devices that took no part, as their host was late or gone; weak ones that kept silent by plan are not among
+    them."""
+    evaluated_by: int = 0
+    """Hosts whose evaluations of this round agreed; 0 where there was none, or an earlier version did not record it."""
+    evaluated_here: bool = False
+    """Whether the access point's own process was that host."""
 
     @property
     def is_used(self) -> bool:
@@ -65,6 +72,9 @@ class InitialEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     loss: float
     metric: float
     num_examples: int
+    evaluated_by: int = 0
+    """As in RoundRecord."""
+    evaluated_here: bool = False
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +91,27 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: dict[str, str]
     git: str | None
     command: list[str]
+    rebuilt_fingerprint: str | None = None
+    """Of the final weights, which the access point rebuilt from the journal; null of a run that has not ended."""
     final_fingerprint: str | None = None
+    """Of live weights of hosts that were compared with them at the end and were the same; null if none were. (Earlier
+    versions: of the final weights, compared or not.)"""
+    verified_devices: tuple[int, ...] | None = None
+    """Devices whose hosts' live weights those were; null if the run has not ended, or nobody recorded it."""
+    not_verified: str | None = None
+    """Which devices' weights were not verified at the end, and why; null if all were."""
+    failure: str | None = None
+    """Why the run could not go on; null if it ended, or was cut off."""
+    architecture_fingerprint: str | None = None
+    """Of the model without its weights."""
+    data_fingerprint: str | None = None
+    """Of the data that every host must have, as the first one that joined had it."""
     initial_evaluation: InitialEvaluation | None = None
+
+    @property
+    def ended_with(self) -> str | None:
+        """Fingerprint of the final weights; None of a run that has not ended."""
+        return self.rebuilt_fingerprint or self.final_fingerprint
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,12 +157,22 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str
     """Why the run ended."""
     final_fingerprint: str | None
+    """As in RunInfo, and so are the next three."""
+    rebuilt_fingerprint: str | None = None
+    verified_devices: tuple[int, ...] | None = None
+    not_verified: str | None = None
+    evaluation: str = ""
+    """Who evaluated the model and whether anybody checked, in words; empty where nobody recorded it."""
+    evaluations_unverified: int = 0
+    """Evaluations by one host in another process, which no second one agreed with."""
     rounds_retried: int = 0
     """Of those that were used, rounds that took more than one attempt."""
     rounds_skipped: int = 0
     rounds_rejected: int = 0
     rounds_silent: int = 0
     """Rounds in which the plan was that nobody transmits."""
+    rounds_partial: int = 0
+    """Of those that were used, rounds in which a device took no part because its host was late or gone."""
     warnings: tuple[str, ...] = ()
     """What a reader must not miss."""
     captures_kept: int = 0

@@ -11,6 +11,7 @@ from testbed.results import files, plots
 from testbed.results.directory import RunDirectory
 from testbed.results.recordings import load_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
+from testbed.results.words import verified_words
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -41,6 +42,7 @@ def write_report(directory: RunDirectory) -> Path:
         )
     images = {name: plots.rendered(figure) for name, figure in figures.items()}
     remedy = f"free some space and run `testbed report {directory.path}`"
+    files.check_there(directory.path)
     files.make_folder(directory.plots, remedy=remedy)
     for name, data in images.items():
         files.write(directory.plots / f"{name}.png", data, remedy=remedy)
@@ -81,6 +83,8 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
             if left_out
             else []
         ),
+        *([("final weights", verified_words(summary))] if summary.verified_devices is not None else []),
+        *([("evaluated by", summary.evaluation)] if summary.evaluation else []),
         *(("warning", warning) for warning in summary.warnings),
         ("ended", summary.stopped),
     ]
@@ -93,6 +97,7 @@ def _troubles(summary: Summary) -> str:
         "skipped": summary.rounds_skipped,
         "rejected": summary.rounds_rejected,
         "silent": summary.rounds_silent,
+        "without some device": summary.rounds_partial,
     }
     listed = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return f" ({listed})" if listed else ""
@@ -108,9 +113,14 @@ def _page(
         f"<title>{html.escape(name)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{html.escape(name)}: {len(records)} rounds, started {html.escape(info.started)}</h1>",
     ]
-    if summary is None:
+    if info.failure is not None:
+        parts.append(
+            f"<p class='note'><b>This run failed:</b> {html.escape(info.failure)} What follows is what it had come to; "
+            "once that is mended, --resume goes on from there.</p>"
+        )
+    elif summary is None:
         parts.append("<p class='note'>This run has no summary yet: it is still going on, or was cut off.</p>")
-    else:
+    if summary is not None:
         parts += [
             f"<p class='note'><b>Privacy.</b> {html.escape(summary.privacy)}</p>",
             _table(summary_rows(summary)),

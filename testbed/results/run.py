@@ -131,6 +131,9 @@ def columns_of(records: Iterable[RoundRecord]) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for field in msgspec.structs.fields(RoundRecord):
         values = [getattr(record, field.name) for record in records]
+        if field.name == "absent":  # devices, not queries
+            columns[field.name] = values
+            continue
         length = max((len(value) for value in values if isinstance(value, tuple)), default=None)
         if length is None:
             columns[field.name] = _column(values)

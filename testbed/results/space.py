@@ -9,6 +9,8 @@ from testbed.config.schema import RunConfig
 MIB = 2**20
 _ROUND_BYTES, _QUERY_BYTES = 1000, 150
 """Of one round and of each of its queries, in rounds.jsonl and the journal together."""
+_MEMORY_BYTES, _MEMORY_DEVICE_BYTES = 2000, 32
+"""Of what the receiver remembers, and of each device in it, once a round in the journal."""
 _REPORT_BYTES = 2 * MIB
 _RESERVE_BYTES = 32 * MIB
 _SLOT_SYMBOLS_PER_QUERY = 64
@@ -43,7 +45,13 @@ def needed_space(config: RunConfig, *, num_parameters: int, first_round: int = 0
     attempts = experiment.rounds.max_attempts
     captures = min(1 + rounds // experiment.rounds.eval_every, rounds) * capture_bytes(config)
     return Space(
-        rounds=rounds * (_ROUND_BYTES * attempts + _QUERY_BYTES * queries),
+        rounds=rounds
+        * (
+            _ROUND_BYTES * attempts
+            + _QUERY_BYTES * queries
+            + _MEMORY_BYTES
+            + _MEMORY_DEVICE_BYTES * config.rig.num_devices
+        ),
         captures=min(captures, int(experiment.results.max_capture_mib * MIB)),
         weights=2 * num_parameters * _BYTES_PER_WEIGHT.get(experiment.model.dtype, 4),
         report=_REPORT_BYTES,

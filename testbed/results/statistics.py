@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from testbed.results.records import RoundRecord
+from testbed.results.records import InitialEvaluation, RoundRecord
 
 
 def nmse_db(estimate: Sequence[float], true_mean: Sequence[float]) -> float | None:
@@ -30,3 +31,46 @@ def median(values: Iterable[float | None]) -> float | None:
     """The median of what is known."""
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluations:
+    """Who evaluated the model in a run, and whether anybody checked."""
+
+    words: str
+    num: int
+    """How many there were, with that of the untouched model."""
+    num_unverified: int
+    """Of those, how many came from another process that no second host agreed with."""
+
+    @property
+    def warning(self) -> str | None:
+        """What a reader must not miss."""
+        if not self.num_unverified:
+            return None
+        return f"{self.num_unverified} of {self.num} evaluations were checked by nobody: {self.words}"
+
+
+def evaluations_of(initial: InitialEvaluation | None, records: Iterable[RoundRecord]) -> Evaluations:
+    """Of the untouched model's evaluation and those of the rounds."""
+    seen = [record for record in records if record.metric is not None]
+    each: list[InitialEvaluation | RoundRecord] = [*([initial] if initial is not None else []), *seen]
+    elsewhere = [evaluation.evaluated_by for evaluation in each if not evaluation.evaluated_here]
+    checked = [num for num in elsewhere if num > 1]
+    groups = (
+        (len(each) - len(elsewhere), "this process itself"),
+        (len(checked), _agreed(checked)),
+        (elsewhere.count(1), "one host, which nobody checked"),
+        (elsewhere.count(0), "not recorded by whom"),
+    )
+    found = [(count, words) for count, words in groups if count]
+    words = found[0][1] if len(found) == 1 else ", ".join(f"{count}: {words}" for count, words in found)
+    return Evaluations(words=words or "none", num=len(each), num_unverified=len(elsewhere) - len(checked))
+
+
+def _agreed(nums: Sequence[int]) -> str:
+    if not nums:
+        return ""
+    if min(nums) < max(nums):
+        return f"{min(nums)} to {max(nums)} hosts agreed"
+    return f"{'two' if nums[0] == 2 else nums[0]} hosts agreed"

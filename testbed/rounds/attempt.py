@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,18 +12,21 @@ from radio.errors import RadioLinkError
 from radio.link.access_point import AccessPointLink
 from radio.link.block import Block, Channels, Reception
 from radio.link.bounds import Credit
-from radio.records import Csi, Estimate, Plan, value_bound
+from radio.records import Estimate, Plan, value_bound
 from radio.schemes.alignment import Alignment
 from radio.schemes.base import Scheme
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
-from testbed.control.polls import Polls, check_transmitted
+from testbed.control.polls import Polls, check_nobody_lost, check_transmitted
 from testbed.control.roster import AttemptFailedError, Roster
+from testbed.control.seats import Seat, devices_in_words
+from testbed.errors import DivergenceError
 from testbed.planning.ledger import Ledger
 from testbed.planning.planner import Decision, Planner, limits_of
 from testbed.planning.radiated import Radiated
-from testbed.planning.terms import Terms
+from testbed.planning.terms import Terms, is_simulated
 from testbed.rounds.carriers import CarrierCorrection
+from testbed.schedule.base import Told
 
 SILENT = "silent: no device is strong enough, or the schedule allows no power"
 _ROUNDING = 1e-14
@@ -40,9 +43,13 @@ class Attempt:
     """The leak that was charged; None where none can be stated."""
     radiated: Radiated | None = None
     """All that the round has radiated with it; None if that is nothing."""
+    told: Told | None = None
+    """What the schedule was told of it."""
     reception: Reception | None = None
     """None if nothing was sent, or nothing received."""
     ready: tuple[m.Ready, ...] = ()
+    absent: tuple[int, ...] = ()
+    """Devices that took no part."""
     fingerprint: str | None = None
     """Of the weights before this round, where this round compares them."""
     failure: str | None = None
@@ -101,6 +108,13 @@ class Transmitter:
     ledger: Ledger
     polls: Polls
     carriers: CarrierCorrection
+    truth: Callable[[], str]
+    """Fingerprint of the weights that the journal leads to; asked where hosts differ."""
+
+    @property
+    def quorum(self) -> int:
+        """How many devices a round needs."""
+        return self.config.experiment.rounds.min_devices or self.config.rig.num_devices
 
     def play(self, round_index: int, attempt: int, seed: int, before: Radiated | None = None) -> Attempt:
         """One transmission, whatever it came to, ``before`` which its round has radiated something, or nothing.
@@ -112,26 +126,30 @@ class Transmitter:
         plan: Plan | None = None
         rho: float | None = 0.0
         radiated = before
+        told: Told | None = None
         ready: tuple[m.Ready, ...] = ()
         reception: Reception | None = None
         fingerprint = failure = None
+        present: tuple[int, ...] = ()
+        hosts_radio_s = self.polls.radio_s
         try:
             self._wait_for_hosts()
             with learner.running():
                 fingerprint, draws = self._prepare(round_index, attempt, seed)
+            present = tuple(self.roster.served)
             block = self.link.block(round_index, attempt)
             self.carriers.correct(block, round_index, attempt)
-            self._align_starts(block, round_index, attempt)
-            self._sound(block, round_index, attempt, radio)
+            self._align_starts(block, round_index, attempt, present)
+            self._sound(block, round_index, attempt, present, radio)
             with radio.running():
-                channels = block.channels()
+                channels = block.channels(present)
                 known = before.of(draws) if before is not None else None
                 plan, decision = self._plan(round_index, channels, known)
-            rho = decision.rho
+            rho, told = decision.rho, decision.told
             if plan.gain > 0:
                 self.ledger.charge(round_index, attempt, rho)
                 radiated = decision.radiated.by(draws)
-                ready = self._start(round_index, attempt, seed, plan, channels)
+                ready = self._start(round_index, attempt, plan, channels)
                 reception = self._receive(round_index, attempt, plan, channels, radio)
         except AttemptFailedError as err:
             failure = err.reason
@@ -141,45 +159,86 @@ class Transmitter:
             plan=plan,
             rho=rho,
             radiated=radiated,
+            told=told,
             reception=reception,
             ready=ready,
+            absent=tuple(sorted(set(range(self.config.rig.num_devices)) - set(present))),
             fingerprint=fingerprint,
             failure=failure,
             learner_s=learner.seconds,
-            radio_s=radio.seconds,
+            radio_s=radio.seconds + self.polls.radio_s - hosts_radio_s,
             airtime_s=block.airtime_s if block is not None else 0.0,
         )
 
     def _wait_for_hosts(self) -> None:
         timeout_s = self.config.rig.control.rejoin_timeout_s
-        if self.roster.missing and not self.roster.wait_for_everyone(timeout_s):
+        if not self.roster.wait_for(self.quorum, timeout_s):
             missing = self.roster.missing
-            raise AttemptFailedError(f"devices {missing} have no host, and none came in {timeout_s:g} s", missing)
+            raise AttemptFailedError(
+                f"{devices_in_words(missing)} {'has' if len(missing) == 1 else 'have'} no host"
+                f"{self.roster.why_missing()}, and none came in {timeout_s:g} s",
+                missing,
+            )
 
     def _prepare(self, round_index: int, attempt: int, seed: int) -> tuple[str | None, frozenset[int]]:
         """Let every host compute its scalars; returns the fingerprint that all agree on, where they compare, and which
-        draws of batches and noise the scalars are."""
-        self.roster.broadcast(m.SoundStart(round=round_index, attempt=attempt, seed=seed))
-        prepared = self.roster.collect(
+        draws of batches and noise the scalars are. Goes on without hosts that are late, if enough devices are left."""
+        learner, rounds = self.config.experiment.learner, self.config.experiment.rounds
+        seats = self.roster.seated
+        compares = round_index % learner.fingerprint_every == 0 or not all(seat.is_compared for seat in seats)
+        timeout_s = self.config.rig.control.learner_timeout_s
+        answers = self.roster.ask(
+            seats,
+            m.SoundStart(round=round_index, attempt=attempt, seed=seed, compare=compares),
             m.Prepared,
-            list(self.roster.hosts),
-            self.config.rig.control.learner_timeout_s,
+            min(timeout_s, rounds.deadline_s or timeout_s),
             what="scalars",
             accept=lambda a: (a.round, a.attempt) == (round_index, attempt),
+            fault=lambda _, a: "its answer says no fingerprint" if compares and a.fingerprint is None else None,
         )
-        fingerprints = {peer: answer.fingerprint for peer, answer in prepared.items()}
-        fingerprint = self.roster.check_agreement(fingerprints, f"round {round_index}")
-        return fingerprint, frozenset(answer.draw for answer in prepared.values())
+        fingerprint = self._agreed(round_index, {seat: a.fingerprint for seat, a in answers.of.items()})
+        if len(self.roster.served) < self.quorum:
+            check_nobody_lost(answers.losses)
+            raise AttemptFailedError(f"{devices_in_words(self.roster.missing)} left", self.roster.missing)
+        return fingerprint, frozenset(answer.draw for answer in answers.of.values())
 
-    def _align_starts(self, block: Block, round_index: int, attempt: int) -> None:
+    def _agreed(self, round_index: int, fingerprints: dict[Seat, str | None]) -> str | None:
+        """The one fingerprint of all hosts, None where none was asked for. Where they differ, the journal decides who
+        goes. Raises DivergenceError when none holds the journal's weights."""
+        found = {fingerprint for fingerprint in fingerprints.values() if fingerprint is not None}
+        if len(found) > 1:
+            truth = self.truth()
+            for seat, fingerprint in fingerprints.items():
+                if fingerprint != truth:
+                    reason = (
+                        f"round {round_index}: its weights are {str(fingerprint)[:12]}, those of the journal "
+                        f"{truth[:12]}; run the same version on all hosts, and start this one again"
+                    )
+                    self.roster.drop(seat, reason, refuse=True)
+            if truth not in found:
+                raise DivergenceError(
+                    f"round {round_index}: hosts hold different weights ({', '.join(sorted(f[:12] for f in found))}), "
+                    f"none of them the journal's ({truth[:12]}); run the same version and model on all of them"
+                )
+            found = {truth}
+        for seat, fingerprint in fingerprints.items():
+            seat.is_compared = seat.is_compared or fingerprint is not None
+        return next(iter(found), None)
+
+    @property
+    def _batches(self) -> bool:
+        """Whether slots need no poll each: simulated air waits for nobody."""
+        return is_simulated(self.config.rig)
+
+    def _align_starts(self, block: Block, round_index: int, attempt: int, present: Sequence[int]) -> None:
         """Learn where the samples of those devices arrive whose count is new, or whose distance was forgotten."""
-        for device in block.unaligned():
-            answer = self.polls.poll(round_index, attempt, device, "pilot")
+        for device in set(block.unaligned()) & set(present):
+            answer = self.polls.poll(round_index, attempt, [device], "pilot")[device]
             if answer.start_sample is None or not block.hear_start(device, answer.start_sample):
                 raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
 
-    def _sound(self, block: Block, round_index: int, attempt: int, radio: _Stopwatch) -> None:
-        """Poll every device's pilot."""
+    def _sound(self, block: Block, round_index: int, attempt: int, present: Sequence[int], radio: _Stopwatch) -> None:
+        """Learn every present device's channel: all pilots in one poll on simulated air, else one after the other."""
         if not block.needs_sounding:
             block.measure_noise()
             return
@@ -188,14 +247,22 @@ class Transmitter:
         if listens:
             block.measure_noise()
             block.send_pilot()
-        for device in range(self.config.rig.num_devices):
-            start_sample = block.start_of(device)
-            slot: m.Slot = "listen" if listens else "pilot"
-            answer = self.polls.poll(round_index, attempt, device, slot, start_sample=start_sample)
-            with radio.running():
-                estimate = block.learn(device, answer.heard) if listens else block.sound(device)
-            if not estimate.is_heard and not may_be_silent:
-                raise AttemptFailedError(f"device {device}: its pilot was not heard")
+        slot: m.Slot = "listen" if listens else "pilot"
+        for group in [list(present)] if self._batches else [[device] for device in present]:
+            slots = block.pilot_slots(group)
+            reports = self.polls.poll(
+                round_index,
+                attempt,
+                group,
+                slot,
+                start_samples={each.device: each.start_sample for each in slots if each.start_sample is not None},
+                after_samples={each.device: each.after_samples for each in slots if each.after_samples},
+            )
+            for device in group:
+                with radio.running():
+                    estimate = block.learn(device, reports[device].heard) if listens else block.sound(device)
+                if not estimate.is_heard and not may_be_silent:
+                    raise AttemptFailedError(f"device {device}: its pilot was not heard")
         if listens:
             block.pass_pilot()
 
@@ -229,31 +296,59 @@ class Transmitter:
             return Credit(noise_variance=0.0, margin=1.0)
         return channels.credit(alignment, bounds, self.terms.estimate_failure, num_queries=num_queries)
 
-    def _start(self, round_index: int, attempt: int, seed: int, plan: Plan, channels: Channels) -> tuple[m.Ready, ...]:
+    def _start(self, round_index: int, attempt: int, plan: Plan, channels: Channels) -> tuple[m.Ready, ...]:
         """Announce the plan, to each host with its own devices' channels, and wait until all are ready."""
         csi, starts = channels.csi, channels.starts(plan)
-        for peer, host in list(self.roster.hosts.items()):
-            own: dict[int, Csi] = {k: csi[k] for k in host.devices if k in csi}
-            own_starts = {k: starts[k] for k in host.devices if k in starts}
-            start = m.RoundStart(
-                round=round_index, attempt=attempt, seed=seed, plan=plan, csi=own, start_samples=own_starts
+        after = {each.device: each.after_samples for each in channels.payload_slots(plan)} if self._batches else {}
+
+        def request(seat: Seat) -> m.RoundStart:
+            return m.RoundStart(
+                round=round_index,
+                attempt=attempt,
+                plan=plan,
+                csi={k: csi[k] for k in seat.devices if k in csi},
+                start_samples={k: starts[k] for k in seat.devices if k in starts},
+                after_samples={k: after[k] for k in seat.devices if k in after},
             )
-            self.roster.send(peer, start)
-        answers = self.roster.collect(
+
+        answers = self.roster.ask(
+            self.roster.seated,
+            request,
             m.Ready,
-            list(self.roster.hosts),
             self.config.rig.control.radio_timeout_s,
             what="payload",
             accept=lambda a: (a.round, a.attempt) == (round_index, attempt),
+            fault=self._fault_of_ready,
         )
-        check_transmitted({k: why for answer in answers.values() for k, why in answer.problems.items()})
-        return tuple(answers.values())
+        check_nobody_lost(answers.losses)
+        ready = tuple(answers.of.values())
+        self.polls.radio_s += max((answer.radio_s for answer in ready), default=0.0)
+        check_transmitted({k: why for answer in ready for k, why in answer.problems.items()})
+        return ready
+
+    def _fault_of_ready(self, seat: Seat, ready: m.Ready) -> str | None:
+        """What a host says that it may not say; None if nothing."""
+        own, learner = set(seat.devices), self.config.experiment.learner
+        if (ready.ground_truth is not None) != self.config.experiment.ground_truth:
+            return "its answer holds scalars that nobody asked for, or not those that were"
+        for name, known in (("scalars", ready.ground_truth), ("losses", ready.losses), ("problems", ready.problems)):
+            if known is not None and not set(known) <= own:
+                return f"its answer holds {name} of devices {sorted(set(known) - own)}, which it does not serve"
+        for device, values in (ready.ground_truth or {}).items():
+            if len(values) != learner.num_queries or any(abs(v) > learner.clip * (1 + _ROUNDING) for v in values):
+                return (
+                    f"device {device}: got {len(values)} scalars; allowed: {learner.num_queries}, within "
+                    f"±{learner.clip:g}"
+                )
+        return None
 
     def _receive(self, round_index: int, attempt: int, plan: Plan, channels: Channels, radio: _Stopwatch) -> Reception:
         """Capture the payload, or every active device's slot in turn, and estimate."""
-        reception = channels.receive(plan, lambda device: self._poll_payload(round_index, attempt, device))
+
+        def poll(device: int) -> None:
+            if not self._batches:
+                self.polls.poll(round_index, attempt, [device], "payload")
+
+        reception = channels.receive(plan, poll)
         radio.seconds += reception.radio_s
         return reception
-
-    def _poll_payload(self, round_index: int, attempt: int, device: int) -> None:
-        self.polls.poll(round_index, attempt, device, "payload")

@@ -23,16 +23,16 @@ class CarrierCorrection:
         self._allowed_hz = rig.radio.residual_cfo_max_hz
         every = backend_of(rig).correct_every_rounds(settings_of(rig))
         self._every = None if rig.clock.shared_clock else every
-        self._measured: dict[int, tuple[bytes, int]] = {}
+        self._measured: dict[int, tuple[str, int]] = {}
         """device → the host that it had, and the round"""
 
     def correct(self, block: Block, round_index: int, attempt: int) -> None:
         """Measure and move the carriers that are due. Raises AttemptFailedError when one does not follow."""
         if self._every is None:
             return
-        for device in sorted(self._roster.served):
-            host = self._roster.peer_of(device)
-            known, when = self._measured.get(device, (b"", 0))
+        for device in self._roster.served:
+            host = self._roster.seat_of(device).instance
+            known, when = self._measured.get(device, ("", 0))
             if known != host or round_index >= when + self._every:
                 self._correct_one(block, round_index, attempt, device)
                 self._measured[device] = host, round_index
@@ -40,7 +40,7 @@ class CarrierCorrection:
     def _correct_one(self, block: Block, round_index: int, attempt: int, device: int) -> None:
         shift_hz = offset_hz = 0.0
         for _ in range(MAX_MOVES):
-            self._polls.poll(round_index, attempt, device, "tone", shift_hz=shift_hz)
+            self._polls.poll(round_index, attempt, [device], "tone", shift_hz=shift_hz)
             heard = block.hear_tone()
             if heard is None:
                 raise AttemptFailedError(f"device {device}: its tone was not heard; look at gains, antennas and cables")

@@ -5,6 +5,7 @@ Everything that the rounds decide is in journal.bin first; rounds.jsonl, summary
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,20 +13,20 @@ from typing import Protocol
 
 import msgspec
 
+from learner.zo.replica import Replica
 from radio.air.medium import Medium
 from radio.backends.base import Radio
 from radio.link.access_point import AccessPointLink
+from radio.link.memory import ReceiverMemory
 from radio.samples import IQ
 from testbed.bench.rig import access_point_radio, scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.polls import Polls
-from testbed.control.roster import AttemptFailedError, InterruptedRunError, Roster
-from testbed.control.transport import Server
+from testbed.control.roster import PATIENCE_S, InterruptedRunError, Roster
+from testbed.control.transport import ServerEnd
 from testbed.errors import (
     CrashError,
-    DivergenceError,
-    JournalError,
     PeerTimeoutError,
     RunDirectoryError,
     StalledRunError,
@@ -37,16 +38,18 @@ from testbed.planning.planner import Planner
 from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
-from testbed.results.report import write_report
 from testbed.rounds import budget
+from testbed.rounds import session as sessions
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
+from testbed.rounds.office import RunOffice
 from testbed.rounds.round import AccessPoint
-from testbed.rounds.session import Session, rebuild
+from testbed.rounds.session import Session
 from testbed.rounds.summary import summarise
+from testbed.rounds.verification import Live, Verification, failed, verify
 
-_HURRIED_S = 10.0
-"""For goodbyes, when the user has asked to stop."""
+INTERRUPTED = "interrupted"
+_MAX_REASON = 4_000
 
 
 class Progress(Protocol):
@@ -75,21 +78,27 @@ class Quiet:
         """Say nothing."""
 
 
+def _from_the_journal(session: Session) -> Replica:
+    return sessions.rebuild(session.directory, session.config, session.results)
+
+
 def conduct(
     session: Session,
     *,
-    server: Server[m.ControlMessage],
+    server: ServerEnd[m.ControlMessage],
+    office: RunOffice,
     medium: Medium | None,
-    air_address: str,
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
     check: Callable[[], None] = lambda: None,
+    rebuild: Callable[[Session], Replica] = _from_the_journal,
 ) -> Summary:
-    """Play the rounds that are left and write the results; returns the summary.
+    """Play the rounds that are left and write the results, but for the report; returns the summary.
 
     Stops early, with everything written, when ``should_stop`` or the privacy budget says so. ``check`` is asked while
-    waiting, and raises what has gone wrong elsewhere. Raises TestbedError when the run cannot go on; the run directory
-    can then be resumed. What nobody expected becomes a CrashError, with its traceback in a file there.
+    waiting, and raises what has gone wrong elsewhere; ``rebuild`` makes the weights that the journal leads to. Raises
+    TestbedError when the run cannot go on; the run directory can then be resumed. What nobody expected becomes a
+    CrashError, with its traceback in a file there.
     """
     config = session.config
     terms = terms_of(config)
@@ -98,16 +107,18 @@ def conduct(
     roster = Roster(
         server=server,
         num_devices=config.rig.num_devices,
-        welcome=lambda hello: _welcome(session, air_address, hello),
+        office=office,
         should_stop=should_stop,
         check=check,
+        join_timeout_s=config.rig.control.join_timeout_s,
     )
     started = time.perf_counter() - math.fsum(record.wall_s for record in session.records)
     try:
         with access_point_radio(config, medium) as radio:
-            access_point = access_point_of(session, roster, _link(config, radio, medium), terms, ledger)
+            link = _link(config, radio, medium, session.memory)
+            access_point = access_point_of(session, roster, link, terms, ledger, rebuild)
             stopped = _until_the_end(session, access_point, progress, should_stop)
-            fingerprint, unverified = _finish(session, roster, stopped)
+            verification = _finish(session, roster, stopped, rebuild)
         summary = summarise(
             config,
             session.info,
@@ -116,27 +127,37 @@ def conduct(
             payload_symbols=scheme_of(config).payload_symbols(
                 config.experiment.learner.num_queries, config.rig.num_devices
             ),
-            final_fingerprint=fingerprint,
+            verification=verification,
             ledger=ledger,
             wall_s=time.perf_counter() - started,
-            unverified=unverified,
+            caution=session.caution,
         )
         session.directory.write_json(session.directory.summary, summary)
-        write_report(session.directory)
+        session.journal.check_place()
     except CrashError as err:
-        roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
+        _fail(session, roster, str(err))
         raise _kept(session, err) from err
     except EXPECTED as err:
-        roster.broadcast(m.Finish(reason=f"the run failed: {err}"))
+        _fail(session, roster, str(err))
         raise
     except Exception as err:
-        roster.broadcast(m.Finish(reason=f"the run failed: {in_one_line(err)}"))
+        _fail(session, roster, in_one_line(err))
         crash = CrashError(f"access point: {in_one_line(err)}", trace=traceback_of(err))
         raise _kept(session, crash) from err
     except BaseException:
-        roster.broadcast(m.Finish(reason="the run was stopped at once"))
+        _fail(session, roster, "it was stopped at once")
         raise
     return summary
+
+
+def _fail(session: Session, roster: Roster, cause: str) -> None:
+    """Let the hosts go, who need not say Goodbye, and say in run.json why the run could not go on; where that cannot
+    be written, the cause is still what is said."""
+    reason = f"the run failed: {cause}"[:_MAX_REASON]
+    roster.tell(m.Finish(reason=reason, failed=True, next_round=session.next_round))
+    session.info = failed(session.info, cause)
+    with contextlib.suppress(RunDirectoryError):
+        session.directory.write_json(session.directory.info, session.info)
 
 
 def _kept(session: Session, crash: CrashError) -> CrashError:
@@ -148,7 +169,12 @@ def _kept(session: Session, crash: CrashError) -> CrashError:
 
 
 def access_point_of(
-    session: Session, roster: Roster, link: AccessPointLink, terms: Terms, ledger: Ledger
+    session: Session,
+    roster: Roster,
+    link: AccessPointLink,
+    terms: Terms,
+    ledger: Ledger,
+    rebuild: Callable[[Session], Replica] = _from_the_journal,
 ) -> AccessPoint:
     """The access point of a session, with everything that it decides by."""
     config = session.config
@@ -159,10 +185,11 @@ def access_point_of(
         link=link,
         scheme=scheme_of(config),
         terms=terms,
-        planner=Planner(config, terms),
+        planner=Planner(config, terms, session.told),
         ledger=ledger,
         polls=polls,
         carriers=CarrierCorrection(config, roster, polls),
+        truth=lambda: rebuild(session).fingerprint(),
     )
     return AccessPoint(
         config=config,
@@ -172,6 +199,7 @@ def access_point_of(
         journal=session.journal,
         ledger=ledger,
         terms=terms,
+        is_one_process=roster.office.is_one_process,
     )
 
 
@@ -187,10 +215,10 @@ def rounds_skipped_in_a_row(records: Sequence[RoundRecord]) -> int:
     return count
 
 
-def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPointLink:
+def _link(config: RunConfig, radio: Radio, medium: Medium | None, memory: ReceiverMemory | None) -> AccessPointLink:
     scheme = scheme_of(config)
     genie = medium.truth if medium is not None and config.rig.air.csi == "genie" and scheme.needs_sounding else None
-    return AccessPointLink(
+    link = AccessPointLink(
         radio,
         config.rig.radio,
         config.rig.frame,
@@ -199,28 +227,16 @@ def _link(config: RunConfig, radio: Radio, medium: Medium | None) -> AccessPoint
         rule=config.experiment.scheme.alignment,
         genie=genie,
     )
-
-
-def _welcome(session: Session, air_address: str, hello: m.Hello) -> m.Welcome:
-    known = hello.run_id == session.info.run_id
-    first = hello.next_round if known else 0
-    if first > session.next_round:
-        raise JournalError(f"the host is at round {first}, the journal at {session.next_round}; restart that host")
-    return m.Welcome(
-        run_id=session.info.run_id,
-        config=session.config,
-        air_address=air_address,
-        next_round=session.next_round,
-        results=tuple(
-            m.PastResult(round=r.round, seed=r.seed, coefficients=r.coefficients)
-            for r in session.journal_results()
-            if r.round >= first and r.coefficients
-        ),
-    )
+    if memory is not None:
+        link.recall(memory)
+    return link
 
 
 def _until_the_end(
-    session: Session, access_point: AccessPoint, progress: Progress, should_stop: Callable[[], bool]
+    session: Session,
+    access_point: AccessPoint,
+    progress: Progress,
+    should_stop: Callable[[], bool],
 ) -> str:
     """The rounds; returns why they ended."""
     try:
@@ -229,40 +245,61 @@ def _until_the_end(
     except BudgetSpentError as err:
         return str(err)
     except InterruptedRunError:
-        return "interrupted"
+        return INTERRUPTED
 
 
 def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Progress) -> None:
     roster, control = access_point.roster, session.config.rig.control
-    if not roster.wait_for_everyone(control.join_timeout_s, progress.waiting):
+    everybody = session.config.rig.num_devices
+    if not roster.wait_for(everybody, control.join_timeout_s, progress.waiting) and (
+        len(roster.served) < access_point.transmitter.quorum
+    ):
         raise PeerTimeoutError(
-            f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s; start `testbed device "
-            f"--devices {','.join(map(str, roster.missing))}`, or raise control.join_timeout_s"
+            f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s{roster.why_missing()}; start "
+            f"`testbed device --devices {','.join(map(str, roster.missing))}`, or raise control.join_timeout_s"
         )
     untouched = session.info.initial_evaluation is None and session.next_round == 0
     if untouched and (evaluated := access_point.evaluate(-1)) is not None:
-        initial = InitialEvaluation(loss=evaluated.loss, metric=evaluated.metric, num_examples=evaluated.num_examples)
+        said = evaluated.said
+        initial = InitialEvaluation(
+            loss=said.loss,
+            metric=said.metric,
+            num_examples=said.num_examples,
+            evaluated_by=evaluated.num_hosts,
+            evaluated_here=evaluated.is_here,
+        )
         session.info = msgspec.structs.replace(session.info, initial_evaluation=initial)
         session.directory.write_json(session.directory.info, session.info)
+    _evaluate_again(session, access_point)
     progress.started(session.info, session.next_round, session.config.experiment.rounds.num)
 
 
-def _play(session: Session, access_point: AccessPoint, progress: Progress, should_stop: Callable[[], bool]) -> str:
+def _play(
+    session: Session,
+    access_point: AccessPoint,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> str:
     rounds = session.config.experiment.rounds
     num_before = len(session.records)
     for round_index in range(session.next_round, rounds.num):
         if should_stop():
-            return "interrupted"
+            return INTERRUPTED
         played = access_point.play(round_index)
         record = played.record
-        is_evaluated = (round_index + 1) % rounds.eval_every == 0
         if played.capture is not None and is_recorded(round_index, eval_every=rounds.eval_every):
             record = _keep_capture(session, played.capture, record)
-        if is_evaluated or round_index + 1 == rounds.num:
-            record = _evaluated(access_point, record)
+        interrupted = False
+        if _is_evaluated(session.config, round_index):
+            try:
+                record = _evaluated(access_point, record)
+            except InterruptedRunError:
+                interrupted = True
         session.directory.append_round(record)
         session.records.append(record)
         progress.round_done(record)
+        if interrupted:
+            return INTERRUPTED
         skipped = rounds_skipped_in_a_row(session.records[num_before:])
         if skipped >= rounds.max_skipped_in_a_row:
             raise StalledRunError(
@@ -273,11 +310,32 @@ def _play(session: Session, access_point: AccessPoint, progress: Progress, shoul
     return "done"
 
 
+def _is_evaluated(config: RunConfig, round_index: int) -> bool:
+    rounds = config.experiment.rounds
+    return (round_index + 1) % rounds.eval_every == 0 or round_index + 1 == rounds.num
+
+
+def _evaluate_again(session: Session, access_point: AccessPoint) -> None:
+    """Evaluate the last round, where the run was cut off before that was on disk."""
+    last = session.records[-1] if session.records else None
+    if last is None or last.metric is not None or not _is_evaluated(session.config, last.round):
+        return
+    session.records[-1] = _evaluated(access_point, last)
+    session.directory.rewrite_rounds(session.records)
+
+
 def _evaluated(access_point: AccessPoint, record: RoundRecord) -> RoundRecord:
     evaluated = access_point.evaluate(record.round)
     if evaluated is None:
         return record
-    return msgspec.structs.replace(record, metric=evaluated.metric, eval_loss=evaluated.loss)
+    said = evaluated.said
+    return msgspec.structs.replace(
+        record,
+        metric=said.metric,
+        eval_loss=said.loss,
+        evaluated_by=evaluated.num_hosts,
+        evaluated_here=evaluated.is_here,
+    )
 
 
 def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRecord:
@@ -296,34 +354,39 @@ def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRe
     return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 
-def _finish(session: Session, roster: Roster, stopped: str) -> tuple[str, str | None]:
-    """Dismiss the hosts, rebuild the weights from the journal, and check that the hosts hold the very same.
+def _finish(session: Session, roster: Roster, stopped: str, rebuild: Callable[[Session], Replica]) -> Verification:
+    """Dismiss the hosts, rebuild the weights from the journal, and see which hosts hold the very same.
 
-    Returns the fingerprint, and what could not be checked, in words.
+    Raises DivergenceError, with everything written, if one holds others.
     """
-    missing = roster.missing
-    roster.broadcast(m.Finish(reason=stopped))
-    peers = [peer for peer, host in roster.hosts.items() if host.joined]
-    patience_s = session.config.rig.control.learner_timeout_s
-    goodbyes: dict[bytes, m.Goodbye] = {}
-    try:
-        goodbyes = roster.collect(
-            m.Goodbye, peers, min(patience_s, _HURRIED_S) if stopped == "interrupted" else patience_s, what="goodbye"
-        )
-        missing = sorted({*missing, *roster.missing})
-        reason = f"devices {missing} have no host" if missing else None
-    except AttemptFailedError as err:
-        reason = err.reason
-    unverified = f"the weights of hosts were not compared with the journal's at the end: {reason}" if reason else None
-    live = roster.check_agreement({peer: bye.fingerprint for peer, bye in goodbyes.items()}, "end of the run")
-    rebuilt = rebuild(session.directory, session.config, session.journal_results())
+    roster.admit()
+    everybody = set(range(session.config.rig.num_devices))
+    unheard = dict.fromkeys(everybody - set(roster.served), "they had no host at the end")
+    patience_s = PATIENCE_S if stopped == INTERRUPTED else session.config.rig.control.learner_timeout_s
+    answers = roster.ask(
+        roster.seated,
+        m.Finish(reason=stopped[:_MAX_REASON], failed=False, next_round=session.next_round),
+        m.Goodbye,
+        patience_s,
+        what="goodbye",
+        heeds_stop=False,
+    )
+    roster.farewell(answers.of)
+    unheard |= {device: loss.reason for loss in answers.losses for device in loss.devices}
+    live = [
+        Live(devices=seat.devices, next_round=bye.next_round, fingerprint=bye.fingerprint)
+        for seat, bye in answers.of.items()
+    ]
+    rebuilt = rebuild(session)
     session.directory.write_with(session.directory.final_weights, rebuilt.save_weights)
-    fingerprint = rebuilt.fingerprint()
-    session.info = msgspec.structs.replace(session.info, final_fingerprint=live or fingerprint)
+    verification = verify(
+        rebuilt.fingerprint(),
+        live,
+        num_devices=session.config.rig.num_devices,
+        num_rounds=session.next_round,
+        unheard=unheard,
+    )
+    session.info = verification.ended(session.info)
     session.directory.write_json(session.directory.info, session.info)
-    if live is not None and live != fingerprint:
-        raise DivergenceError(
-            f"the hosts' weights ({live[:12]}) are not those of the journal ({fingerprint[:12]}); "
-            "do hosts and access point run the same version?"
-        )
-    return fingerprint, unverified
+    verification.check()
+    return verification

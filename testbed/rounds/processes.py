@@ -12,14 +12,17 @@ from pathlib import Path
 
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
-from testbed.config.files import override
+from testbed.config.hosts import check_host_overrides, host_override
 from testbed.config.schema import RunConfig
+from testbed.control import keys
 from testbed.control import messages as m
-from testbed.control.air_wire import air_codec, air_setup, make_air
+from testbed.control.air_wire import MAX_AIR_BYTES, AirWire, air_codec, air_setup, make_air
+from testbed.control.doorman import Guard
+from testbed.control.keys import Credentials
 from testbed.control.remote_air import RemoteAir
-from testbed.control.transport import Client, Server
+from testbed.control.transport import Client, Context, Server
 from testbed.control.transport import context as zmq_context
-from testbed.errors import NothingUsedError
+from testbed.errors import FailedRunError, NothingUsedError
 from testbed.failures import EXPECTED, Watch
 from testbed.hosts.device_host import LearnerHost
 from testbed.hosts.local_work import load_model_and_task
@@ -27,14 +30,15 @@ from testbed.planning.terms import is_simulated
 from testbed.results import files
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
-from testbed.rounds.loop import Progress, Quiet, conduct
+from testbed.results.report import write_report
+from testbed.rounds.loop import INTERRUPTED, Progress, Quiet, conduct
+from testbed.rounds.office import RunOffice
 from testbed.rounds.resume import resume as resume_session
 from testbed.rounds.session import Session, begin
 from testbed.rounds.summary import nothing_used
 
 log = logging.getLogger(__name__)
 _HOST_EXIT_TIMEOUT_S = 20.0
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,8 @@ def run_in_one_process(
     session = opened or begin(config, out, loaded.replica)
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
-    air = make_air(air_setup(config, session.info.run_id)) if is_simulated(config.rig) else None
+    setup = air_setup(config, session.info.run_id, clock_samples=session.clock_samples)
+    air = make_air(setup) if is_simulated(config.rig) else None
     codec = m.control_codec()
     with (
         session.journal,
@@ -83,8 +88,8 @@ def run_in_one_process(
             summary = conduct(
                 session,
                 server=server,
+                office=RunOffice(session=session, is_one_process=True),
                 medium=air,
-                air_address="",
                 progress=progress or Quiet(),
                 should_stop=should_stop,
                 check=watch.check,
@@ -113,6 +118,7 @@ def _host_thread(host: LearnerHost) -> None:
 
 
 def _outcome(session: Session, summary: Summary) -> Outcome:
+    write_report(session.directory)
     return Outcome(directory=session.directory, summary=summary, useless=nothing_used(session.records))
 
 
@@ -128,30 +134,45 @@ def serve_access_point(
     on_listening: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """The access point of a run whose hosts and air are other processes."""
+    pair = keys.server_pair(bind)
+    local_key = keys.local_pair().public if pair is not None else ""
+    known = {local_key}
+    guard = Guard(pair, known.__contains__) if pair is not None else None
     with (
         Watch() as watch,
         zmq_context() as context,
-        Server(context, m.control_codec(), bind) as server,
+        Server(context, m.control_codec(), bind, guard=guard) as server,
         ExitStack() as stack,
     ):
         session = resume_session(resume) if resume is not None else begin(config, out, _untouched(config))
         stack.enter_context(session.journal)
+        rig = session.config.rig
+        known.update(host.key for host in rig.hosts.values())
         air: RemoteAir | None = None
-        if is_simulated(session.config.rig):
-            air_client = stack.enter_context(Client(context, air_codec(), air_address))
-            air = RemoteAir(air_client, air_setup(session.config, session.info.run_id))
+        if is_simulated(rig):
+            air_client = stack.enter_context(_air_client(context, air_address, keys.credentials(air_address)))
+            setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
+            air = RemoteAir(air_client, setup)
             air.set_up()
         on_listening(server.address)
         summary = conduct(
             session,
             server=server,
+            office=RunOffice(
+                session=session,
+                air_address=air_address,
+                serves=lambda key: keys.may_serve(rig, key, local_key=local_key),
+            ),
             medium=air,
-            air_address=air_address,
             progress=progress or Quiet(),
             should_stop=should_stop,
             check=watch.check,
         )
     return _outcome(session, summary)
+
+
+def _air_client(context: Context, address: str, credentials: Credentials | None) -> Client[AirWire]:
+    return Client(context, air_codec(), address, credentials=credentials, max_bytes=MAX_AIR_BYTES)
 
 
 def _untouched(config: RunConfig) -> Replica:
@@ -164,33 +185,42 @@ def serve_devices(
     devices: Sequence[int],
     *,
     connect: str,
+    host_key: str | None = None,
     air_address: str | None = None,
     overrides: Sequence[str] = (),
     save: Path | None = None,
     timeout_s: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
-    """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights."""
+    """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights;
+    ``host_key`` names one of several pairs of keys that this machine has.
+
+    ``overrides`` may be of what is this host's to say; raises ConfigError for others before anything is reached.
+    """
+    check_host_overrides(overrides)
+    credentials = keys.credentials(connect, host_key)
     with Watch() as watch, zmq_context() as context, ExitStack() as stack:
-        client = stack.enter_context(Client(context, m.control_codec(), connect))
+        client = stack.enter_context(Client(context, m.control_codec(), connect, credentials=credentials))
 
         def medium_for(welcome: m.Welcome) -> Medium | None:
             if not is_simulated(welcome.config.rig):
                 return None
-            air_client = stack.enter_context(Client(context, air_codec(), air_address or welcome.air_address))
+            address = air_address or welcome.air_address
+            air_client = stack.enter_context(_air_client(context, address, keys.credentials(address, host_key)))
             return RemoteAir(air_client, air_setup(welcome.config, welcome.run_id))
 
         host = LearnerHost(
             client,
             devices,
             medium_for,
-            load=lambda config: load_model_and_task(override(config, overrides)),
-            localise=lambda config: override(config, overrides),
+            localise=lambda config: host_override(config, overrides),
             timeout_s=timeout_s,
             should_stop=should_stop,
             check=watch.check,
         )
-        reason = host.run()
+        ended = host.run()
         if save is not None and host.has_model:
             files.write_with(save, host.save_weights, remedy="choose another place with --save")
-    return reason
+    if ended.failed:
+        raise FailedRunError(f"devices {', '.join(map(str, devices))}: {ended.reason}")
+    return ended.reason

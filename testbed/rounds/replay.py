@@ -11,6 +11,8 @@ from testbed.errors import JournalError
 from testbed.results import files
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
+from testbed.results.records import RunInfo
+from testbed.results.words import listed, verified_words
 from testbed.rounds.session import rebuild
 
 
@@ -23,6 +25,8 @@ class Replayed:
     """Of the rebuilt weights."""
     compared: bool
     """Whether they were the recorded final weights, bit for bit; else there was nothing to compare with."""
+    verified_devices: tuple[int, ...] = ()
+    """Devices whose hosts' live weights at the end they are, bit for bit, too."""
     text: str
 
     def __str__(self) -> str:
@@ -42,24 +46,40 @@ def replay_run(path: Path, *, num_rounds: int | None = None, save: Path | None =
     if num_rounds is not None and not 0 <= num_rounds <= len(results):
         raise JournalError(f"{path}: got --rounds {num_rounds}; allowed 0 to {len(results)}, the rounds of this run")
     kept = results[:num_rounds]
+    info = directory.read_info()
     replica = _rebuilt(directory, config, kept)
     fingerprint, num_updates = replica.fingerprint(), sum(bool(result.coefficients) for result in kept)
     compared = False
     if num_rounds is not None:
         text = f"rebuilt the weights after {num_rounds} rounds ({fingerprint[:12]})"
-    elif not directory.final_weights.exists() or directory.read_info().final_fingerprint is None:
+    elif not directory.final_weights.exists() or info.ended_with is None:
         directory.write_with(directory.final_weights, replica.save_weights)
-        text = (
-            f"rebuilt from {num_updates} updates, run was cut off; wrote {directory.final_weights} ({fingerprint[:12]})"
-        )
+        fate = f"failed ({info.failure})" if info.failure is not None else "was cut off"
+        text = f"rebuilt from {num_updates} updates, run {fate}; wrote {directory.final_weights} ({fingerprint[:12]})"
     else:
         compared = True
         _compare(directory, config, fingerprint, num_updates)
-        text = f"bit-identical: {num_updates} updates from the journal give the final weights ({fingerprint[:12]})"
+        text = _seen(info, f"{num_updates} updates from the journal give the final weights ({fingerprint[:12]})")
     if save is not None:
         files.write_with(save, replica.save_model, remedy="choose another place with --save")
         text += f"; wrote {save}"
-    return Replayed(num_updates=num_updates, fingerprint=fingerprint, compared=compared, text=text)
+    return Replayed(
+        num_updates=num_updates,
+        fingerprint=fingerprint,
+        compared=compared,
+        verified_devices=info.verified_devices or () if compared else (),
+        text=text,
+    )
+
+
+def _seen(info: RunInfo, rebuilt: str) -> str:
+    """What the rebuilt weights were found to be; bit-identical only with what a host was seen to hold."""
+    if info.verified_devices is None:
+        return f"rebuilt: {rebuilt}; {verified_words(info)} by the version that wrote this run"
+    if not info.verified_devices:
+        return f"rebuilt: {rebuilt}; no host's weights were compared at the end and found the same: {info.not_verified}"
+    text = f"bit-identical: {rebuilt}, which are the live weights of {listed(info.verified_devices)}"
+    return f"{text}; not verified for {info.not_verified}" if info.not_verified else text
 
 
 def _rebuilt(directory: RunDirectory, config: RunConfig, results: list[j.Result]) -> Replica:
@@ -79,13 +99,15 @@ def _compare(directory: RunDirectory, config: RunConfig, fingerprint: str, num_u
     """Compare with what the run and its hosts ended with. Raises JournalError."""
     stored = Replica.load(config.experiment.model)
     stored.load_weights(directory.final_weights)
+    info = directory.read_info()
     for name, other in (
         ("final weights", stored.fingerprint()),
-        ("live weights of the hosts", directory.read_info().final_fingerprint),
+        ("recorded final weights", info.ended_with),
+        ("live weights of the hosts", info.final_fingerprint),
     ):
-        if other is None or other != fingerprint:
+        if other is not None and other != fingerprint:
             raise JournalError(
                 f"{directory.path}: replay of {num_updates} updates gives {fingerprint[:12]}, "
-                f"the {name} are {(other or 'not known')[:12]}; "
+                f"the {name} are {other[:12]}; "
                 "a file of this run was changed, or another version of the toolkit wrote it"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -17,7 +18,9 @@ from testbed.results.records import RoundRecord, RunInfo
 from testbed.rounds import budget
 from testbed.rounds.round import round_seed
 from testbed.rounds.session import Session, promise_of
+from testbed.rounds.verification import going_on
 
+log = logging.getLogger(__name__)
 _ROUNDING = 1e-9
 
 
@@ -45,7 +48,7 @@ def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, inf
     budget.check_drawn(config, journal.records)
     session = Session(config=config, directory=directory, journal=journal, info=info)
     charged = {r.round for r in journal.records if isinstance(r, j.Spent)}
-    for round_index in sorted(charged - {r.round for r in session.journal_results()}):
+    for round_index in sorted(charged - {r.round for r in session.results}):
         journal.append(
             j.Result(
                 round=round_index,
@@ -56,20 +59,35 @@ def _resumed(directory: RunDirectory, journal: j.Journal, config: RunConfig, inf
                 coefficients=(),
             )
         )
+    _check_order(directory, session.results)
+    if session.caution is not None:
+        log.warning("%s: %s", directory.path, session.caution)
     known = {record.round: record for record in directory.read_rounds()}
     directory.check_space(config, num_parameters=info.num_parameters, first_round=session.next_round)
-    session.records = [known.get(r.round) or _recovered(r, config) for r in session.journal_results()]
+    session.records = [known.get(r.round) or _recovered(r, config) for r in session.results]
     directory.rewrite_rounds(session.records)
+    if session.info != going_on(session.info):
+        session.info = going_on(session.info)
+        directory.write_json(directory.info, session.info)
     return session
 
 
+def _check_order(directory: RunDirectory, results: list[j.Result]) -> None:
+    for round_index, result in enumerate(results):
+        if result.round != round_index:
+            raise JournalError(
+                f"{directory.path}: got a journal with the result of round {result.round} where that of round "
+                f"{round_index} belongs; allowed: one result a round, in order; restore it, or start a new run"
+            )
+
+
 def _check_old(directory: RunDirectory, config: RunConfig) -> None:
-    """Journals before version 3 cannot show that every charge is still there."""
+    """Journals without seals cannot show that every charge is still there."""
     j.read(directory.journal)  # says what is wrong with a foreign file
     if promise_of(config).limit is not None:
         raise JournalError(
-            f"{directory.path}: a private run with a journal older than version {j.VERSION}, which cannot show that no "
-            "charge is missing; allowed: reading, replay and report; start a new run to go on"
+            f"{directory.path}: a private run with a journal older than version {j.SEALED_SINCE}, which cannot show "
+            "that no charge is missing; allowed: reading, replay and report; start a new run to go on"
         )
 
 
@@ -81,7 +99,7 @@ def _check_promise(directory: RunDirectory, records: list[j.AnyRecord], config: 
     ):
         raise JournalError(f"{directory.path}: journal.bin is not that of run.json; restore the one that belongs to it")
     promised = [record for record in records if isinstance(record, j.Promised)]
-    old = start.version < j.VERSION
+    old = start.version < j.SEALED_SINCE
     expected = promise_of(config)
     if not promised and old and expected.limit is None:
         return
@@ -144,4 +162,5 @@ def _recovered(result: j.Result, config: RunConfig) -> RoundRecord:
         attempt=result.attempt,
         reason="recovered from the journal after a crash",
         estimate=result.estimates or None,
+        predicted_error_std=result.error_std,
     )

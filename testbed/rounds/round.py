@@ -13,7 +13,7 @@ import numpy as np
 from radio.samples import IQ
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
-from testbed.control.roster import AttemptFailedError, Roster
+from testbed.control.roster import Roster
 from testbed.optimisers.updates import Updater
 from testbed.planning.ledger import Ledger
 from testbed.planning.terms import Terms
@@ -24,6 +24,8 @@ from testbed.rounds.attempt import Attempt, Transmitter
 
 log = logging.getLogger(__name__)
 _EVALUATION_ATTEMPTS = 3
+_SAME = 0.01
+"""Relative difference of losses and metrics within which two processors agree."""
 
 
 def round_seed(run_seed: int, round_index: int) -> int:
@@ -39,6 +41,25 @@ class Round:
     record: RoundRecord
     capture: IQ | None
     """The last attempt's received payload [N]; None if it received none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What hosts say of the current weights."""
+
+    said: m.Evaluated
+    num_hosts: int
+    """How many said the same; 0 where two came to different results."""
+    is_here: bool = False
+    """Whether this very process was the host."""
+
+
+def _agree(one: m.Evaluated, other: m.Evaluated) -> bool:
+    """Whether two hosts mean the same weights and examples; arithmetic may differ between their processors."""
+    return one.num_examples == other.num_examples and all(
+        math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) or (not math.isfinite(a) and not math.isfinite(b))
+        for a, b in ((one.loss, other.loss), (one.metric, other.metric))
+    )
 
 
 def verdict(attempts: list[Attempt]) -> tuple[Status, str | None]:
@@ -64,6 +85,8 @@ class AccessPoint:
     journal: Journal
     ledger: Ledger
     terms: Terms
+    is_one_process: bool = False
+    """Whether the only host is this process."""
 
     def play(self, round_index: int) -> Round:
         """One round: up to ``max_attempts`` transmissions, then the result on disk, then the announcement.
@@ -88,9 +111,12 @@ class AccessPoint:
                 seed=seed,
                 estimates=estimate,
                 coefficients=coefficients,
+                error_std=math.sqrt(accepted.error_variance[0]) if accepted is not None else None,
+                told=tuple(attempt.told for attempt in attempts if attempt.told is not None),
+                memory=self.transmitter.link.memory(),
             )
         )
-        self.roster.broadcast(
+        self.roster.tell(
             m.RoundResult(
                 round=round_index, seed=seed, status=status, coefficients=coefficients, fingerprint=last.fingerprint
             )
@@ -98,23 +124,30 @@ class AccessPoint:
         record = self._record(round_index, seed, status, reason, attempts, time.perf_counter() - started)
         return Round(record=record, capture=last.reception.capture if last.reception is not None else None)
 
-    def evaluate(self, round_index: int) -> m.Evaluated | None:
-        """Loss and metric of the current weights, from the host of the first device; None if nobody answers."""
+    def evaluate(self, round_index: int) -> Evaluation | None:
+        """Loss and metric of the current weights; two hosts evaluate where there are two, and must agree.
+
+        None if nobody answers.
+        """
         for _ in range(_EVALUATION_ATTEMPTS):
-            try:
-                peer = self.roster.peer_of(min(self.roster.served, default=0))
-                self.roster.send(peer, m.Evaluate(round=round_index))
-                answers = self.roster.collect(
-                    m.Evaluated,
-                    [peer],
-                    self.config.rig.control.learner_timeout_s,
-                    what="evaluation",
-                    accept=lambda answer: answer.round == round_index,
-                )
-            except AttemptFailedError as err:
-                log.warning("evaluation after round %d: %s", round_index, err.reason)
-            else:
-                return answers[peer]
+            self.roster.admit()
+            seated = self.roster.seated
+            answers = self.roster.ask(
+                [*seated[:1], *seated[1:][-1:]],
+                m.Evaluate(round=round_index),
+                m.Evaluated,
+                self.config.rig.control.learner_timeout_s,
+                what="evaluation",
+                accept=lambda answer: answer.round == round_index,
+            )
+            if answers.of:
+                first, *others = answers.of.values()
+                agree = all(_agree(first, other) for other in others)
+                if not agree:
+                    log.warning("evaluation after round %d: two hosts came to %s and %s", round_index, first, others[0])
+                return Evaluation(first, num_hosts=len(answers.of) if agree else 0, is_here=self.is_one_process)
+            for loss in answers.losses:
+                log.warning("evaluation after round %d: %s", round_index, loss)
         return None
 
     def _attempts(self, round_index: int, seed: int) -> list[Attempt]:
@@ -155,6 +188,7 @@ class AccessPoint:
             status=status,
             attempt=len(attempts),
             reason=reason,
+            absent=last.absent,
             estimate=estimate,
             true_mean=true_mean,
             nmse_db=nmse_db(estimate, true_mean) if estimate and true_mean else None,

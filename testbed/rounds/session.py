@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from learner.zo.replica import Replica, replay
+from radio.link.memory import ReceiverMemory
 from testbed.config.schema import RunConfig
 from testbed.planning.terms import terms_of
 from testbed.results import journal as j
@@ -17,6 +18,7 @@ from testbed.results.directory import RunDirectory
 from testbed.results.provenance import new_run_info
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.rounds import budget
+from testbed.schedule.base import Told
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,13 +32,43 @@ class Session:
     records: list[RoundRecord] = field(default_factory=list)
 
     @property
+    def results(self) -> list[j.Result]:
+        """What every round so far came to, by its number; grows with the journal."""
+        return self.journal.results
+
+    @property
     def next_round(self) -> int:
         """The first round without a Result."""
-        return 1 + max((r.round for r in self.journal_results()), default=-1)
+        return len(self.results)
 
-    def journal_results(self) -> list[j.Result]:
-        """Results so far, oldest first."""
-        return [r for r in self.journal.records if isinstance(r, j.Result)]
+    @property
+    def memory(self) -> ReceiverMemory | None:
+        """What the access point's receiver remembers of the rounds so far; None before any is on record."""
+        return next((each.memory for each in reversed(self.results) if each.memory is not None), None)
+
+    @property
+    def clock_samples(self) -> int:
+        """At which sample a simulated air goes on."""
+        memory = self.memory
+        return memory.clock_samples if memory is not None else 0
+
+    @property
+    def told(self) -> tuple[Told, ...]:
+        """What the schedule was told so far, oldest first."""
+        return tuple(told for each in self.results for told in each.told)
+
+    @property
+    def caution(self) -> str | None:
+        """Why this run may differ in bits from one that was never cut off; None where nothing was forgotten."""
+        start = next(iter(self.journal.records), None)
+        num_forgotten = sum(each.memory is None for each in self.results)
+        if not isinstance(start, j.Start) or start.version >= j.REMEMBERS_SINCE or num_forgotten == 0:
+            return None
+        return (
+            f"the journal was begun by an earlier version (journal {start.version}), which did not write down what the "
+            f"access point's receiver remembers: rounds from {num_forgotten} on may differ in bits from those of a run "
+            "that was not cut off"
+        )
 
 
 def begin(config: RunConfig, out: Path | None, replica: Replica) -> Session:

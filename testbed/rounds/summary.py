@@ -11,7 +11,8 @@ from testbed.config.schema import RunConfig
 from testbed.planning.cautions import cautions
 from testbed.planning.ledger import Ledger
 from testbed.results.records import RoundRecord, RunInfo, Summary
-from testbed.results.statistics import median, pooled_nmse_db
+from testbed.results.statistics import evaluations_of, median, pooled_nmse_db
+from testbed.rounds.verification import Verification
 
 _MANY = 0.1
 """Share of rounds from which on trouble is worth a sentence of its own."""
@@ -24,17 +25,18 @@ def summarise(
     *,
     stopped: str,
     payload_symbols: int,
-    final_fingerprint: str | None,
+    verification: Verification,
     ledger: Ledger,
     wall_s: float,
-    unverified: str | None = None,
+    caution: str | None = None,
 ) -> Summary:
-    """The run in one object; pure."""
+    """The run in one object; pure. ``caution`` is a warning of its own."""
     initial = info.initial_evaluation
     metrics = [record.metric for record in records if record.metric is not None]
     used = [record for record in records if record.is_used]
     bits = [record.uplink_bits_per_device for record in records]
     statuses = Counter(record.status for record in records)
+    evaluations = evaluations_of(initial, records)
     return Summary(
         name=config.experiment.name,
         scheme=config.experiment.scheme.name,
@@ -49,11 +51,14 @@ def summarise(
         rounds_skipped=statuses["skipped"],
         rounds_rejected=statuses["rejected"],
         rounds_silent=statuses["silent"],
+        rounds_partial=sum(bool(record.absent) for record in used),
         rounds_total=len(records),
         rounds_asked=config.experiment.rounds.num,
         warnings=(
             *warnings_of(records),
-            *([unverified] if unverified else []),
+            *([f"weights not verified at the end: {verification.not_verified}"] if verification.not_verified else []),
+            *([evaluations.warning] if evaluations.warning else []),
+            *([caution] if caution is not None else []),
             *(cautions(config) if ledger.void is None else []),
         ),
         metric_name=template_of(config.experiment.task).metric,
@@ -77,7 +82,12 @@ def summarise(
         epsilon_spent=ledger.epsilon if ledger.void is None else None,
         dp_delta=config.experiment.privacy.dp_delta,
         stopped=stopped,
-        final_fingerprint=final_fingerprint,
+        final_fingerprint=verification.final_fingerprint,
+        rebuilt_fingerprint=verification.fingerprint,
+        verified_devices=verification.devices,
+        not_verified=verification.not_verified,
+        evaluation=evaluations.words,
+        evaluations_unverified=evaluations.num_unverified,
         captures_kept=sum(record.capture == "kept" for record in records),
         captures_left_out=sum(record.capture == "left out" for record in records),
     )

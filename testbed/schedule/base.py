@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,8 +26,17 @@ class Scope:
     accountant: AccountantName
 
 
+class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What `Schedule.next` was told of one transmission; the journal keeps it, for who may remember it."""
+
+    round_index: int
+    cap: float
+    remaining: float
+
+
 class Schedule(ABC):
-    """Spreads a budget over rounds. An object plays one run: it may remember what `begin` and `next` told it.
+    """Spreads a budget over rounds. An object plays one run: it may remember what `begin` and `next` told it,
+    and nothing else, since a resumed run tells it the same again.
 
     `name` and `leaks` must be given. Whatever a schedule asks for, the ledger refuses what the budget does not cover,
     and the transmitters what is beyond their power.
@@ -70,3 +81,8 @@ class Schedule(ABC):
         """
         planned, rest = float(self._plan[round_index]), float(self._planned_rest[round_index])
         return planned * min(1.0, remaining / rest) if rest > 0 else planned
+
+    def replay(self, told: Sequence[Told]) -> None:
+        """A run goes on that has told `next` this before, oldest first; be as after it, bit for bit."""
+        for each in told:
+            self.next(each.round_index, each.cap, each.remaining)

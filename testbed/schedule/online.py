@@ -7,14 +7,14 @@ taken off the budget, so no prefix of a run overspends.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from testbed.schedule.base import Schedule
+from testbed.schedule.base import Schedule, Told
 from testbed.schedule.filling import worth
 from testbed.schedule.problem import Inverse, Problem
 
@@ -50,11 +50,23 @@ class Online(Schedule):
     def next(self, round_index: int, cap: float, remaining: float) -> float:
         """ρ at the price that balances the budget."""
         self._caps.append(cap)
-        num_known = len(self._caps)
-        if num_known <= _KNOWN_CHANNELS and num_known & (num_known - 1) == 0:  # 1, 2, 4, 8 … channels are known
+        if _is_forecast_after(len(self._caps)):
             known = replace(self._problem, caps=np.array(self._caps))
             self._balance = Balance(known, inverse=_inverse(known))
         return self._balance.leak(round_index, cap, remaining)
+
+    def replay(self, told: Sequence[Told]) -> None:
+        """Only the last forecast counts, and its first price, near which later ones are looked for."""
+        latest = max((num for num in range(1, len(told) + 1) if _is_forecast_after(num)), default=0)
+        self._caps = [each.cap for each in told[: max(0, latest - 1)]]
+        for each in told[max(0, latest - 1) : latest]:
+            self.next(each.round_index, each.cap, each.remaining)
+        self._caps += [each.cap for each in told[latest:]]
+
+
+def _is_forecast_after(num_known: int) -> bool:
+    """Whether caps are forecast anew: when 1, 2, 4, 8 … channels are known."""
+    return 0 < num_known <= _KNOWN_CHANNELS and num_known & (num_known - 1) == 0
 
 
 def _inverse(problem: Problem) -> Inverse | None:
@@ -73,7 +85,7 @@ class Balance:
         self._bin_sizes = np.diff(edges)
         sums = np.concatenate(([0.0], np.cumsum(self._desires)))
         self._bin_desires = np.diff(sums[edges]) / self._bin_sizes
-        self._log_price = 0.0
+        self._first_log_price: float | None = None
         self._table = np.zeros(0)
         self.forecast(problem.caps)
 
@@ -123,8 +135,8 @@ class Balance:
         return wanted if cost <= remaining else min(wanted, self._problem.accountant.leak_for(remaining, 1))
 
     def _solve(self, excess: Callable[[float], float]) -> float:
-        """The price of a balanced budget, near the last one; −∞ where even full power stays below it."""
-        low = high = self._log_price
+        """The price of a balanced budget, near the first one; −∞ where even full power stays below it."""
+        low = high = self._first_log_price or 0.0
         step = 0.01
         while excess(high) > 0:
             if high > 2 * _TABLE_SPAN:
@@ -134,5 +146,7 @@ class Balance:
             if low < -_TABLE_SPAN:
                 return -math.inf
             high, low, step = low, low - step, 4 * step
-        self._log_price = float(brentq(excess, low, high, xtol=1e-9))
-        return self._log_price
+        found = float(brentq(excess, low, high, xtol=1e-9))
+        if self._first_log_price is None:
+            self._first_log_price = found
+        return found

@@ -11,7 +11,7 @@ import pytest
 
 from testbed.privacy.accountants import accountant
 from testbed.schedule.artificial import DeviceNoise
-from testbed.schedule.base import Schedule
+from testbed.schedule.base import Schedule, Told
 from testbed.schedule.problem import Problem, caps_at_full_power, log_weights
 from testbed.schedule.votes import Votes
 
@@ -59,6 +59,25 @@ class ScheduleContract:
                     assert 0 <= wanted < math.inf
                     remaining -= float(problem.accountant.cost(np.array(min(wanted, cap))))
                     assert remaining >= -1e-9 * limit
+
+    @pytest.mark.parametrize("num_before", [1, 2, 7, 19])
+    def test_told_its_past_again_it_goes_on_bit_for_bit(self, schedule: Schedule, num_before: int) -> None:
+        """As in a run that was cut off and resumed: an object that never stopped asks for the same."""
+        if not schedule.keeps_budget:
+            pytest.skip("this schedule has no budget")
+        for problem in problems(num_before):
+            told, asked, remaining = [], [], problem.accountant.limit
+            begun = problem if schedule.needs_future else unknown(problem)
+            schedule.begin(begun)
+            for round_index, cap in enumerate(problem.caps):
+                told.append(Told(round_index, float(cap), max(0.0, remaining)))
+                asked.append(schedule.next(round_index, float(cap), max(0.0, remaining)))
+                remaining -= float(problem.accountant.cost(np.array(min(asked[-1], cap))))
+            schedule.begin(begun)
+            schedule.replay(told[:num_before])
+            assert [schedule.next(each.round_index, each.cap, each.remaining) for each in told[num_before:]] == asked[
+                num_before:
+            ]
 
     def test_it_asks_for_nothing_where_nothing_is_left(self, schedule: Schedule) -> None:
         """Silence is the only transmission that costs nothing."""

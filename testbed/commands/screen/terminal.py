@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
-AFTER_THIS_ROUND = "stopping after this round; once more to stop at once"
+STOPPING = "stopping; once more to stop at once"
+UNHEARD_S = 1.5
+"""Who has not asked by then whether to stop (it loads, it computes) is stopped at once."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -29,8 +31,11 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def interruptible(notice: str = AFTER_THIS_ROUND) -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C (or SIGTERM) asks to stop after the current round, the second one stops at once."""
+def interruptible(notice: str = STOPPING) -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C (or SIGTERM) asks to stop in good order, the second one stops at once.
+
+    What is yielded says whether to stop. A program that does not ask is not left to go on: KeyboardInterrupt.
+    """
     requests: list[int] = []
 
     def ask(number: int, _: FrameType | None) -> None:
@@ -38,11 +43,22 @@ def interruptible(notice: str = AFTER_THIS_ROUND) -> Iterator[Callable[[], bool]
         if len(requests) > 1:
             raise KeyboardInterrupt
         typer.echo(f"\n{notice}", err=True)
+        signal.setitimer(signal.ITIMER_REAL, UNHEARD_S)
 
-    previous: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    def unheard(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    def should_stop() -> bool:
+        if requests:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        return bool(requests)
+
+    handlers = {signal.SIGINT: ask, signal.SIGTERM: ask, signal.SIGALRM: unheard}
+    previous: dict[int, Any] = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield lambda: bool(requests)
+        yield should_stop
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in previous.items():
             signal.signal(number, handler)
 

@@ -215,7 +215,7 @@ def test_an_exception_that_nobody_expected_is_told_and_ends_this_run_only(client
 # ---- without a socket: whose request it is, and how often it came
 
 
-def reply(airs: Airs, request: SetUp | Ask, *, key: str = "owner", now_s: float = 0.0) -> AirReply:
+def reply(airs: Airs, request: SetUp | Ask, *, key: str = "", now_s: float = 0.0) -> AirReply:
     told = airs.reply(key, request, now_s)
     assert told is not None
     return told
@@ -231,7 +231,7 @@ def test_a_repeated_request_is_carried_out_once_and_an_older_one_gets_nothing():
     capture = asked(CAPTURE)
     heard = reply(airs, capture)
     assert reply(airs, capture) == heard
-    assert airs.reply("owner", first, 0.0) is None
+    assert airs.reply("", first, 0.0) is None
     following = reply(airs, asked(CAPTURE))
     assert isinstance(following, Answered)
     assert following.answer.clock_samples == 32
@@ -249,7 +249,7 @@ def test_answers_are_kept_as_far_as_there_is_room_and_never_given_anew():
     assert again.kind == "RadioLinkError"
 
 
-def test_another_key_neither_takes_a_runs_air_nor_moves_its_time():
+def test_a_host_elsewhere_neither_takes_a_runs_air_nor_moves_its_time_nor_speaks_for_others():
     airs = Airs()
     reply(airs, set_up(stations={"host": (1,)}))
     refused = [

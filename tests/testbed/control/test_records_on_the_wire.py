@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from radio.errors import SignalError
 from radio.records import Csi, Plan
 from testbed.control import messages as m
-from testbed.control.transport import PROTOCOL, Server, new_context
+from testbed.control.transport import PROTOCOL_VERSION, Server, new_context
 
 CODEC = m.control_codec()
+PREFIX = bytes([PROTOCOL_VERSION])
 PLAN = Plan(gain=1e-3, artificial_noise_std=0.1, clip=2.0, num_queries=3, active=(0, 2), ridge=0.5, round_index=7)
 CSI = Csi(gain=0.1 - 0.2j, cfo_hz=-3.5, resource_powers=(0.01, -1e-5))
 START = m.RoundStart(round=7, attempt=1, seed=5, plan=PLAN, csi={2: CSI}, start_samples={2: 40})
@@ -24,7 +25,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 def body_of(message, *path, value):
     """The message as a peer would send it, with one part replaced."""
-    body = msgspec.msgpack.decode(CODEC.encode(message)[1], strict=False)
+    body = msgspec.msgpack.decode(CODEC.encode(message)[0][1:], strict=False)
     at = body
     for key in path[:-1]:
         at = at[key]
@@ -67,7 +68,7 @@ def test_plan_and_channel_arrive_bit_for_bit(real, imag, cfo_hz):
     ],
 )
 def test_a_record_that_cannot_be_is_no_message(path, value, said):
-    reason = CODEC.decode([PROTOCOL, body_of(START, *path, value=value)])
+    reason = CODEC.decode([PREFIX + body_of(START, *path, value=value)])
     assert isinstance(reason, str)
     assert said in reason
 
@@ -77,7 +78,7 @@ def test_a_peer_that_reports_no_number_is_dropped_and_the_server_goes_on():
     with Server(context, CODEC, "tcp://127.0.0.1:*") as server:
         raw = context.socket(zmq.DEALER)
         raw.connect(server.address)
-        raw.send_multipart([PROTOCOL, body_of(HEARD, "heard", "gain", value=[math.nan, 0.0])])
+        raw.send_multipart([PREFIX + body_of(HEARD, "heard", "gain", value=[math.nan, 0.0])])
         raw.send_multipart(CODEC.encode(HEARD))
         assert server.receive(100.0)[1] == HEARD
         assert server.num_dropped == 1

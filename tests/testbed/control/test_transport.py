@@ -1,6 +1,10 @@
 """Real ZeroMQ sockets: strict decoding, addresses that stay on this machine, peers that come and go."""
 
+import contextlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -8,10 +12,11 @@ import pytest
 import zmq
 
 from testbed.control import messages as m
-from testbed.control.transport import PROTOCOL, Client, Codec, Server, check_address, new_context
+from testbed.control.transport import PROTOCOL_VERSION, Client, Codec, Server, check_address, new_context
 from testbed.errors import TransportError
 
 CODEC = m.control_codec()
+PREFIX = bytes([PROTOCOL_VERSION])
 PATIENCE_S = 100.0  # a busy machine; what is awaited comes at once otherwise
 
 
@@ -26,9 +31,10 @@ def test_a_message_travels_unchanged_over_tcp(context):
     sent = m.RoundResult(round=3, seed=2**62, status="ok", coefficients=(0.1, -2.5e-8), fingerprint=None)
     with Server(context, CODEC, "tcp://127.0.0.1:*") as server, Client(context, CODEC, server.address) as client:
         client.send(m.Ping())
-        peer, message = server.receive(PATIENCE_S)
+        sender, message = server.receive(PATIENCE_S)
         assert message == m.Ping()
-        assert server.send(peer, sent)
+        assert sender.key == ""
+        assert server.send(sender.route, sent)
         assert client.receive(PATIENCE_S) == sent
 
 
@@ -36,14 +42,14 @@ def test_garbage_is_dropped_and_counted_and_the_next_message_still_arrives(conte
     garbage = [
         [b""],
         [b"GET / HTTP/1.1"],
-        [PROTOCOL],
-        [PROTOCOL, b""],
-        [PROTOCOL, b"\xff" * 100],
-        [PROTOCOL, os.urandom(5000)],
-        [b"airzero/0", b"\x80"],
-        [PROTOCOL, b"\x81\xa4type\xa8Surprise"],
-        [PROTOCOL, b"\x91" * 5000],
-        [PROTOCOL, b"x", b"y"],
+        [PREFIX],
+        [PREFIX + b"\xff" * 100],
+        [PREFIX + os.urandom(5000)],
+        [bytes([PROTOCOL_VERSION - 1]) + CODEC.encode(m.Ping())[0][1:]],
+        [PREFIX + b"\x81\xa4type\xa8Surprise"],
+        [PREFIX + b"\x91" * 5000],
+        [*CODEC.encode(m.Ping()), b""],
+        [b"x"] * 10_000,
     ]
     with Server(context, CODEC, "tcp://127.0.0.1:*") as server:
         raw = context.socket(zmq.DEALER)
@@ -58,9 +64,9 @@ def test_garbage_is_dropped_and_counted_and_the_next_message_still_arrives(conte
 
 def test_an_unknown_field_is_garbage():
     codec: Codec[m.ControlMessage] = m.control_codec()
-    name, body = codec.encode(m.Evaluate(round=1))
-    assert codec.decode([name, body]) == m.Evaluate(round=1)
-    assert isinstance(codec.decode([name, body.replace(b"\xa5round", b"\xa5rounD")]), str)
+    (body,) = codec.encode(m.Evaluate(round=1))
+    assert codec.decode([body]) == m.Evaluate(round=1)
+    assert isinstance(codec.decode([body.replace(b"\xa5round", b"\xa5rounD")]), str)
 
 
 def test_a_server_that_waits_returns_when_the_time_is_over(context):
@@ -72,11 +78,12 @@ def test_sending_to_a_peer_that_is_gone_says_so(context):
     with Server(context, CODEC, "tcp://127.0.0.1:*") as server:
         with Client(context, CODEC, server.address) as client:
             client.send(m.Ping())
-            peer, _ = server.receive(PATIENCE_S)
+            route = server.receive(PATIENCE_S)[0].route
         deadline = time.monotonic() + PATIENCE_S
-        while server.send(peer, m.Pong()) and time.monotonic() < deadline:
+        while server.send(route, m.Pong()) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert not server.send(peer, m.Pong())
+        assert not server.send(route, m.Pong())
+        assert server.send_all([route, route], m.Pong()) == [route, route]
 
 
 def test_a_client_finds_a_server_that_was_restarted(context):
@@ -87,7 +94,7 @@ def test_a_client_finds_a_server_that_was_restarted(context):
         first, _ = server.receive(PATIENCE_S)
     with client, _listen_again(context, address) as server:
         second, _ = _ping_until_heard(client, server)
-        assert second == first
+        assert second.route != first.route
 
 
 def _ping_until_heard(client, server):
@@ -143,8 +150,8 @@ def test_addresses_on_this_machine_are_fine(address):
 
 def test_two_threads_of_one_process_talk_over_inproc(context):
     def answer(server):
-        peer, _ = server.receive(PATIENCE_S)
-        server.send(peer, m.Pong())
+        sender, _ = server.receive(PATIENCE_S)
+        server.send(sender.route, m.Pong())
 
     with Server(context, CODEC, "inproc://threads") as server, Client(context, CODEC, server.address) as client:
         thread = threading.Thread(target=answer, args=(server,))
@@ -152,3 +159,102 @@ def test_two_threads_of_one_process_talk_over_inproc(context):
         client.send(m.Ping())
         assert client.receive(PATIENCE_S) == m.Pong()
         thread.join()
+
+
+def test_what_is_too_long_ends_its_connection_and_nobody_elses(context):
+    with (
+        Server(context, CODEC, "tcp://127.0.0.1:*", max_bytes=1000) as server,
+        Client(context, CODEC, server.address) as good,
+    ):
+        raw = context.socket(zmq.DEALER)
+        raw.connect(server.address)
+        raw.send(PREFIX + bytes(2000))
+        assert server.receive(0.5) is None
+        good.send(m.Ping())
+        assert server.receive(PATIENCE_S)[1] == m.Ping()
+        raw.close(linger=0)
+
+
+def test_a_flood_of_garbage_ends_no_wait_late_and_floods_no_log(context, caplog):
+    with Server(context, CODEC, "tcp://127.0.0.1:*") as server:
+        raw = context.socket(zmq.DEALER)
+        raw.connect(server.address)
+        ended = threading.Event()
+
+        def flood():
+            while not ended.is_set():
+                with contextlib.suppress(zmq.Again):
+                    raw.send(b"garbage", zmq.NOBLOCK)
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            for _ in range(3):
+                assert server.receive(0.1) is None  # would never return while there is garbage to drop
+            while server.num_dropped < 100:
+                assert server.receive(0.1) is None
+        finally:
+            ended.set()
+            thread.join()
+            raw.close(linger=0)
+    assert len([r for r in caplog.records if "dropped" in r.getMessage()]) < 100
+    assert "left out" in caplog.text
+
+
+def test_no_client_chooses_its_route(context):
+    with Server(context, CODEC, "tcp://127.0.0.1:*") as server, Client(context, CODEC, server.address) as good:
+        raw = context.socket(zmq.DEALER)
+        raw.setsockopt(zmq.ROUTING_ID, b"device 3")
+        raw.connect(server.address)
+        raw.send_multipart(CODEC.encode(m.Ping()))
+        assert server.receive(0.3) is None
+        assert server.num_dropped == 1
+        good.send(m.Ping())
+        assert server.receive(PATIENCE_S)[0].route != b"device 3"
+        raw.close(linger=0)
+
+
+def test_nobody_who_names_himself_by_the_next_route_aborts_the_server():
+    """libzmq counts routes up from C's rand(); whoever took one before its turn ended the process."""
+    program = """
+import ctypes, sys, zmq
+from testbed.control import messages as m
+from testbed.control.transport import Client, Server, new_context
+context, codec = new_context(), m.control_codec()
+ctypes.CDLL(None).srand(1)
+with Server(context, codec, "tcp://127.0.0.1:*") as server, context.socket(zmq.DEALER) as raw:
+    raw.setsockopt(zmq.ROUTING_ID, bytes.fromhex("006b8b4567"))
+    raw.connect(server.address)
+    raw.send_multipart(codec.encode(m.Ping()))
+    server.receive(100)
+    with Client(context, codec, server.address) as client:
+        client.send(m.Ping())
+        assert server.receive(100)[0].route != bytes.fromhex("006b8b4567")
+    raw.linger = 0
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_route_of_a_stopped_peer_is_gone_after_seconds(context):
+    """SIGSTOP: its machine still answers for it, it does not."""
+    program = """
+import sys, time
+from testbed.control import messages as m
+from testbed.control.transport import Client, new_context
+with Client(new_context(), m.control_codec(), sys.argv[1]) as client:
+    client.send(m.Ping())
+    time.sleep(1000)
+"""
+    with Server(context, CODEC, "tcp://127.0.0.1:*") as server:
+        peer = subprocess.Popen([sys.executable, "-c", program, server.address])
+        try:
+            route = server.receive(PATIENCE_S)[0].route
+            peer.send_signal(signal.SIGSTOP)
+            deadline = time.monotonic() + PATIENCE_S
+            while server.send(route, m.Pong()) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert not server.send(route, m.Pong())
+        finally:
+            peer.kill()
+            peer.wait()

@@ -61,7 +61,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path, fail_at):
 
 def test_an_append_that_fails_at_any_call_leaves_what_was_there(tmp_path, fail_at):
     path = tmp_path / "lines"
-    files.append(path, b"one\n")
+    files.write(path, b"one\n")
     counted = fail_at(None)
     files.append(path, b"two\n")
     for n in range(counted.num_calls):

@@ -97,6 +97,9 @@ class FakeLink:
     def block(self, round_index: int, attempt: int) -> FakeBlock:
         return FakeBlock(self, round_index, attempt)
 
+    def memory(self) -> None:
+        """Nothing is remembered."""
+
 
 @dataclass
 class FakeBlock:

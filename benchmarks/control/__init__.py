@@ -1,0 +1,1 @@
+"""What `python -m benchmarks.control_plane` is made of."""

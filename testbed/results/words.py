@@ -1,0 +1,33 @@
+"""How devices, and what was seen of their hosts, are put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from testbed.results.records import RunInfo, Summary
+
+
+def listed(devices: Iterable[int]) -> str:
+    """Devices in words: "device 3", "devices 0-4, 7"."""
+    ordered = sorted(set(devices))
+    runs: list[list[int]] = []
+    for device in ordered:
+        if runs and runs[-1][-1] == device - 1:
+            runs[-1].append(device)
+        else:
+            runs.append([device])
+    ranges = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"device{'s' if len(ordered) != 1 else ''} {', '.join(ranges) or 'none'}"
+
+
+def verified_words(seen: Summary | RunInfo) -> str:
+    """What was seen of the hosts' weights at the end."""
+    if seen.verified_devices is None:
+        return "whether hosts' weights were compared with the journal's was not recorded"
+    if not seen.verified_devices:
+        return (
+            f"the journal's; no host's were compared with them and found the same ({seen.not_verified or 'no reason'})"
+        )
+    whose = listed(seen.verified_devices) if seen.not_verified else "all devices"
+    words = f"verified for {whose}: live and from the journal, bit for bit the same"
+    return f"{words}; not verified for {seen.not_verified}" if seen.not_verified else words
