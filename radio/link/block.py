@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -186,17 +186,17 @@ class Block:
 
     # ---- what comes next
 
-    def channels(self, present: Sequence[int] | None = None) -> Channels:
+    def channels(self, present: Collection[int] | None = None) -> Channels:
         """Let the air time from sounding to payload pass, and extrapolate every sounded channel to then.
 
         Devices must start sending after this call, as the payload is expected at the next capture. Without sounding:
-        the genie's gains, else ones; of the devices that are present, all by default.
+        the genie's gains, else ones; of the devices that are ``present``, by default all.
         """
         receiver = self._receiver
         arrival = receiver.starts.next_arrival()
         if not receiver.needs_sounding:
-            csi = receiver.unsounded_csi()
-            return self._next({k: csi[k] for k in (csi if present is None else sorted(present))}, arrival)
+            known = receiver.unsounded_csi()
+            return self._next({k: known[k] for k in known if present is None or k in present}, arrival)
         frame = receiver.setup.frame
         if arrival is None:
             receiver.radio.elapse(frame.sounding_to_payload_samples)

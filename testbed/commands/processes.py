@@ -59,6 +59,7 @@ def access_point(
             resume=resume,
             progress=display,
             should_stop=should_stop,
+            on_no_air=display.waiting_for_air,
             on_listening=lambda address: typer.echo(f"access point at {address}", err=True),
         )
     print_outcome(outcome)
