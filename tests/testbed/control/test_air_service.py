@@ -456,7 +456,7 @@ def told(base: object) -> st.SearchStrategy[dict[str, object]]:
     clock=st.sampled_from([0, 10**12, 2**60]),
     rounds=st.sampled_from([0, 1, 10**12]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_whatever_is_set_up_is_answered_or_dropped_within_time_and_memory(config, radio, num_devices, clock, rounds):
     airs = Airs()
     plain = {
