@@ -162,7 +162,7 @@ class CountingServer(Server[m.ControlMessage]):
         if not hasattr(self, "sent"):
             self.sent, self.num_sent = Counter(), Counter()
         name = type(message).__name__
-        self.sent[name] += times * sum(map(len, self._codec.encode(message)))
+        self.sent[name] += times * len(self._codec.encode(message))
         self.num_sent[name] += times
 
 
