@@ -37,11 +37,11 @@ Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Sample = Annotated[int, msgspec.Meta(ge=-(2**60), le=2**60)]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """Base of everything that travels on the control plane."""
 
 
-class PastResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class PastResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One update that a host has to catch up with."""
 
     round: Round
@@ -110,7 +110,7 @@ class Prepared(Message, frozen=True, tag=4):
     started again in between and had to draw anew."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What became of one device's poll."""
 
     device: Device

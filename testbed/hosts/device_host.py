@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -98,6 +99,15 @@ class LearnerHost:
         self._pending: m.SoundStart | m.Evaluate | m.Finish | None = None
         """To be answered once this host has caught up."""
 
+        self._parts: dict[type, Callable[[Any], None]] = {
+            m.SoundStart: self._prepare,
+            m.Poll: self._polled,
+            m.RoundStart: self._start_payload,
+            m.RoundResult: self._apply,
+            m.Evaluate: self._evaluate,
+        }
+        """What is asked of a host that has joined."""
+
     @property
     def _replica(self) -> Replica:
         assert self._loaded is not None, "no message that needs the model comes before Welcome"
@@ -178,6 +188,11 @@ class LearnerHost:
 
     def attend(self, message: m.ControlMessage) -> Ended | None:
         """Do what one message asks; returns why there is nothing more to do, once that is so."""
+        part = self._parts.get(type(message))
+        if part is not None:
+            if self._loaded is not None:
+                part(message)
+            return None
         match message:
             case m.Welcome():
                 self._enter(message)
@@ -201,24 +216,8 @@ class LearnerHost:
                 if isinstance(self._pending, m.Finish):
                     return Ended(self._pending.reason, self._pending.failed)
             case _:
-                if self._loaded is not None:
-                    self._take_part(message)
-        return None
-
-    def _take_part(self, message: m.ControlMessage) -> None:
-        match message:
-            case m.SoundStart():
-                self._prepare(message)
-            case m.Poll():
-                self._polled(message)
-            case m.RoundStart():
-                self._start_payload(message)
-            case m.RoundResult():
-                self._apply(message)
-            case m.Evaluate():
-                self._evaluate(message)
-            case _:
                 pass
+        return None
 
     def _names(self) -> str:
         return ", ".join(map(str, self._devices))
