@@ -164,7 +164,7 @@ class Roster:
             if (missing := self.missing) != said[1] or self.server.now_s() >= said[0] + _POLL_S:
                 progress(missing)
                 said = self.server.now_s(), missing
-            if self.server.now_s() > deadline:
+            if self.server.now_s() >= deadline:
                 return False
             self._look_around()
             received = self.server.receive(min(_POLL_S, max(0.0, deadline - self.server.now_s())))

@@ -216,8 +216,8 @@ class Transmitter:
         return fingerprint, frozenset(answer.draw for seat, answer in answers.of.items() if seat in present)
 
     def _check_draws(self, before: Radiated | None, draws: frozenset[int]) -> None:
-        """Values that were once sent in one sum are sent in no other, where a claim counts the noise of several devices:
-        the difference of two sums is that of a few devices, with their noise alone. Raises AttemptFailedError."""
+        """Values that were once sent in one sum are sent in no other, where a claim counts the noise of several
+        devices: the difference of two sums is a few devices', with their noise alone. Raises AttemptFailedError."""
         if before is None or before.noise_std == 0 or self.terms.crediting.num_noise_sources <= 1:
             return
         if before.draws & draws and before.draws != draws:
