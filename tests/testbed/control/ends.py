@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from testbed.config.files import load
 from testbed.control import messages as m
 from testbed.control.proof import Proof
@@ -114,11 +116,16 @@ class Peer:
         self.server.at(self.latency_s if after_s is None else after_s, arrives)
 
     def hello(self, **changed: Any) -> m.Hello:
-        said = dict(
-            protocol_version=m.PROTOCOL_VERSION, host=f"host-{self.instance}", instance=self.instance,
-            devices=self.devices, run_id="", next_round=0, code=CODE,
-        )  # fmt: skip
-        return m.Hello(**{**said, **changed})
+        said = m.Hello(
+            protocol_version=m.PROTOCOL_VERSION,
+            host=f"host-{self.instance}",
+            instance=self.instance,
+            devices=self.devices,
+            run_id="",
+            next_round=0,
+            code=CODE,
+        )
+        return msgspec.structs.replace(said, **changed)
 
     def of(self, kind: type) -> list[Any]:
         return [message for message in self.heard if isinstance(message, kind)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -126,7 +127,8 @@ def test_another_version_and_another_program_are_refused(table):
 def test_a_key_serves_only_the_devices_that_the_rig_gives_it():
     table = Table(office=DeskOffice(serves={"mine": frozenset({0, 1})}))
     for key, devices, is_let_in in (
-        ("mine", (2,), False), ("mine", (0, 2), False), ("other", (0,), False), ("", (0,), False), ("mine", (0, 1), True),
+        ("mine", (2,), False), ("mine", (0, 2), False), ("other", (0,), False), ("", (0,), False),
+        ("mine", (0, 1), True),
     ):  # fmt: skip
         peer = table.peer(*devices, key=key)
         peer.say(peer.hello())
@@ -272,7 +274,7 @@ def test_what_is_not_answered_is_asked_again_in_growing_intervals(table):
     host = table.seat(0, also=lambda _: ())
     table.sound(20.0)
     asked_s = [at for at, heard in zip(host.heard_at_s, host.heard, strict=True) if isinstance(heard, m.SoundStart)]
-    waits_s = [b - a for a, b in zip(asked_s, asked_s[1:], strict=False)]
+    waits_s = [b - a for a, b in pairwise(asked_s)]
     assert waits_s == pytest.approx([1, 2, 4, 8], abs=0.25)
     assert [str(loss) for loss in table.office.losses] == ["device 0: scalars: no answer in 20 s"]
 

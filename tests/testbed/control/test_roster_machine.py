@@ -17,7 +17,8 @@ GROUPS = st.sampled_from([(0,), (1,), (0, 1), (2, 3), (2,), (0, 1, 2, 3), (3,)])
 rounds = st.integers(0, 5) | st.just(2**40)
 ANYTHING = st.one_of(
     st.builds(
-        m.Hello, protocol_version=st.sampled_from([5, 5, 5, 4]), host=st.just("h"), instance=st.sampled_from(["0", "1", "2"]),
+        m.Hello, protocol_version=st.sampled_from([5, 5, 5, 4]), host=st.just("h"),
+        instance=st.sampled_from(["0", "1", "2"]),
         devices=GROUPS | st.just(()) | st.just((7,)), run_id=st.sampled_from(["", "r"]), next_round=rounds,
         code=st.sampled_from([CODE, CODE, "0" * 64]),
     ),

@@ -316,7 +316,8 @@ def test_an_access_point_that_was_resumed_gets_the_fingerprint_that_the_former_d
 
 def test_what_is_of_an_earlier_attempt_is_not_answered(on_air):
     script, _ = served(
-        welcome(), SEATED, sound(attempt=2), sound(attempt=1), pilot(1, 0, attempt=1), start(1, 0.0), pilot(9, 0, attempt=3)
+        welcome(), SEATED, sound(attempt=2), sound(attempt=1), pilot(1, 0, attempt=1), start(1, 0.0),
+        pilot(9, 0, attempt=3),
     )  # fmt: skip
     assert [a.attempt for a in script.answers(m.Prepared)] == [2]
     assert script.answers(m.Transmitting) == script.answers(m.Ready) == []
