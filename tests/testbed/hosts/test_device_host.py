@@ -162,7 +162,7 @@ def start(attempt: int, noise_std: float, round_index: int = 0) -> m.RoundStart:
         round_index=round_index,
     )  # fmt: skip
     csi = {0: Csi(gain=0.1 + 0j), 1: Csi(gain=0.1j)}
-    return m.RoundStart(round=round_index, attempt=attempt, plan=plan, csi=csi)
+    return m.RoundStart(round=round_index, attempt=attempt, plan=plan, active=None, csi=csi)
 
 
 def result(round_index: int, *coefficients: float, fingerprint: str | None = None) -> m.RoundResult:

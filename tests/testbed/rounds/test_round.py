@@ -147,7 +147,7 @@ def test_a_host_that_is_late_is_left_out_of_the_round_which_is_recorded(path):
     assert (record.status, record.attempt, record.absent) == ("ok", 1, (1,))
     assert played.table.server.time_s - began_s < 1.5
     starts = [heard for host in played.hosts for heard in host.peer.of(m.RoundStart)]
-    assert [start.plan.active for start in starts] == [(0, 2), (0, 2)]
+    assert [m.unpacked(start.active) for start in starts] == [(0, 2), (0, 2)]
     assert played.play(1).record.absent == (1,)
 
 
