@@ -29,7 +29,8 @@ Attempt = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Device = Annotated[int, msgspec.Meta(ge=0, lt=10_000)]
 Devices = Annotated[tuple[Device, ...], msgspec.Meta(max_length=10_000)]
-Text = Annotated[str, msgspec.Meta(max_length=4_000)]
+MAX_TEXT = 4_000
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Trace = Annotated[str, msgspec.Meta(max_length=40_000)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 RunId = Annotated[str, msgspec.Meta(max_length=64)]
@@ -47,6 +48,11 @@ class PastResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True, for
     round: Round
     seed: Number
     coefficients: tuple[float, ...]
+
+
+def cut(text: str) -> str:
+    """As much of a text as a message may carry: whoever receives a longer one drops it unread."""
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 2]} …"
 
 
 def _check_finite(what: str, values: Iterable[float]) -> None:
@@ -166,6 +172,8 @@ class Evaluated(Message, frozen=True, tag=7):
 
     def __post_init__(self) -> None:
         _check_finite("metric", (self.metric,))
+        if math.isnan(self.loss):
+            raise ValueError("loss: got no number")
 
 
 class Goodbye(Message, frozen=True, tag=8):
