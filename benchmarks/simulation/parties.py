@@ -1,0 +1,152 @@
+"""Access point, air and hosts of a history: the real programs on the ends of a virtual network."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.simulation.learner import Chain, judge, loader, prove
+from benchmarks.simulation.machine import ProcessDisk
+from benchmarks.simulation.network import Client, Network, Server
+from benchmarks.simulation.oracle import Oracle
+from benchmarks.simulation.setting import HOST_TIMEOUT_S, Setting
+from benchmarks.simulation.world import Process, World
+from radio.air.medium import Medium
+from radio.samples import IQ
+from testbed.control import messages as m
+from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_air, serve_air
+from testbed.hosts.device_host import Ended, LearnerHost
+from testbed.results import files
+from testbed.results.records import Summary
+from testbed.rounds.loop import Quiet, conduct
+from testbed.rounds.office import RunOffice
+from testbed.rounds.resume import resume
+from testbed.rounds.session import Session, begin
+
+AIR_IS_REMOTE = False
+CONTROL, AIR = "control", "air"
+CONTROL_CODEC, AIR_CODEC = m.control_codec(), air_codec()
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the parties of one history share."""
+
+    world: World
+    network: Network
+    setting: Setting
+    oracle: Oracle
+    folder: Path
+    """The run directory."""
+    has_begun: bool = False
+    """Whether the run directory was made, so that from now on it is resumed."""
+    session: Session | None = None
+    """Of the access point, while there is one."""
+    disk: ProcessDisk | None = None
+    asked_to_stop_s: float | None = None
+    shared_air: Any = None
+
+    # ---- the access point
+
+    def access_point(self, process: Process) -> Summary:
+        """From begin or resume to the summary."""
+        self.session, self.asked_to_stop_s = None, None
+        self.disk = disk = ProcessDisk(self.folder, process, sync_s=self.setting.sync_s)
+        process.at_end.append(lambda: self._access_point_ends(disk))
+        files.system = disk
+        server = Server(self.network, process, CONTROL_CODEC, CONTROL)
+        session = self._session()
+        with session.journal:
+            self.session = session
+            self.oracle.opened(session.journal.records)
+            client = Client(self.network, process, AIR_CODEC, AIR)
+            setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
+            air: Any = RemoteAir(client, setup)  # type: ignore[arg-type]
+            air.set_up()
+            if not AIR_IS_REMOTE:
+                air = self.shared_air = make_air(setup)
+            return conduct(
+                session,
+                server=server,
+                office=RunOffice(session=session, air_address=AIR),
+                medium=air,
+                progress=Quiet(),
+                should_stop=lambda: self.asked_to_stop_s is not None,
+                rebuild=lambda now: _rebuilt(now),
+            )
+
+    def _session(self) -> Session:
+        if self.has_begun:
+            return resume(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        replica: Any = Chain()
+        session = begin(self.setting.config, self.folder, replica)
+        self.has_begun = True
+        return session
+
+    def _access_point_ends(self, disk: ProcessDisk) -> None:
+        if self.session is not None:
+            self.oracle.stopped(self.session.journal.records, len(self.session.journal.records))
+        self.session = None
+        disk.settle()
+
+    # ---- the air
+
+    def air(self, process: Process) -> int:
+        """For ever."""
+        server = Server(self.network, process, AIR_CODEC, AIR, is_local=True)
+        return serve_air(server, lambda: False)  # type: ignore[arg-type]
+
+    # ---- hosts
+
+    def host(self, process: Process, devices: tuple[int, ...]) -> Ended:
+        """Until the run is over, or the host gives up."""
+        rng = self.world.rng
+        client = Client(self.network, process, CONTROL_CODEC, CONTROL)
+
+        def medium_for(welcome: m.Welcome) -> Medium:
+            air_client = Client(self.network, process, AIR_CODEC, AIR)
+            return _Seen(RemoteAir(air_client, air_setup(welcome.config, welcome.run_id)), self, host)  # type: ignore[arg-type]
+
+        def load(config: Any) -> Any:
+            loaded = loader(
+                lambda: process.sleep(rng.uniform(0.2, 4)),
+                lambda: process.sleep(rng.expovariate(1 / self.setting.work_s)),
+            )(config)
+            replica: Any = loaded.replica
+            self.oracle.hosts.append((process.place, replica))
+            return loaded
+
+        host = LearnerHost(
+            client, devices, medium_for, load=load, prove=prove, judge=judge, host_name=process.place,
+            timeout_s=HOST_TIMEOUT_S,
+        )  # fmt: skip
+        return host.run()
+
+
+class _Seen:
+    """A host's air, on which the oracle sees payloads."""
+
+    def __init__(self, air: RemoteAir, stage: Stage, host: LearnerHost) -> None:
+        self._air, self._stage, self._host = air, stage, host
+
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *others: Any, **named: Any) -> None:
+        """As the air; behind its RoundStart, what a host sends is a payload."""
+        host, session = self._host, self._stage.session
+        if host._plan is not None and host._attempt is not None:
+            charged = session.journal.records if session is not None else self._stage.oracle.records
+            self._stage.oracle.radiates(charged, *host._attempt, station)
+        air = self._air if AIR_IS_REMOTE else self._stage.shared_air
+        air.transmit(station, frame, num_repeats, *others, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._air if AIR_IS_REMOTE else self._stage.shared_air, name)
+
+
+def _rebuilt(session: Session) -> Any:
+    chain = Chain()
+    chain.load_weights(session.directory.initial_weights)
+    chain.replay((r.seed, r.coefficients) for r in session.results if r.coefficients)
+    return chain
