@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.simulation import strangers
 from benchmarks.simulation.machine import replaced
-from benchmarks.simulation.network import Network
+from benchmarks.simulation.network import Network, Weather
 from benchmarks.simulation.oracle import Oracle
 from benchmarks.simulation.parties import Stage
 from benchmarks.simulation.setting import Fault, Setting, drawn
 from benchmarks.simulation.world import Process, RestlessError, World
+from testbed.config.schema import RunConfig
 from testbed.errors import CrashError, DivergenceError, JournalError, RunDirectoryError, StalledRunError
 from testbed.failures import EXPECTED, in_one_line, traceback_of
 from testbed.results import journal as j
@@ -43,7 +46,7 @@ class Outcome:
     """How many rounds came to what."""
     counts: dict[str, int]
     """What happened meanwhile."""
-    coefficients: tuple[tuple[float, ...], ...]
+    results: tuple[j.Result, ...]
     lines: tuple[str, ...] = ()
 
 
@@ -154,9 +157,24 @@ class History:
                 pass
 
     def _interrupt(self, process: Process) -> None:
-        asked_s = self.world.now_s
-        if self.stage.asked_to_stop_s is None:
-            self.stage.asked_to_stop_s = asked_s
+        """Ctrl-C, once in a process."""
+        if self.stage.asked_to_stop_s is None and self.stage.session is not None:
+            self.stage.asked_to_stop_s = self.world.now_s
+            frozen_s = process.frozen_for_s
+            self.world.after(STOP_WITHIN_S, lambda: self._must_have_stopped(process, frozen_s))
+
+    def _must_have_stopped(self, process: Process, frozen_s: float) -> None:
+        if process.frozen_for_s > frozen_s:
+            frozen_s, missing_s = process.frozen_for_s, process.frozen_for_s - frozen_s
+            self.world.after(missing_s, lambda: self._must_have_stopped(process, frozen_s))
+            return
+        self.stage.oracle.must(process.is_over, f"the access point did not stop {STOP_WITHIN_S:g} s after Ctrl-C")
+
+    def _calm_down(self) -> None:
+        """Nothing fails any more."""
+        self.stage.network.calm_down()
+        if self.stage.disk is not None:
+            self.stage.disk.mend()
 
     # ---- from beginning to end
 
@@ -167,7 +185,7 @@ class History:
             world.at(at_s, lambda place=place: self.start(place))  # type: ignore[misc]
         for fault in setting.faults:
             world.at(fault.at_s, lambda fault=fault: self.strike(fault))  # type: ignore[misc]
-        world.at(setting.ends_s, self.stage.network.calm_down)
+        world.at(setting.ends_s, self._calm_down)
         in_time = world.run(setting.ends_s + PATIENCE_S, lambda: self.is_done)
         oracle.must(in_time, f"not finished {PATIENCE_S:g} s after the last fault")
         if in_time:
@@ -175,7 +193,40 @@ class History:
         for process in self.processes.values():
             process.kill()
         if in_time:
-            oracle.judge(self.stage.folder)
+            oracle.judge(self.stage.folder, self._plain())
+
+    def _plain(self) -> tuple[j.Result, ...] | None:
+        """What the same run comes to where nothing goes wrong; None of one that is that itself."""
+        setting = self.setting
+        return None if setting.is_plain else plain_run(setting.config)
+
+
+_plain_runs: dict[str, tuple[j.Result, ...]] = {}
+
+
+def plain_run(config: RunConfig) -> tuple[j.Result, ...]:
+    """Results of a run with one host, where nothing goes wrong, nothing takes time, and nobody is late."""
+    key = repr(config)
+    if key not in _plain_runs:
+        setting = Setting(
+            seed=0, config=config, hosts=(tuple(range(config.rig.num_devices)),), weather=Weather(delay_s=0.0005),
+            faults=(), ends_s=0.0, comes_s=(0.0, 0.0, 0.0), sync_s=0.0005, work_s=0.001, is_plain=True,
+        )  # fmt: skip
+        outcome = play(0, setting=setting)
+        assert not outcome.faults, outcome.faults
+        _plain_runs[key] = outcome.results
+    return _plain_runs[key]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is said to people, who would drown."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def play(seed: int, *, setting: Setting | None = None, keep_lines: bool = False, folder: Path | None = None) -> Outcome:
@@ -202,7 +253,7 @@ def play(seed: int, *, setting: Setting | None = None, keep_lines: bool = False,
             num_events=world.num_events,
             statuses=dict(Counter(r.status for r in results)),
             counts=dict(history.counts),
-            coefficients=tuple(r.coefficients for r in results),
+            results=tuple(results),
             lines=tuple(world.log or ()),
         )
     finally:

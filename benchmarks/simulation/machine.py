@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import secrets
 import time
+import tomllib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from benchmarks.faults.disk import Disk, How, Stopped, image_of, writing_to
 from benchmarks.simulation.world import Killed, Process, World
 from testbed.results import files, provenance
 
+_toml = cache(tomllib.loads)
 _known = {name: cache(getattr(provenance, name)) for name in ("versions", "host", "git_revision")}
 """The same in every history, and slow to find out."""
 
@@ -87,13 +89,12 @@ class _Nowhere(files.System):
 
 @contextmanager
 def replaced(world: World) -> Iterator[None]:
-    """Let every process take its time and randomness from the world, and say nothing to people."""
+    """Let every process take its time and randomness from the world."""
     rng = random.Random(world.rng.getrandbits(64))
 
     def now_s() -> float:
         return world.current.now_s() if world.current is not None else world.now_s
 
-    before = logging.root.manager.disable
     replacements: list[tuple[Any, str, Any]] = [
         (time, "perf_counter", now_s),
         (time, "monotonic", now_s),
@@ -102,14 +103,11 @@ def replaced(world: World) -> Iterator[None]:
         (secrets, "token_bytes", lambda num=32: rng.randbytes(num)),
         (uuid, "uuid4", lambda: uuid.UUID(int=rng.getrandbits(128), version=4)),
         *((provenance, name, known) for name, known in _known.items()),
+        (tomllib, "loads", lambda text: deepcopy(_toml(text))),
     ]
     with ExitStack() as stack:
         for place, name, replacement in replacements:
             stack.enter_context(patch.object(place, name, replacement))
         stack.enter_context(writing_to(_Nowhere()))
-        logging.disable(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logging.disable(before)
+        yield
 

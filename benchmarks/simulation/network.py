@@ -141,7 +141,9 @@ class Connection:
             world.at(held_until_s, lambda: self._arrive(data, to_server=to_server))
             return
         end: Client[Any] | Server[Any] = self.server if to_server else self.client
-        world.note(f"{self.client.process.place} {'->' if to_server else '<-'} {self.server.address}", data)
+        end: Client[Any] | Server[Any] = self.server if to_server else self.client
+        what = f"{self.client.process.place} {'->' if to_server else '<-'} {self.server.address}"
+        world.note(what if world.log is None else f"{what}  {end.in_words(data)}", data)
         end.deliver(self.route, data)
 
     def break_up(self, at_server_s: float = 0.0, at_client_s: float = 0.0) -> None:
@@ -214,6 +216,10 @@ class Server(Generic[M]):
         self._inbox.append((route, data))
         self.process.wake()
 
+    def in_words(self, data: bytes) -> str:
+        """A message for people."""
+        return str(self._codec.decode([data]))[:300]
+
     def _close(self) -> None:
         del self._network.listening[self.address]
         for connection in list(self.routes.values()):
@@ -274,6 +280,10 @@ class Client(Generic[M]):
         if not self.process.is_over:
             self._inbox.append(data)
             self.process.wake()
+
+    def in_words(self, data: bytes) -> str:
+        """A message for people."""
+        return str(self._codec.decode([data]))[:300]
 
     def lost(self, connection: Connection) -> None:
         """This connection is known to be gone."""

@@ -12,6 +12,7 @@ from benchmarks.simulation.learner import Chain
 from benchmarks.simulation.setting import Setting
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
+from testbed.results.records import RoundRecord
 from testbed.rounds.round import round_seed
 
 
@@ -27,6 +28,8 @@ class Oracle:
     records: list[j.AnyRecord] = field(default_factory=list)
     """Of the journal, when it was read last."""
     faults: list[str] = field(default_factory=list)
+    num_compared: int = 0
+    """Rounds that were the same as where nothing went wrong."""
 
     def must(self, holds: bool, what: str) -> None:
         """Write down what does not hold."""
@@ -57,8 +60,8 @@ class Oracle:
 
     # ---- when it is over
 
-    def judge(self, path: Path) -> None:
-        """The whole run, whose last summary is written."""
+    def judge(self, path: Path, plain: Sequence[j.Result] | None) -> None:
+        """The whole run, whose last summary is written; ``plain`` is the same one where nothing went wrong."""
         records = j.read(path / "journal.bin")
         self.opened(records)
         results = [record for record in records if isinstance(record, j.Result)]
@@ -88,6 +91,26 @@ class Oracle:
             == [(r.round, r.status, r.seed, r.estimates) for r in results],
             "rounds.jsonl and the journal differ",
         )
+        if plain is not None:
+            self._compare(results, rounds, plain)
+        if self.setting.is_faultless:
+            used = all(r.status in ("ok", "retried") for r in results)
+            self.must(used, f"without a fault, rounds came to {[r.status for r in results]}")
+            everybody = tuple(range(self.setting.config.rig.num_devices))
+            self.must(info.verified_devices == everybody, f"without a fault: {info.not_verified}")
+
+    def _compare(self, results: Sequence[j.Result], rounds: Sequence[RoundRecord], plain: Sequence[j.Result]) -> None:
+        """A run is the plain one, bit for bit, up to the first round that did not go as there."""
+        needs_all = self.setting.config.experiment.rounds.min_devices == self.setting.config.rig.num_devices
+        for result, record, expected in zip(results, rounds, plain, strict=False):
+            if (result.status, result.attempt) != (expected.status, expected.attempt):
+                return
+            if not needs_all and (record.absent or record.reason is not None):
+                return
+            if _encoded(result) != _encoded(expected):
+                self.faults.append(f"round {result.round} is another than in the run where nothing went wrong")
+                return
+            self.num_compared += 1
 
     @staticmethod
     def _states(results: Sequence[j.Result]) -> list[str]:
@@ -95,3 +118,8 @@ class Oracle:
         chain = Chain()
         chain.replay((r.seed, r.coefficients) for r in results if r.coefficients)
         return chain.states
+
+
+def _encoded(result: j.Result) -> bytes:
+    """All of it, as it stands in the journal."""
+    return msgspec.msgpack.encode(result)

@@ -16,7 +16,9 @@ from benchmarks.simulation.world import Process, World
 from radio.air.medium import Medium
 from radio.samples import IQ
 from testbed.control import messages as m
-from testbed.control.air_service import RemoteAir, air_codec, air_setup, make_air, serve_air
+from testbed.control.air_service import serve_air
+from testbed.control.air_wire import air_codec, air_setup
+from testbed.control.remote_air import RemoteAir
 from testbed.hosts.device_host import Ended, LearnerHost
 from testbed.results import files
 from testbed.results.records import Summary
@@ -25,7 +27,6 @@ from testbed.rounds.office import RunOffice
 from testbed.rounds.resume import resume
 from testbed.rounds.session import Session, begin
 
-AIR_IS_REMOTE = False
 CONTROL, AIR = "control", "air"
 CONTROL_CODEC, AIR_CODEC = m.control_codec(), air_codec()
 
@@ -46,7 +47,7 @@ class Stage:
     """Of the access point, while there is one."""
     disk: ProcessDisk | None = None
     asked_to_stop_s: float | None = None
-    shared_air: Any = None
+    """When somebody pressed Ctrl-C at the access point"""
 
     # ---- the access point
 
@@ -63,19 +64,20 @@ class Stage:
             self.oracle.opened(session.journal.records)
             client = Client(self.network, process, AIR_CODEC, AIR)
             setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
-            air: Any = RemoteAir(client, setup)  # type: ignore[arg-type]
-            air.set_up()
-            if not AIR_IS_REMOTE:
-                air = self.shared_air = make_air(setup)
+            air = RemoteAir(client, setup, should_stop=self._should_stop)  # type: ignore[arg-type]
+            air.set_up(session.config.rig.control.join_timeout_s)
             return conduct(
                 session,
                 server=server,
                 office=RunOffice(session=session, air_address=AIR),
                 medium=air,
                 progress=Quiet(),
-                should_stop=lambda: self.asked_to_stop_s is not None,
-                rebuild=lambda now: _rebuilt(now),
+                should_stop=self._should_stop,
+                rebuild=_rebuilt,
             )
+
+    def _should_stop(self) -> bool:
+        return self.asked_to_stop_s is not None
 
     def _session(self) -> Session:
         if self.has_begun:
@@ -138,11 +140,10 @@ class _Seen:
         if host._plan is not None and host._attempt is not None:
             charged = session.journal.records if session is not None else self._stage.oracle.records
             self._stage.oracle.radiates(charged, *host._attempt, station)
-        air = self._air if AIR_IS_REMOTE else self._stage.shared_air
-        air.transmit(station, frame, num_repeats, *others, **named)
+        self._air.transmit(station, frame, num_repeats, *others, **named)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._air if AIR_IS_REMOTE else self._stage.shared_air, name)
+        return getattr(self._air, name)
 
 
 def _rebuilt(session: Session) -> Any:

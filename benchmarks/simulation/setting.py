@@ -25,12 +25,14 @@ SEEDS_OF_RUNS = 4
 _VARIANTS = (
     ("scheme.name=coherent", "schedule.name=full"),
     ("scheme.name=coherent", "schedule.name=static", "air.csi=estimated"),
-    ("scheme.name=coherent", "schedule.name=online"),
+    ("scheme.name=coherent", "schedule.name=online", "air.fading=rayleigh"),
     ("scheme.name=digital", "schedule.name=full"),
     ("scheme.name=coherent", "schedule.name=full", "ground_truth=true"),
 )
 _COMMON = (
     "scheme.air_level=symbol",
+    "air.fading=none",
+    "air.snr_db=30",
     "results.max_capture_mib=0",
     "privacy.dp_epsilon=1000",
     "rounds.max_attempts=2",
@@ -74,6 +76,8 @@ class Setting:
     sync_s: float
     work_s: float
     """How long hosts compute for a round, on average"""
+    is_plain: bool = False
+    """Whether others are compared with it."""
 
     @property
     def is_faultless(self) -> bool:
@@ -114,13 +118,13 @@ def drawn(seed: int) -> Setting:
     config = config_of(
         rng.randrange(len(_VARIANTS)),
         num_devices,
-        rng.choice((6, 8, 10)),
+        rng.choice((3, 4, 5, 6)),
         rng.randint(1, SEEDS_OF_RUNS),
         rng.choice((num_devices, num_devices, max(1, num_devices - 1))),
         rng.choice((1, 2, 3)),
     )
     faultless = seed % FAULTLESS_EVERY == 0
-    ends_s = rng.uniform(10, 40)
+    ends_s = rng.uniform(4, 25)
     return Setting(
         seed=seed,
         config=config,
@@ -130,7 +134,7 @@ def drawn(seed: int) -> Setting:
         ends_s=0.0 if faultless else ends_s,
         comes_s=tuple(rng.uniform(0, 5) if rng.random() < 0.5 else 0.0 for _ in range(2 + num_hosts)),
         sync_s=rng.choice((0.0005, 0.005, 0.05)),
-        work_s=rng.choice((0.01, 0.1, 0.5)),
+        work_s=rng.choice((0.01, 0.3, 1.0)),
     )
 
 
@@ -150,7 +154,7 @@ def _faults(rng: random.Random, num_hosts: int, ends_s: float) -> tuple[Fault, .
     places = ["ap", "air", *(f"host {number}" for number in range(num_hosts))]
     found = []
     at_s = 0.0
-    every_s = rng.choice((1.0, 3.0, 8.0))
+    every_s = rng.choice((0.5, 2.0, 5.0))
     while (at_s := at_s + rng.expovariate(1 / every_s)) < ends_s and len(found) < 12:
         kind = rng.choice(kinds)
         found.append(

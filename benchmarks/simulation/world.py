@@ -52,8 +52,8 @@ class World:
         self.at(self.now_s + delay_s, do)
 
     def note(self, what: str, data: bytes = b"") -> None:
-        """Put something that happened into the trace."""
-        self._digest.update(f"{self.now_s!r} {what} ".encode() + data)
+        """Put something that happened into the trace; of a message its bytes, whatever is said of it."""
+        self._digest.update(f"{self.now_s!r} {what.partition('  ')[0]} ".encode() + data)
         if self.log is not None:
             self.log.append(f"{self.now_s:10.4f}  {what}")
 
@@ -91,6 +91,8 @@ class Process:
         self.skew_s = 0.0
         """By how much its clock has jumped."""
         self.frozen_until_s = -math.inf
+        self.frozen_for_s = 0.0
+        """How long in all, with what is left of it now."""
         self.at_end: list[Callable[[], object]] = []
         """Done when it is over, however that came."""
         self._body = body
@@ -130,7 +132,9 @@ class Process:
 
     def freeze(self, seconds: float) -> None:
         """Stop it for a while."""
-        self.frozen_until_s = max(self.frozen_until_s, self.world.now_s + seconds)
+        before_s = max(self.frozen_until_s, self.world.now_s)
+        self.frozen_until_s = max(before_s, self.world.now_s + seconds)
+        self.frozen_for_s += self.frozen_until_s - before_s
 
     def kill(self) -> None:
         """End it where it waits; what its cleaning up would do must not count, which is up to who made it."""
