@@ -88,10 +88,10 @@ class WitnessedAir(Air):
         self._twin.begin_block(round_index, attempt)
         self._counts, self._pending = {}, None
 
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
         """Send, and keep what is part of a payload."""
-        super().transmit(station, frame, num_repeats)
-        self._twin.transmit(station, frame, num_repeats)
+        super().transmit(station, frame, num_repeats, after_samples=after_samples)
+        self._twin.transmit(station, frame, num_repeats, after_samples=after_samples)
         if self._pending is not None and station != self.access_point:
             self._pending.frames[station] = frame if num_repeats is None else np.tile(frame, num_repeats)
             self._pending.transmissions[station] = self._counts.get(station, 0)

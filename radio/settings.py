@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from numbers import Integral
 from typing import Any, ClassVar
@@ -26,7 +27,10 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         except msgspec.ValidationError as err:
             raise self.refuses_with(str(refusal(err, given, type(self)))) from err
         for name in self.__struct_fields__:
-            msgspec.structs.force_setattr(self, name, getattr(kept, name))
+            value = getattr(kept, name)
+            if isinstance(value, float) and math.isnan(value):  # no comparison refuses it
+                raise self.refuses_with(f"{name}: got nan; allowed: a number")
+            msgspec.structs.force_setattr(self, name, value)
 
 
 @cache

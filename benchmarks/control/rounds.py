@@ -25,7 +25,7 @@ from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
-from testbed.control.air_service import air_setup, make_air
+from testbed.control.air_wire import air_setup, make_air
 from testbed.control.doorman import Guard
 from testbed.control.keys import Credentials, KeyPair
 from testbed.control.transport import Client, Server, new_context

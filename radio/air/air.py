@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from functools import partial
 from itertools import pairwise
 from threading import Lock
@@ -25,9 +24,10 @@ from radio.air.channel import (
     draw_oscillators,
     draw_start_jitter,
 )
-from radio.air.config import AirConfig
+from radio.air.config import FILTER_HALF_LENGTH_SAMPLES, AirConfig
 from radio.air.fading import BlockFading, MovingFading, profile_of
 from radio.air.hardware import digitise, draw_angles, radiate
+from radio.air.on_air import Heard, OnAir
 from radio.air.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
 from radio.errors import RadioConfigError, TooLateError
 from radio.samples import IQ
@@ -104,15 +104,24 @@ class Air:
         with self._lock:
             return self._clock
 
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
-        """Send from now on so many times, or cyclically (None); replaces what the station was sending."""
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
+        """Send so many times, or cyclically (None), from now on; replaces what the station was sending.
+
+        A device may be asked `after_samples` ahead of time: the same bits as if it were asked only then.
+        """
         self._check_station(station)
         if num_repeats is not None and num_repeats < 1:
             raise RadioConfigError(f"num_repeats: got {num_repeats}; allowed: at least 1, or None for cyclic")
+        if after_samples < 0 or (after_samples > 0 and station == self.access_point):
+            raise RadioConfigError(f"after_samples: got {after_samples}; allowed: 0, or of a device more than 0")
         with self._lock:
-            samples, start = self._send(station, frame)
+            samples, start = self._send(station, frame, after_samples)
             stop = FOREVER_SAMPLES if num_repeats is None else start + frame.size * num_repeats
-            self._on_air[station] = [Transmission(samples, start, stop)]
+            sent = Transmission(samples, start, stop)
+            if after_samples:
+                self._on_air.replace_later(station, sent, self._clock + after_samples)
+            else:
+                self._on_air.replace(station, sent)
 
     def stream(self, station: int, frame: IQ) -> None:
         """Append right behind what the station is still sending; starts now when it is silent.
@@ -128,9 +137,8 @@ class Air:
         """
         self._check_station(station)
         with self._lock:
-            queue = self._on_air.setdefault(station, [])
-            if queue and queue[-1].stop == FOREVER_SAMPLES:
-                raise RadioConfigError(f"station {station}: got a stream behind a cyclic transmission; stop that first")
+            self._on_air.check_open_ended(station)
+            queue = self._on_air.queue_of(station)
             now = self._clock if station == self.access_point else self._uplinks[station].sample_at(self._clock)
             soonest = max(now, queue[-1].stop) if queue else now
             if start_sample is not None:
@@ -145,13 +153,17 @@ class Air:
                 start, samples = queue[-1].stop, self._distorted(station, frame, self._num_actions[station])
             else:
                 samples, start = self._send(station, frame)
-            queue.append(Transmission(samples, start, start + frame.size))
+            sent = Transmission(samples, start, start + frame.size)
+            self._on_air.append(station, sent, now - self._longest_samples)
             return start
 
     def silence(self, station: int) -> None:
-        """Take the station off the air."""
+        """Take the station off the air, with what it is yet to send."""
         with self._lock:
-            self._on_air.pop(station, None)
+            self._on_air.silence(station)
+
+    def flush(self) -> None:
+        """Nothing waits: every call is carried out at once."""
 
     def capture(self, station: int, num_samples: int) -> IQ:
         """What a station receives next, shape [num_samples]; saturates at ±1 per I and Q on the sample level.
@@ -178,9 +190,7 @@ class Air:
         passes. For who judges a run: no receiver could tell."""
         self._check_station(device)
         with self._lock:
-            alone = copy(self)
-            alone._on_air = {station: queue for station, queue in self._on_air.items() if station == device}
-            return alone._superpose(self.access_point, self._clock, self._clock + num_samples)
+            return self._superpose(self.access_point, self._clock, self._clock + num_samples, only=device)
 
     def elapse(self, num_samples: int) -> None:
         """Let time pass unheard."""
@@ -194,6 +204,21 @@ class Air:
         """Draw a new fading block; silences everyone."""
         with self._lock:
             self._start_block(round_index, attempt)
+
+    @property
+    def num_held_samples(self) -> int:
+        """What is kept of frames on the air, the few bytes of each one's record counted as samples too."""
+        with self._lock:
+            return self._on_air.num_held_samples
+
+    def num_products(self, station: int, num_samples: int) -> int:
+        """Products of samples and filter taps that the station's next capture takes at most."""
+        self._check_station(station)
+        with self._lock:
+            num_heard = (
+                1 if station != self.access_point else len(self._on_air.heard(self._clock, self._clock + num_samples))
+            )
+            return num_heard * num_samples * (self._longest_samples + FILTER_HALF_LENGTH_SAMPLES)
 
     def truth(self) -> Truth:
         """The current block's ground truth; of moving gains, as they are now."""
@@ -215,7 +240,7 @@ class Air:
         self._round_index, self._attempt = round_index, attempt
         self._num_captures = dict.fromkeys(range(self.num_devices + 1), 0)
         self._num_actions = dict.fromkeys(range(self.num_devices + 1), 0)
-        self._on_air: dict[int, list[Transmission]] = {}
+        self._on_air = OnAir(self._uplinks)
 
     def _gains_of(self, device: int, times: NDArray[np.int64]) -> NDArray[np.complex128]:
         """Tap gains, shape [times, L]."""
@@ -223,19 +248,22 @@ class Air:
             return self._amplitudes[device] * self._moving.gains(device, times.astype(np.float64))
         return np.broadcast_to(self._block_gains[device], (times.size, self._block_gains.shape[1]))
 
-    def _superpose(self, station: int, start: int, stop: int) -> Samples:
+    def _superpose(self, station: int, start: int, stop: int, only: int | None = None) -> Samples:
         if station == self.access_point:
-            links = [(device, device) for device in sorted(self._on_air) if device != station]
+            links, paths = self._on_air.heard(start, stop, only), self._uplinks
         else:
-            links = [(self.access_point, station)] if self.access_point in self._on_air else []
+            queue, paths = self._on_air.queue_of(self.access_point), self._downlinks
+            links = [Heard(station, queue, start, stop)] if queue else []
 
         def heard(block: tuple[int, int]) -> Samples:
             begin, end = block
             total = np.zeros(end - begin, dtype=np.complex128)
-            for sender, device in links:
-                gains = self._gains_of(device, chunk_edges(begin, end)) if self._moving else self._block_gains[device]
-                path = self._uplinks[device] if sender == device else self._downlinks[device]
-                total += propagate(self._on_air[sender], path, gains, begin, end)
+            for link in links:
+                first, last = max(begin, link.first), min(end, link.last)
+                if first < last:
+                    edges = chunk_edges(first, last)
+                    gains = self._gains_of(link.device, edges) if self._moving else self._block_gains[link.device]
+                    total[first - begin : last - begin] += propagate(link.queue, paths[link.device], gains, first, last)
             return total
 
         edges = [start, *range((start // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES, stop, BLOCK_SAMPLES), stop]
@@ -269,12 +297,12 @@ class Air:
             cycles_per_sample=(-1 if back else 1) * oscillator.cfo_hz / self._sample_rate_hz,
         )
 
-    def _send(self, station: int, frame: IQ) -> tuple[Samples, int]:
+    def _send(self, station: int, frame: IQ, after_samples: int = 0) -> tuple[Samples, int]:
         """The frame as radiated, and its first sample on the transmitter's own clock."""
         action = self._num_actions[station]
         self._num_actions[station] += 1
         if station == self.access_point:
-            return frame.astype(np.complex128), self._clock
+            return frame.astype(np.complex128), self._clock + after_samples
         jitter = draw_start_jitter(
             self.config,
             seed=self._seed,
@@ -283,7 +311,9 @@ class Air:
             device=station,
             transmission=action,
         )
-        return self._distorted(station, frame, action), self._uplinks[station].sample_at(self._clock + jitter)
+        return self._distorted(station, frame, action), self._uplinks[station].sample_at(
+            self._clock + after_samples + jitter
+        )
 
     def _distorted(self, station: int, frame: IQ, action: int) -> Samples:
         samples = frame.astype(np.complex128)
@@ -301,15 +331,7 @@ class Air:
 
     def _advance(self, num_samples: int) -> None:
         self._clock += num_samples
-        for station, queue in list(self._on_air.items()):
-            if station == self.access_point:
-                heard_until = self._clock - self._longest_samples
-            else:
-                path = self._uplinks[station]
-                heard_until = path.sample_at(self._clock) - path.length_samples
-            self._on_air[station] = [transmission for transmission in queue if transmission.stop >= heard_until]
-            if not self._on_air[station]:
-                del self._on_air[station]
+        self._on_air.pass_until(self._clock)
 
     def _check_station(self, station: int) -> None:
         if not 0 <= station <= self.num_devices:

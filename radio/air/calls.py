@@ -17,6 +17,7 @@ from radio.errors import RadioConfigError
 from radio.samples import IQ, check_frame
 
 MAX_CAPTURE_SAMPLES = 8_000_000  # 61 MiB, within one message
+MAX_FRAME_SAMPLES = 1 << 22
 MAX_TIME_SAMPLES = 1 << 60
 MAX_REPEATS = 1 << 32
 MAX_ROUNDS = 1 << 40
@@ -80,25 +81,31 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_f
         raise NotImplementedError
 
 
-class TransmitCall(Call, frozen=True):
-    """A station starts to send a frame, so many times or (None) until silenced."""
+class StationCall(Call, frozen=True):
+    """Base of what one station does."""
 
     station: int
+
+
+class TransmitCall(StationCall, frozen=True):
+    """A station starts to send a frame, so many times or (None) until silenced; now, or so much later."""
+
     frame: bytes
     num_repeats: int | None
+    after_samples: int = 0
 
     def on(self, air: Medium) -> Answer:
         """Carry it out."""
         if self.num_repeats is not None:
             _check_range("num_repeats", self.num_repeats, 1, MAX_REPEATS)
-        air.transmit(self.station, _frame(self.frame), self.num_repeats)
+        _check_range("after_samples", self.after_samples, 0, MAX_TIME_SAMPLES - air.clock_samples)
+        air.transmit(self.station, _frame(self.frame), self.num_repeats, after_samples=self.after_samples)
         return Answer(clock_samples=air.clock_samples)
 
 
-class StreamCall(Call, frozen=True):
+class StreamCall(StationCall, frozen=True):
     """A station sends a frame right behind the one before."""
 
-    station: int
     frame: bytes
 
     def on(self, air: Medium) -> Answer:
@@ -107,10 +114,9 @@ class StreamCall(Call, frozen=True):
         return Answer(clock_samples=air.clock_samples)
 
 
-class TransmitAtCall(Call, frozen=True):
+class TransmitAtCall(StationCall, frozen=True):
     """A station sends a frame from a sample of its own clock on, or (None) right behind the one before."""
 
-    station: int
     frame: bytes
     start_sample: int | None
 
@@ -122,10 +128,8 @@ class TransmitAtCall(Call, frozen=True):
         return Answer(clock_samples=air.clock_samples, start_sample=start)
 
 
-class SilenceCall(Call, frozen=True):
+class SilenceCall(StationCall, frozen=True):
     """A station stops."""
-
-    station: int
 
     def on(self, air: Medium) -> Answer:
         """Carry it out."""
@@ -133,10 +137,9 @@ class SilenceCall(Call, frozen=True):
         return Answer(clock_samples=air.clock_samples)
 
 
-class CaptureCall(Call, frozen=True):
+class CaptureCall(StationCall, frozen=True):
     """A station receives the next samples."""
 
-    station: int
     num_samples: int
 
     def on(self, air: Medium) -> Answer:
@@ -185,17 +188,26 @@ AnyCall: TypeAlias = (
 )
 
 
+MAX_QUEUED_BYTES = 16 * 2**20
+
+
 class CalledAir(Medium, ABC):
-    """An air elsewhere, that is reached by calls; how is up to `_ask`."""
+    """An air elsewhere, that is reached by calls; how is up to `_ask`.
+
+    What devices send needs no answer: it waits, and travels with the next call that does, or at `flush`.
+    """
 
     def __init__(self, *, access_point: int, sample_rate_hz: float) -> None:
         self._access_point = access_point
         self._sample_rate_hz = sample_rate_hz
         self._clock_samples = 0
+        self._queue: list[AnyCall] = []
+        self._queued_bytes = 0
 
     @abstractmethod
-    def _ask(self, call: AnyCall) -> Answer:
-        """Have a call carried out. Raises RadioError as the air does."""
+    def _ask(self, calls: tuple[AnyCall, ...]) -> Answer:
+        """Have calls carried out in this order; returns the last one's answer. Raises RadioError as the air does, for
+        whichever was refused first; those behind it are carried out all the same."""
 
     @property
     def access_point(self) -> int:
@@ -212,21 +224,35 @@ class CalledAir(Medium, ABC):
         """Sample at which the next capture starts, as of the last call."""
         return self._clock_samples
 
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
         """Start to send."""
-        self._do(TransmitCall(station=station, frame=frame.tobytes(), num_repeats=num_repeats))
+        sent = frame.tobytes()
+        self._let(
+            TransmitCall(station=station, frame=sent, num_repeats=num_repeats, after_samples=after_samples), len(sent)
+        )
 
     def stream(self, station: int, frame: IQ) -> None:
         """Send right behind the frame before."""
-        self._do(StreamCall(station=station, frame=frame.tobytes()))
+        sent = frame.tobytes()
+        self._let(StreamCall(station=station, frame=sent), len(sent))
 
     def transmit_at(self, station: int, frame: IQ, start_sample: int | None) -> int:
         """Send from a sample of the station's own clock on; returns it."""
-        return self._do(TransmitAtCall(station=station, frame=frame.tobytes(), start_sample=start_sample)).start_sample
+        sent = frame.tobytes()
+        call = TransmitAtCall(station=station, frame=sent, start_sample=start_sample)
+        if start_sample is None:
+            return self._do(call).start_sample
+        self._let(call, len(sent))
+        return start_sample
 
     def silence(self, station: int) -> None:
         """Stop sending."""
-        self._do(SilenceCall(station=station))
+        self._let(SilenceCall(station=station), 0)
+
+    def flush(self) -> None:
+        """Have carried out what waits; raises what the air refuses of it."""
+        if self._queue:
+            self._clock_samples = self._ask(self._taken()).clock_samples
 
     def capture(self, station: int, num_samples: int) -> IQ:
         """The next samples, complex64 [num_samples]."""
@@ -248,14 +274,34 @@ class CalledAir(Medium, ABC):
         return parts.whole()
 
     def _do(self, call: AnyCall) -> Answer:
-        answer = self._ask(call)
+        answer = self._ask((*self._taken(), call))
         self._clock_samples = answer.clock_samples
         return answer
+
+    def _let(self, call: AnyCall, num_bytes: int) -> None:
+        """Have a call of a device carried out with the next one. What the access point sends is on the air at once: it
+        tells nobody when it begins."""
+        if isinstance(call, StationCall) and call.station == self._access_point:
+            self._do(call)
+            return
+        if self._queue and self._queued_bytes + num_bytes > MAX_QUEUED_BYTES:
+            self.flush()
+        self._queue.append(call)
+        self._queued_bytes += num_bytes
+
+    def _taken(self) -> tuple[AnyCall, ...]:
+        """What waits. It is asked for once: what was refused, or never answered, must not come into a later round."""
+        taken, self._queue, self._queued_bytes = tuple(self._queue), [], 0
+        return taken
 
 
 def _frame(data: bytes) -> IQ:
     if len(data) % BYTES_PER_SAMPLE:
         raise RadioConfigError(f"frame: got {len(data)} bytes; allowed: a multiple of {BYTES_PER_SAMPLE}, of complex64")
+    if len(data) > MAX_FRAME_SAMPLES * BYTES_PER_SAMPLE:
+        raise RadioConfigError(
+            f"frame: got {len(data) // BYTES_PER_SAMPLE} samples; allowed: at most {MAX_FRAME_SAMPLES}; send parts"
+        )
     frame: IQ = np.frombuffer(data, dtype=np.complex64)
     check_frame(frame, multiple=1)
     return frame

@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
+from radio.errors import RadioConfigError
 from radio.randomness import generator
+
+MAX_CATCH_UP_DRAWS = 1 << 30
+"""Gains that are drawn at most to get from one round to a much later one; tens of seconds."""
+_ROUND_DRAWS = 1 << 10  # what a generator costs, in draws
 
 Gains = NDArray[np.complex128]
 
@@ -113,11 +118,21 @@ class BlockFading:
 
     def _first_of(self, round_index: int) -> Gains:
         if self._scattered is None or round_index < self._round:
+            self._check_catch_up(round_index)
             self._round, self._scattered = 0, self._innovation(0, 1)
+        self._check_catch_up(round_index - self._round)
         while self._round < round_index:
             self._round += 1
             self._scattered = self._step(self._scattered, self._round, 1)
         return self._scattered
+
+    def _check_catch_up(self, num_rounds: int) -> None:
+        most = MAX_CATCH_UP_DRAWS // max(_ROUND_DRAWS, self.num_devices * self.profile.delays_samples.size)
+        if num_rounds > most:
+            raise RadioConfigError(
+                f"round_index: got a round {num_rounds} rounds away; allowed with block_correlation > 0: {most} for so "
+                "many devices and taps, since gains follow from those of every round before; set block_correlation = 0"
+            )
 
     def _step(self, before: Gains, round_index: int, attempt: int) -> Gains:
         fresh = np.sqrt(1 - self.correlation**2) * self._innovation(round_index, attempt)

@@ -26,8 +26,9 @@ class Medium(Protocol):
         """Index of the sample at which the next capture starts."""
         ...
 
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
-        """Send from now on so many times, or cyclically (None); replaces what the station was sending."""
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
+        """Send so many times, or cyclically (None), from now on or so much later; replaces what the station is sending
+        then."""
         ...
 
     def stream(self, station: int, frame: IQ) -> None:
@@ -40,6 +41,10 @@ class Medium(Protocol):
 
     def silence(self, station: int) -> None:
         """Take the station off the air."""
+        ...
+
+    def flush(self) -> None:
+        """Have carried out what an air elsewhere was asked without waiting for an answer; raises what it refuses."""
         ...
 
     def capture(self, station: int, num_samples: int) -> IQ:

@@ -84,6 +84,23 @@ class Path:
         """The transmitter's first sample that is not before a time of the receiver."""
         return time_samples + int(np.ceil(time_samples * self.oscillator.sro))
 
+    def heard_from(self, sample: int) -> int:
+        """A time of the receiver before which nothing is heard of the transmitter's sample, and hardly earlier."""
+        return self._time_of(sample) - HALF - self._slack(sample)
+
+    def heard_until(self, sample: int) -> int:
+        """A time of the receiver after which nothing is heard of the transmitter's sample, and hardly later."""
+        return self._time_of(sample) + self.length_samples + self._slack(sample)
+
+    def _time_of(self, sample: int) -> int:
+        """About when a sample is sent."""
+        return sample if self.oscillator.sro == 0 else int(sample / (1 + self.oscillator.sro))
+
+    @staticmethod
+    def _slack(sample: int) -> int:
+        """More than float64 and whole samples are off by."""
+        return 2 + (abs(sample) >> 48)
+
 
 def chunk_edges(start: int, stop: int) -> NDArray[np.int64]:
     """Edges of the chunks of absolute time that cover [start, stop)."""

@@ -94,6 +94,15 @@ class MovableCarrier(Radio, Protocol):
         ...
 
 
+@runtime_checkable
+class Scheduling(Radio, Protocol):
+    """A radio on air whose time waits for its receivers, so that transmissions can be asked for ahead of time."""
+
+    def transmit_after(self, frame: IQ, *, num_repeats: int, after_samples: int) -> None:
+        """`transmit`, from a later sample of the air on."""
+        ...
+
+
 def counting(radio: Radio) -> Counting:
     """The radio as one that counts samples. Raises RadioConfigError where it does not."""
     if not isinstance(radio, Counting):

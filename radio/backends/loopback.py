@@ -15,7 +15,8 @@ ALL_CAPABILITIES = Capabilities(trigger=True, streaming=True, shared_clock=True)
 
 
 class LoopbackRadio:
-    """One station's transmitter and receiver on a `Medium`; implements `radio.backends.base.Counting`.
+    """One station's transmitter and receiver on a `Medium`; implements `Counting` and `Scheduling` of
+    `radio.backends.base`.
 
     Gains and centre frequency of a RadioConfig have no effect here: the medium's path loss includes them.
     """
@@ -65,10 +66,14 @@ class LoopbackRadio:
 
     def transmit(self, frame: IQ, *, num_repeats: int) -> None:
         """Send a frame so many times back to back; replaces what was on the air."""
+        self.transmit_after(frame, num_repeats=num_repeats, after_samples=0)
+
+    def transmit_after(self, frame: IQ, *, num_repeats: int, after_samples: int) -> None:
+        """The same from a later sample on, as if it were asked for then."""
         if num_repeats < 1:
             raise SignalError(f"num_repeats: got {num_repeats}; allowed: at least 1; use stop() for silence")
         self._check_sendable(frame)
-        self._medium.transmit(self._station, frame, num_repeats)
+        self._medium.transmit(self._station, frame, num_repeats, after_samples=after_samples)
 
     def start_cyclic(self, frame: IQ) -> None:
         """Repeat a frame until `stop`; replaces what was on the air."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,17 @@ from the first round on."""
 
 def _poll_nobody(device: int) -> None:
     """Whoever sends has already begun, or waits for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """When one of several devices sends, that are heard one behind the other."""
+
+    device: int
+    after_samples: int
+    """From now on; 0 where starts are counted."""
+    start_sample: int | None
+    """On the device's own count; None where nobody counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +68,7 @@ class Block:
         self._begin = receiver.radio.clock_samples
         self._soundings: dict[int, Sounding] = {}
         self._saturated = False
-        self._arrival: int | None = None
+        self._arrivals: dict[int, int | None] = {}
 
     @property
     def airtime_s(self) -> float:
@@ -111,18 +122,34 @@ class Block:
                 receiver.in_band.update(in_band_noise(quiet, frame))
         return receiver.noise_power
 
+    def pilot_slots(self, devices: Sequence[int]) -> tuple[Slot, ...]:
+        """When these devices must send, so that a `sound` of each, in this order and with nothing between, hears them.
+
+        Several at once on simulated air only, where time passes by captures alone.
+        """
+        receiver, lengths = self._receiver, self._waveform.sounding
+        starts, now = receiver.starts, receiver.radio.clock_samples
+        slots = []
+        after_samples = 0
+        for device in devices:
+            self._arrivals[device] = arrival = starts.next_arrival(after_samples)
+            start_sample = starts.start_of(device, arrival)
+            counted = start_sample is not None
+            slots.append(Slot(device=device, after_samples=0 if counted else after_samples, start_sample=start_sample))
+            wait = 0 if arrival is None else arrival - now - after_samples
+            after_samples += wait + lengths.settle_samples + lengths.capture_samples
+        return tuple(slots)
+
     def start_of(self, device: int) -> int | None:
         """When, on its own count, a device must start its pilot for the coming `sound`; None where nobody counts."""
-        if self._arrival is None:
-            self._arrival = self._receiver.starts.next_arrival()
-        return self._receiver.starts.start_of(device, self._arrival)
+        return self.pilot_slots((device,))[0].start_sample
 
     def sound(self, device: int) -> Sounding:
         """Capture the sounding that `device` has started, and estimate its channel."""
         receiver, lengths = self._receiver, self._waveform.sounding
         if not 0 <= device < receiver.num_devices:
             raise SignalError(f"device: got {device}; allowed: 0..{receiver.num_devices - 1}")
-        arrival, self._arrival = self._arrival, None
+        arrival = self._arrivals.pop(device, None)
         skip_samples = lengths.settle_samples + receiver.starts.wait_samples(arrival)
         first_sample = receiver.radio.clock_samples + skip_samples
         capture = receiver.capture(lengths.capture_samples, skip_samples=skip_samples)
@@ -159,16 +186,17 @@ class Block:
 
     # ---- what comes next
 
-    def channels(self) -> Channels:
+    def channels(self, present: Collection[int] | None = None) -> Channels:
         """Let the air time from sounding to payload pass, and extrapolate every sounded channel to then.
 
         Devices must start sending after this call, as the payload is expected at the next capture. Without sounding:
-        the genie's gains, else ones.
+        the genie's gains, else ones; of the devices that are ``present``, by default all.
         """
         receiver = self._receiver
         arrival = receiver.starts.next_arrival()
         if not receiver.needs_sounding:
-            return self._next(receiver.unsounded_csi(), arrival)
+            known = receiver.unsounded_csi()
+            return self._next({k: known[k] for k in known if present is None or k in present}, arrival)
         frame = receiver.setup.frame
         if arrival is None:
             receiver.radio.elapse(frame.sounding_to_payload_samples)
@@ -289,11 +317,23 @@ class Channels:
         starts = {device: self._receiver.starts.start_of(device, self._arrival) for device in plan.active}
         return {device: start for device, start in starts.items() if start is not None}
 
+    def payload_slots(self, plan: Plan) -> tuple[Slot, ...]:
+        """When each active device sends its payload on simulated air, so that `receive` needs no polls; none where all
+        payloads are one superposition."""
+        if self._receiver.setup.scheme.superposed:
+            return ()
+        lengths = self._receiver.setup.waveform.payload_lengths(plan)
+        slot_samples = lengths.settle_samples + lengths.capture_samples
+        return tuple(
+            Slot(device=device, after_samples=index * slot_samples, start_sample=None)
+            for index, device in enumerate(plan.active)
+        )
+
     def receive(self, plan: Plan, poll: Callable[[int], None] = _poll_nobody) -> Reception:
         """Capture what the active devices send, and estimate their mean.
 
         They have started a superposed payload already. Of slotted schemes `poll(device)` lets each one start, right
-        before its slot is captured.
+        before its slot is captured; none is needed where all were told their `payload_slots`.
         """
         receiver, scheme = self._receiver, self._receiver.setup.scheme
         captured: list[tuple[IQ, Received]] = []

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from radio.arrays import Reals
-from radio.backends.base import Radio, counting, movable_carrier
+from radio.backends.base import Radio, Scheduling, counting, movable_carrier
 from radio.config import FrameConfig, RadioConfig
 from radio.errors import SignalError
 from radio.link.setup import LinkSetup
@@ -40,12 +40,13 @@ class DeviceLink:
         self._radio = radio
         self._device = device
 
-    def send_pilot(self, start_sample: int | None = None) -> int | None:
+    def send_pilot(self, start_sample: int | None = None, *, after_samples: int = 0) -> int | None:
         """Send one sounding at full power, where samples are counted from `start_sample` or as soon as can be.
 
-        Returns the sample at which it starts, None where none are counted. Raises TooLateError.
+        On simulated air `after_samples` from now on. Returns the sample at which it starts, None where none are
+        counted. Raises TooLateError.
         """
-        return self._send(self._setup.waveform.pilot(), start_sample)
+        return self._send(self._setup.waveform.pilot(), start_sample, after_samples)
 
     def send_tone(self, shift_hz: float) -> None:
         """Move the carrier, then send a tone by which the access point measures what is left of its offset."""
@@ -76,10 +77,12 @@ class DeviceLink:
         secret: np.random.Generator | None = None,
         *,
         start_sample: int | None = None,
+        after_samples: int = 0,
     ) -> None:
         """Send clipped and noised values [Q]; zeros in a silent round of a superposed scheme.
 
-        Where samples are counted, `start_sample` is when; raises TooLateError for one that has passed.
+        Where samples are counted, `start_sample` is when, and raises TooLateError for one that has passed; on
+        simulated air a slot begins `after_samples` from now.
         `secret` draws the phases of tones; by default it is seeded by the operating system. Raises SignalError for
         values that are not finite, not [Q], or beyond the plan's bound; for a device that the plan does not name; and
         for a plan that asks more than its power.
@@ -88,21 +91,33 @@ class DeviceLink:
         symbols = self._setup.scheme.encode(values, plan, csi, self._setup.symbol_format)
         secret = secret or np.random.default_rng()
         payload = self._setup.waveform.payload(symbols, plan, csi, device=self._device, secret=secret)
-        self._send(payload, start_sample)
+        self._send(payload, start_sample, after_samples)
 
     def silence(self) -> None:
         """Stop whatever is on the air; safe to call twice."""
         self._radio.stop()
 
-    def _send(self, sent: Transmission, start_sample: int | None = None) -> int | None:
-        """On the radio's count where it is used; else now, with silence in front while the receiver begins."""
+    def _send(self, sent: Transmission, start_sample: int | None = None, after_samples: int = 0) -> int | None:
+        """On the radio's count where it is used; else now or in a later slot, with silence in front while the receiver
+        begins."""
         if self._setup.counts_starts:
+            if after_samples:
+                raise SignalError(
+                    f"device {self._device}: got after_samples={after_samples}; allowed: 0 where starts are counted; "
+                    "give the start_sample of its slot"
+                )
             return counting(self._radio).transmit_at(sent.frame, start_sample)
         frame, num_repeats = sent.frame, sent.num_repeats
         if self._setup.frame.control_latency_samples:
             lead = np.zeros(self._setup.frame.control_latency_samples, dtype=np.complex64)
             frame, num_repeats = np.concatenate((lead, np.tile(frame, num_repeats))), 1
-        self._radio.transmit(frame, num_repeats=num_repeats)
+        if after_samples == 0:
+            self._radio.transmit(frame, num_repeats=num_repeats)
+        elif isinstance(self._radio, Scheduling):
+            self._radio.transmit_after(frame, num_repeats=num_repeats, after_samples=after_samples)
+        else:  # a backend from outside, that knows no more than `transmit`: silence until its slot
+            before = np.zeros(after_samples, dtype=np.complex64)
+            self._radio.transmit(np.concatenate((before, np.tile(frame, num_repeats))), num_repeats=1)
         return None
 
     def _check(self, values: Reals, plan: Plan) -> None:

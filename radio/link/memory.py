@@ -1,10 +1,12 @@
 """What an access point's receiver remembers between two rounds, as a record that can be written down and taken up.
 
-Bit for bit: numbers are float64 as they are, and what there is one of for each device or capture is packed.
+Bit for bit: numbers are float64 as they are, None for NaN, so that equal memories are equal; what there is one of for
+each device or capture is packed.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import msgspec
@@ -21,7 +23,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_un
 class Mean(Part, frozen=True):
     """Of a `NoiseMeter`."""
 
-    power: float
+    power: float | None
     num_captures: Count
 
 
@@ -37,9 +39,9 @@ class InBand(Part, frozen=True):
 class Values(Part, frozen=True):
     """Of a `ValueMeter`."""
 
-    clip: float
+    clip: float | None
     weight: float
-    mean_square: float
+    mean_square: float | None
 
 
 class ReceiverMemory(Part, frozen=True):
@@ -55,6 +57,16 @@ class ReceiverMemory(Part, frozen=True):
     """Distances between the counts of devices, each device and samples '<i8'; None where nobody counts."""
     carriers: bytes | None = None
     """Of the devices in order, offset and its variance '<f8'; None where they cannot change."""
+
+
+def known(number: float) -> float | None:
+    """None of what is not known yet, which meters hold as NaN."""
+    return None if math.isnan(number) else float(number)
+
+
+def number_of(known: float | None) -> float:
+    """As meters hold it."""
+    return math.nan if known is None else known
 
 
 def unpacked(packed: bytes, item_bytes: int, what: str) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from radio.arrays import Reals
 from radio.link.bounds import largest_variance, least_variance
-from radio.link.memory import InBand, Mean, Values, unpacked
+from radio.link.memory import InBand, Mean, Values, known, number_of, unpacked
 from radio.waveform.modulation import InBandNoise
 
 NOISE_MEMORY_CAPTURES = 1000
@@ -37,11 +37,11 @@ class NoiseMeter:
 
     def memory(self) -> Mean:
         """As it is."""
-        return Mean(power=float(self.power), num_captures=self.num_captures)
+        return Mean(power=known(self.power), num_captures=self.num_captures)
 
     def recall(self, memory: Mean) -> None:
         """Be as it was."""
-        self.power, self.num_captures = memory.power, memory.num_captures
+        self.power, self.num_captures = number_of(memory.power), memory.num_captures
 
 
 @dataclass(slots=True)
@@ -124,8 +124,9 @@ class ValueMeter:
 
     def memory(self) -> Values:
         """As it is."""
-        return Values(clip=float(self.clip), weight=float(self.weight), mean_square=float(self.mean_square))
+        return Values(clip=known(self.clip), weight=float(self.weight), mean_square=known(self.mean_square))
 
     def recall(self, memory: Values) -> None:
         """Be as it was."""
-        self.clip, self.weight, self.mean_square = memory.clip, memory.weight, memory.mean_square
+        self.clip, self.mean_square = number_of(memory.clip), number_of(memory.mean_square)
+        self.weight = memory.weight

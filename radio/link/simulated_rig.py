@@ -92,8 +92,9 @@ class SimulatedRig:
             assert start_sample is not None, "only devices that count are ever unaligned"
             assert block.hear_start(index, start_sample), "its frame was not heard"
         if block.needs_sounding:
-            for index, device in enumerate(self.devices):
-                device.send_pilot(block.start_of(index))
+            for slot in block.pilot_slots(range(len(self.devices))):
+                self.devices[slot.device].send_pilot(slot.start_sample, after_samples=slot.after_samples)
+            for index in range(len(self.devices)):
                 block.sound(index)
         return block
 
@@ -132,20 +133,21 @@ class SimulatedRig:
         )
         mapped = self.scheme.mapped(values)
         starts = channels.starts(plan)
-
-        def send(index: int) -> None:
+        slots = {slot.device: slot.after_samples for slot in channels.payload_slots(plan)}
+        for index in list(plan.active)[:: -1 if backwards else 1]:
             secret = generator(self.seed, index, round_index, purpose="secret phases")
             self.devices[index].send_values(
-                mapped[index], plan, channels.csi.get(index), secret, start_sample=starts.get(index)
+                mapped[index],
+                plan,
+                channels.csi.get(index),
+                secret,
+                start_sample=starts.get(index),
+                after_samples=slots.get(index, 0),
             )
-
-        if self.scheme.superposed:
-            for index in list(plan.active)[:: -1 if backwards else 1]:
-                send(index)
         return Played(
             plan=plan,
             soundings=block.soundings,
-            reception=channels.receive(plan, send),
+            reception=channels.receive(plan),
             reference=self.scheme.reference(values[list(plan.active)]),
         )
 

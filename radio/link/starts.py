@@ -120,9 +120,9 @@ class CountedStarts:
             self._clock.learn(device, sent=start_sample, arrived=arrived, epoch=counting(self._radio).epoch)
         return found is not None
 
-    def next_arrival(self) -> int | None:
-        """The sample of the receive count at which what is asked for now is to arrive; None without counts."""
-        return None if self._clock is None else self._clock.next_arrival(self._radio.clock_samples)
+    def next_arrival(self, after_samples: int = 0) -> int | None:
+        """The sample of the receive count at which what is asked for now, or then, is to arrive; None uncounted."""
+        return None if self._clock is None else self._clock.next_arrival(self._radio.clock_samples + after_samples)
 
     def start_of(self, device: int, arrival: int | None) -> int | None:
         """When, on its own count, a device must start to arrive then; None without counts."""

@@ -59,6 +59,7 @@ def access_point(
             resume=resume,
             progress=display,
             should_stop=should_stop,
+            on_no_air=display.waiting_for_air,
             on_listening=lambda address: typer.echo(f"access point at {address}", err=True),
         )
     print_outcome(outcome)
@@ -152,7 +153,8 @@ def air(
     if overrides:
         raise typer.BadParameter("allowed with --rig only", param_hint="--set")
     from testbed.control import keys
-    from testbed.control.air_service import MAX_AIR_BYTES, air_codec, serve_air
+    from testbed.control.air_service import serve_air
+    from testbed.control.air_wire import MAX_AIR_BYTES, air_codec
     from testbed.control.doorman import Guard
     from testbed.control.transport import Server, context
 

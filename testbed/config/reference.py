@@ -125,6 +125,9 @@ def markdown() -> str:
     return "".join(parts)
 
 
+_ONE_OF_SEVERAL: dict[object, str] = {tuple: "[]", dict: ".NAME"}
+
+
 def _sections(record: type, file: Literal["rig", "experiment"], name: str = "") -> Iterator[Section]:
     meanings, below, keys = _meanings(record), [], []
     for field in msgspec.structs.fields(record):
@@ -133,7 +136,7 @@ def _sections(record: type, file: Literal["rig", "experiment"], name: str = "") 
         if inner is None or get_origin(hint) is tuple:
             keys.append(_key(dotted, hint, field, meanings.get(field.name, "")))
         if inner is not None:
-            below.append(_sections(inner, file, dotted + ("[]" if get_origin(hint) is tuple else "")))
+            below.append(_sections(inner, file, dotted + _ONE_OF_SEVERAL.get(get_origin(hint), "")))
     yield Section(name=name or file, file=file, meaning=_prose(inspect.getdoc(record) or ""), keys=tuple(keys))
     for each in below:
         yield from each

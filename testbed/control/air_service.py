@@ -1,103 +1,53 @@
-"""The simulated air as a service of its own: several processes, one air. Simulation only; the control plane never
-sees IQ.
+"""The simulated air as a service of its own: several processes, one air for each run. Simulation only; the control
+plane never sees IQ.
 
 A client asks, the server answers, one request at a time per client. What the air computes does not depend on the
 order in which requests of one block arrive, so a run over this service is bit-equal to one inside a process.
+Whoever asks is not trusted beyond its key: requests are checked before they cost anything.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
-
-import msgspec
+from dataclasses import dataclass
 
 from radio.air.air import Air
-from radio.air.calls import Answer, AnyCall, CalledAir
-from radio.air.config import AirConfig
-from radio.config import RadioConfig
-from radio.errors import RadioConfigError, RadioError, SignalError, TooLateError
-from testbed.config.schema import RunConfig
-from testbed.control.transport import Client, Codec, Server
-from testbed.errors import CrashError, PeerTimeoutError, TestbedError, TransportError
+from radio.air.calls import (
+    BYTES_PER_SAMPLE,
+    MAX_CAPTURE_SAMPLES,
+    Answer,
+    CaptureCall,
+    SilenceCall,
+    StationCall,
+    StreamCall,
+    TransmitAtCall,
+    TransmitCall,
+)
+from radio.air.fading import NUM_SINUSOIDS, profile_of
+from radio.errors import RadioConfigError, RadioError
+from testbed.control.air_wire import AirReply, AirRequest, AirWire, Answered, Ask, Failed, SetUp, make_air
+from testbed.control.transport import Server
+from testbed.errors import TestbedError
 from testbed.failures import in_one_line, traceback_of
 
 log = logging.getLogger(__name__)
-MAX_AIR_BYTES = 64 * 2**20
-"""Of one message: samples travel in it."""
-_REPLY_TIMEOUT_S = 30.0
 _POLL_S = 0.2
-_REFUSALS: dict[str, type[RadioError]] = {kind.__name__: kind for kind in (RadioConfigError, SignalError, TooLateError)}
-
-
-class AirMessage(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """Base of what travels between radios and the air, around the calls and answers of `radio.air.calls`."""
-
-
-class SetUp(AirMessage, frozen=True):
-    """The access point makes the air of one run; later requests name it by ``run_id``."""
-
-    run_id: str
-    config: AirConfig
-    num_devices: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-    radio: RadioConfig
-    clock_samples: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Where the air's time goes on, of a run that was cut off."""
-    stations: dict[str, tuple[int, ...]] = {}
-    """Public keys of hosts on other machines, and the devices that each may serve."""
-
-
-class Ask(AirMessage, frozen=True):
-    """A call on the air of one run."""
-
-    run_id: str
-    call: AnyCall
-
-
-class Failed(AirMessage, frozen=True):
-    """The request was refused."""
-
-    kind: str
-    """The name of the error, so that it can be raised where it was asked."""
-    reason: str
-    trace: str = ""
-    """Of an exception that nobody expected, its traceback; the air ends with it."""
-
-
-AirWire: TypeAlias = SetUp | Ask | Answer | Failed
-
-
-def air_codec() -> Codec[AirWire]:
-    """The codec of the air's socket."""
-    return Codec(AirWire)
-
-
-def air_setup(config: RunConfig, run_id: str, *, clock_samples: int = 0) -> SetUp:
-    """The simulated air of one run, from a sample of its time on."""
-    return SetUp(
-        run_id=run_id,
-        config=config.rig.air,
-        num_devices=config.rig.num_devices,
-        seed=config.experiment.seed,
-        radio=config.rig.radio,
-        clock_samples=clock_samples,
-        stations={host.key: host.devices for host in config.rig.hosts.values()},
-    )
-
-
-def make_air(setup: SetUp) -> Air:
-    """The air that a SetUp asks for."""
-    return Air(
-        setup.config,
-        num_devices=setup.num_devices,
-        seed=setup.seed,
-        sample_rate_hz=setup.radio.sample_rate_hz,
-        tx_power=setup.radio.max_power,
-        center_freq_hz=setup.radio.center_freq_hz,
-        clock_samples=setup.clock_samples,
-    )
+MAX_RUNS = 8
+IDLE_S = 600.0
+"""For how long nobody must have asked for an air before it makes way for another run's."""
+MAX_GAINS = 1 << 20
+"""K·L of an air, times the sinusoids of moving gains: some 50 MiB."""
+MAX_PATH_SAMPLES = 1 << 13
+MAX_HELD_SAMPLES = 1 << 26
+"""Of frames on one air: 1 GiB."""
+MAX_CAPTURE_PRODUCTS = 1 << 34
+"""Some ten seconds of filtering."""
+MAX_CLIENTS = 1 << 14
+MAX_KEPT_BYTES = 256 * 2**20
+_MAX_NAMED = 3
+_SENDING = TransmitCall | StreamCall | TransmitAtCall
 
 
 def serve_air(
@@ -107,68 +57,200 @@ def serve_air(
 
     Keys of a run's hosts are added to those ``known``; only ``local_key``, the access point's, sets an air up.
     """
-    air: Air | None = None
-    run_id = ""
+    airs = Airs()
     num_answered = 0
     while not should_stop():
         received = server.receive(_POLL_S)
         if received is None:
             continue
         sender, request = received
-        peer = sender.route
-        if isinstance(request, Answer | Failed):
+        if isinstance(request, Answered | Failed):
             continue
-        try:
-            if isinstance(request, SetUp):
-                if sender.key != local_key:
-                    raise TestbedError("an air is set up by its access point only, on the same machine")
-                if known is not None:
-                    known.update(request.stations)
-                air, run_id = make_air(request), request.run_id
-                log.info("air for %d devices, run %s", request.num_devices, run_id)
-                answer: AirWire = Answer(clock_samples=air.clock_samples)
-            elif air is None or request.run_id != run_id:
-                raise TestbedError(f"run {request.run_id!r} has no air here; the access point sets it up first")
-            else:
-                answer = request.call.on(air)
-        except (RadioError, TestbedError) as err:
-            answer = Failed(kind=type(err).__name__, reason=str(err))
-        except Exception as err:
-            crash = CrashError(f"air: {in_one_line(err)}", trace=traceback_of(err))
-            server.send(peer, Failed(kind=type(crash).__name__, reason=in_one_line(err), trace=crash.trace))
-            raise crash from err
-        server.send(peer, answer)
-        num_answered += 1
+        reply: AirReply | None
+        if isinstance(request, SetUp) and sender.key != local_key:
+            reply = _failed(request, TestbedError("an air is set up by its access point only, on the same machine"))
+        else:
+            reply = airs.reply(sender.key, request, server.now_s())
+        if isinstance(request, SetUp) and isinstance(reply, Answered) and known is not None:
+            known.update(request.stations)
+        if reply is not None:
+            server.send(sender.route, reply)
+            num_answered += 1
     return num_answered
 
 
-class RemoteAir(CalledAir):
-    """An air in another process; the same methods as ``radio.air.air.Air``."""
+@dataclass(slots=True)
+class _Run:
+    air: Air
+    setup: SetUp
+    key: str
+    used_s: float
 
-    def __init__(self, client: Client[AirWire], setup: SetUp) -> None:
-        super().__init__(access_point=setup.num_devices, sample_rate_hz=setup.radio.sample_rate_hz)
-        self._client = client
-        self._setup = setup
-
-    def set_up(self) -> None:
-        """Make the air of this run; the access point does this once."""
-        self._clock_samples = self._exchange(self._setup).clock_samples
-
-    def _ask(self, call: AnyCall) -> Answer:
-        return self._exchange(Ask(run_id=self._setup.run_id, call=call))
-
-    def _exchange(self, request: SetUp | Ask) -> Answer:
-        self._client.send(request)
-        answer = self._client.receive(_REPLY_TIMEOUT_S)
-        where = f"air at {self._client.address}"
-        if answer is None:
-            raise PeerTimeoutError(
-                f"{where}: no answer in {_REPLY_TIMEOUT_S:g} s; start it with `testbed air`, or check --air"
+    def check(self, key: str, ask: Ask) -> None:
+        """Raise TestbedError for what is not this key's to ask, RadioConfigError for what is too much."""
+        if key != self.key:
+            stations = self.setup.stations
+            own = range(self.setup.num_devices) if not stations else stations.get(key, ())
+            for call in ask.calls:
+                if not isinstance(call, StationCall):
+                    raise TestbedError(
+                        f"run {ask.run_id!r}: got a {type(call).__name__}; allowed: to its access point, which has set "
+                        "it up"
+                    )
+                if call.station not in own:
+                    raise TestbedError(
+                        f"run {ask.run_id!r}: got a call for station {call.station}; allowed to this key: its own "
+                        "devices; look at [hosts] in the rig"
+                    )
+        for call in ask.calls[:-1]:
+            if not isinstance(call, _SENDING | SilenceCall):
+                raise TestbedError(
+                    f"run {ask.run_id!r}: got a {type(call).__name__} before other calls; allowed: as the last one, "
+                    "since only that is answered"
+                )
+        num_new = sum(len(call.frame) // BYTES_PER_SAMPLE for call in ask.calls if isinstance(call, _SENDING))
+        if num_new and num_new + self.air.num_held_samples > MAX_HELD_SAMPLES:
+            raise RadioConfigError(
+                f"frames: got {num_new} samples beside those on the air; allowed: {MAX_HELD_SAMPLES} in all; send less"
             )
-        if isinstance(answer, Failed) and answer.trace:
-            raise CrashError(f"{where}: {answer.reason}", trace=answer.trace)
-        if isinstance(answer, Failed):
-            raise _REFUSALS.get(answer.kind, TestbedError)(f"{where}: {answer.reason}")
-        if not isinstance(answer, Answer):
-            raise TransportError(f"{where} answered with {type(answer).__name__}; versions differ?")
+
+    def carry_out(self, ask: Ask) -> Answer:
+        """All of its calls. Raises the first refusal, with whose call it was and what else was refused."""
+        answer = Answer(clock_samples=self.air.clock_samples)
+        refusals: list[tuple[RadioError, str]] = []
+        for call in ask.calls:
+            try:
+                if isinstance(call, CaptureCall):
+                    self._check_work(call)
+                answer = call.on(self.air)
+            except RadioError as err:
+                whose = f"station {call.station}: " if isinstance(call, StationCall) else ""
+                refusals.append((err, str(err) if str(err).startswith(whose) else whose + str(err)))
+        if refusals:
+            told = "; ".join(text for _, text in refusals[:_MAX_NAMED])
+            more = len(refusals) - _MAX_NAMED
+            raise type(refusals[0][0])(told + (f"; and {more} more" if more > 0 else ""))
         return answer
+
+    def _check_work(self, capture: CaptureCall) -> None:
+        if capture.num_samples > MAX_CAPTURE_SAMPLES:
+            return  # refused for that
+        products = self.air.num_products(capture.station, capture.num_samples)
+        if products > MAX_CAPTURE_PRODUCTS:
+            raise RadioConfigError(
+                f"num_samples: got {capture.num_samples}, {products:.2g} products of samples and taps; allowed: "
+                f"{MAX_CAPTURE_PRODUCTS:.2g}; capture in parts"
+            )
+
+
+class Airs:
+    """The airs of several runs, and what their clients were told last; no socket."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Run] = {}
+        self._told: OrderedDict[tuple[str, str], tuple[int, AirReply | None]] = OrderedDict()
+        self._kept_bytes = 0
+
+    def reply(self, key: str, request: AirRequest, now_s: float) -> AirReply | None:
+        """Carry out a request of the holder of a key, once; None for one that is older than the client's last."""
+        told = self._told.get((key, request.client))
+        if told is not None and request.number < told[0]:
+            return None
+        if told is not None and request.number == told[0]:
+            return told[1] or _failed(request, RadioError("its answer is kept no longer"), kind="RadioLinkError")
+        reply = self._new_reply(key, request, now_s)
+        self._remember((key, request.client), request.number, reply)
+        return reply
+
+    def _new_reply(self, key: str, request: AirRequest, now_s: float) -> AirReply:
+        try:
+            if isinstance(request, SetUp):
+                return Answered(number=request.number, answer=self._set_up(key, request, now_s))
+            run = self._runs.get(request.run_id)
+            if run is None:
+                no_air = TestbedError(f"run {request.run_id!r} has no air here; the access point sets it up first")
+                return _failed(request, no_air, kind="RadioLinkError", no_air=True)
+            run.check(key, request)
+            run.used_s = now_s
+            return Answered(number=request.number, answer=run.carry_out(request))
+        except (RadioError, TestbedError) as err:
+            return _failed(request, err)
+        except Exception as err:  # noqa: BLE001  a fault of the toolkit: told, and the end of this run, not of others
+            trace = traceback_of(err)
+            self._runs.pop(request.run_id, None)
+            log.error("run %s: its air ended: %s\n%s", request.run_id, in_one_line(err), trace)
+            return Failed(number=request.number, kind="CrashError", reason=in_one_line(err), trace=trace)
+
+    def _set_up(self, key: str, setup: SetUp, now_s: float) -> Answer:
+        former = self._runs.get(setup.run_id)
+        if former is not None and former.key != key:
+            raise TestbedError(f"run {setup.run_id!r}: got a SetUp; allowed: to who has set it up, with another key")
+        check_size(setup)
+        if former is None:
+            self._make_room(now_s)
+        air = make_air(setup)
+        self._runs[setup.run_id] = _Run(air, setup, key, now_s)
+        log.info("air for %d devices, run %s, from sample %d", setup.num_devices, setup.run_id, setup.clock_samples)
+        return Answer(clock_samples=air.clock_samples)
+
+    def _make_room(self, now_s: float) -> None:
+        if len(self._runs) < MAX_RUNS:
+            return
+        oldest = min(self._runs, key=lambda run_id: self._runs[run_id].used_s)
+        if now_s - self._runs[oldest].used_s <= IDLE_S:
+            raise TestbedError(
+                f"air: got a SetUp beside {len(self._runs)} runs; allowed: {MAX_RUNS} at a time; wait until one was "
+                f"idle for {IDLE_S:g} s, or start another `testbed air`"
+            )
+        log.info("run %s: idle for long, its air makes way", oldest)
+        del self._runs[oldest]
+
+    def _remember(self, client: tuple[str, str], number: int, reply: AirReply) -> None:
+        """Keep an answer until the client asks anew, as far as there is room: the oldest are forgotten, but not that
+        they were given."""
+        self._kept_bytes += _size(reply) - _size(self._told.get(client, (0, None))[1])
+        self._told[client] = (number, reply)
+        self._told.move_to_end(client)
+        while len(self._told) > MAX_CLIENTS:
+            self._kept_bytes -= _size(self._told.popitem(last=False)[1][1])
+        if self._kept_bytes > MAX_KEPT_BYTES:
+            for other, (last, kept) in list(self._told.items()):
+                if other != client and _size(kept) > 0:
+                    self._told[other] = (last, None)
+                    self._kept_bytes -= _size(kept)
+                if self._kept_bytes <= MAX_KEPT_BYTES:
+                    break
+
+
+def check_size(setup: SetUp) -> None:
+    """Raise RadioConfigError for an air that takes more memory or time than a service may give to one run."""
+    profile = profile_of(setup.config, setup.radio.sample_rate_hz)
+    per_device = profile.delays_samples.size * (NUM_SINUSOIDS if setup.config.doppler_hz > 0 else 1)
+    if setup.num_devices * per_device > MAX_GAINS:
+        raise RadioConfigError(
+            f"num_devices: got {setup.num_devices} of {per_device} gains each; allowed: {MAX_GAINS} in all; use fewer "
+            "devices, fewer taps (air.tdl) or block fading (air.doppler_hz = 0)"
+        )
+    spread_samples = float(profile.delays_samples.max()) + setup.config.delay_max_samples
+    if spread_samples > MAX_PATH_SAMPLES:
+        raise RadioConfigError(
+            f"air.delay_spread_s: got {setup.config.delay_spread_s:g}, paths of {spread_samples:.0f} samples; allowed: "
+            f"{MAX_PATH_SAMPLES}; lower it, or radio.sample_rate_hz"
+        )
+    if setup.config.doppler_hz > setup.radio.sample_rate_hz / 2:
+        raise RadioConfigError(
+            f"air.doppler_hz: got {setup.config.doppler_hz:g}; allowed: at most half of radio.sample_rate_hz = "
+            f"{setup.radio.sample_rate_hz:g}"
+        )
+
+
+def _failed(request: AirRequest, err: Exception, *, kind: str = "", no_air: bool = False) -> Failed:
+    return Failed(number=request.number, kind=kind or type(err).__name__, reason=str(err), no_air=no_air)
+
+
+def _size(reply: AirReply | None) -> int:
+    """Bytes of what may be large."""
+    if not isinstance(reply, Answered):
+        return 0
+    truth = reply.answer.truth
+    return len(reply.answer.samples) + (5 * len(truth.tap_gains) if truth is not None else 0)

@@ -213,7 +213,7 @@ class Doorman:
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._reason = ""  # ZAP has said so, with the key
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-                self._reason = "no handshake"
+                self._reason = "no handshake (a plain client, or none of ours)"
             elif value == _MECHANISM_MISMATCH:
                 self._reason = "no key (plain client)"
             elif value == _CRYPTOGRAPHIC:

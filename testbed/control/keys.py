@@ -7,6 +7,7 @@ air's), and ``device`` (one a name). Secrets leave this module inside a KeyPair 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import secrets
 import stat
@@ -58,6 +59,22 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return KeyPair(self.public, self.secret)
 
 
+def is_loopback(address: str) -> bool:
+    """Whether no other machine can reach this address. Raises TransportError for what is no address."""
+    scheme, _, rest = address.partition("://")
+    if scheme in ("inproc", "ipc") and rest:
+        return True
+    host, _, port = rest.rpartition(":")
+    if scheme != "tcp" or not host or not (port.isdigit() or port == "*"):
+        raise TransportError(
+            f"address: got {address!r}, allowed tcp://HOST:PORT, ipc://PATH or inproc://NAME; correct it"
+        )
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def folder() -> Path:
     """Where keys are kept: $AIRZERO_KEYS, $XDG_CONFIG_HOME/airzero/keys or ~/.config/airzero/keys; made if need be.
 
@@ -98,8 +115,6 @@ def server_pair(address: str) -> KeyPair | None:
         return None
     if exists(ACCESS_POINT):
         return load(ACCESS_POINT).pair
-    from testbed.control.transport import is_loopback
-
     if is_loopback(address):
         return local_pair()
     raise TransportError(
@@ -114,8 +129,6 @@ def credentials(address: str, name: str | None = None) -> Credentials | None:
     """
     if not address.startswith("tcp://"):
         return None
-    from testbed.control.transport import is_loopback
-
     server = None
     if name is None and (is_loopback(address) or exists(ACCESS_POINT)):
         server = server_pair(address)

@@ -99,6 +99,11 @@ class Roster:
         coming = {device for seat in self.seats if seat.state == "ready" for device in seat.devices}
         return sorted(set(range(self.num_devices)) - set(self._by_device) - coming)
 
+    def _seat_at(self, sender: Sender) -> Seat | None:
+        """The seat of whoever speaks on this connection."""
+        seat = self._by_route.get(sender.route)
+        return seat if seat is not None and seat.key == sender.key else None
+
     def why_missing(self) -> str:
         """How the missing devices lost their hosts, in brackets; empty if they never had any."""
         reasons = dict.fromkeys(str(self._lost[device]) for device in self.missing if device in self._lost)
@@ -203,7 +208,7 @@ class Roster:
                 if received is None:
                     continue
                 sender, message = received
-                asked = self._by_route.get(sender.route)
+                asked = self._seat_at(sender)
                 if asked in waiting.requests and isinstance(message, kind) and accept(message):
                     wrong = fault(asked, message)
                     if wrong is not None:
@@ -259,7 +264,7 @@ class Roster:
             if self._may_be_answered(sender.route, "hello"):
                 self._admit(sender, message)
             return
-        seat = self._by_route.get(sender.route)
+        seat = self._seat_at(sender)
         if seat is None:
             if self._may_be_answered(sender.route, "other"):
                 log.info("%s from a connection without a seat", type(message).__name__)
@@ -307,7 +312,7 @@ class Roster:
             if (occupied := self._occupied(hello)) is not None:
                 self.server.send(sender.route, m.Occupied(reason=occupied))
                 return
-            if (old := self._by_route.get(sender.route)) is not None:
+            if (old := self._seat_at(sender)) is not None:
                 self.drop(old, "its connection serves others now")
             now_s = self.server.now_s()
             seat = Seat(hello.host, sender.key, hello.instance, hello.devices, sender.route, since_s=now_s)

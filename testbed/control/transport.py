@@ -9,7 +9,6 @@ prose of this module.
 from __future__ import annotations
 
 import ctypes
-import ipaddress
 import logging
 import os
 import secrets
@@ -24,7 +23,7 @@ import msgspec
 import zmq
 
 from testbed.control.doorman import HANDSHAKE_S, Doorman, Grumbler, Guard
-from testbed.control.keys import Credentials
+from testbed.control.keys import Credentials, is_loopback
 from testbed.errors import TransportError
 
 PROTOCOL_VERSION = 5
@@ -147,22 +146,6 @@ def context() -> Iterator[Context]:
         yield made
     finally:
         made.term()
-
-
-def is_loopback(address: str) -> bool:
-    """Whether no other machine can reach this address. Raises TransportError for what is no address."""
-    scheme, _, rest = address.partition("://")
-    if scheme in ("inproc", "ipc") and rest:
-        return True
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not host or not (port.isdigit() or port == "*"):
-        raise TransportError(
-            f"address: got {address!r}, allowed tcp://HOST:PORT, ipc://PATH or inproc://NAME; correct it"
-        )
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def check_address(address: str, *, has_keys: bool = False) -> str:

@@ -147,6 +147,16 @@ def _next_in(data: bytes, start: int, chain: bytes) -> tuple[bytes, bytes] | Non
     return (body, written) if _digest(chain, body) == written else None
 
 
+def _decoded(path: Path, body: bytes) -> AnyRecord:
+    try:
+        record: AnyRecord = _DECODER.decode(body)
+    except msgspec.DecodeError as err:
+        raise JournalError(
+            f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
+        ) from err
+    return record
+
+
 @dataclass(frozen=True, slots=True)
 class _Parsed:
     """A journal as it was found."""
@@ -165,15 +175,10 @@ def _parse(path: Path, data: bytes) -> _Parsed:
         raise JournalError(f"{path}: neither of its two seals holds; {_RESTORE}")
     records: list[AnyRecord] = []
     ends = [(FIRST_BYTE, _NO_CHAIN)]
-    try:
-        while (found := _next_in(data, *ends[-1])) is not None:
-            body, chain = found
-            ends.append((ends[-1][0] + HEAD_BYTES + len(body), chain))
-            records.append(_DECODER.decode(body))
-    except msgspec.DecodeError as err:
-        raise JournalError(
-            f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
-        ) from err
+    while (found := _next_in(data, *ends[-1])) is not None:
+        body, chain = found
+        ends.append((ends[-1][0] + HEAD_BYTES + len(body), chain))
+        records.append(_decoded(path, body))
     num_sealed, end, _ = seals[-1]
     for number, sealed_end, sealed_chain in seals:
         if number >= len(ends) or ends[number] != (sealed_end, sealed_chain):
@@ -211,17 +216,7 @@ def read(path: Path) -> list[AnyRecord]:
     data = _bytes_of(path)
     if data[: len(_MAGIC)] == _MAGIC:
         return _parse(path, data).records
-    return [_old_record(path, body) for body in old_journal.bodies(path, data, newest_version=VERSION)]
-
-
-def _old_record(path: Path, body: bytes) -> AnyRecord:
-    try:
-        record: AnyRecord = _DECODER.decode(body)
-    except msgspec.DecodeError as err:
-        raise JournalError(
-            f"{path}: written by another version of the toolkit ({err}); install the one that run.json names"
-        ) from err
-    return record
+    return [_decoded(path, body) for body in old_journal.bodies(path, data, newest_version=VERSION)]
 
 
 def renew(path: Path) -> None:
@@ -241,8 +236,7 @@ def _whole(records: Iterable[AnyRecord]) -> tuple[bytes, bytes]:
 
 
 class Journal:
-    """The journal of a live run, open for appending and locked; ``records``, and of them ``results``, are all on disk,
-    oldest first."""
+    """The journal of a live run, open and locked; ``records``, and of them ``results``, are on disk, oldest first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -16,9 +16,10 @@ from testbed.config.hosts import check_host_overrides, host_override
 from testbed.config.schema import RunConfig
 from testbed.control import keys
 from testbed.control import messages as m
-from testbed.control.air_service import MAX_AIR_BYTES, AirWire, RemoteAir, air_codec, air_setup, make_air
+from testbed.control.air_wire import MAX_AIR_BYTES, AirWire, air_codec, air_setup, make_air
 from testbed.control.doorman import Guard
 from testbed.control.keys import Credentials
+from testbed.control.remote_air import RemoteAir
 from testbed.control.transport import Client, Context, Server
 from testbed.control.transport import context as zmq_context
 from testbed.errors import FailedRunError, NothingUsedError
@@ -38,6 +39,8 @@ from testbed.rounds.summary import nothing_used
 
 log = logging.getLogger(__name__)
 _HOST_EXIT_TIMEOUT_S = 20.0
+_UNPROVEN = 64
+"""Connections beside those of hosts that may be about to prove their keys at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +134,14 @@ def serve_access_point(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_listening: Callable[[str], None] = lambda _: None,
+    on_no_air: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """The access point of a run whose hosts and air are other processes."""
+    """The access point of a run whose hosts and air are other processes; says where it listens, and, about once a
+    second, where no air has answered yet."""
     pair = keys.server_pair(bind)
     local_key = keys.local_pair().public if pair is not None else ""
     known = {local_key}
-    guard = Guard(pair, known.__contains__) if pair is not None else None
+    guard = Guard(pair, known.__contains__, max_unproven=_UNPROVEN + config.rig.num_devices) if pair else None
     with (
         Watch() as watch,
         zmq_context() as context,
@@ -151,9 +156,12 @@ def serve_access_point(
         if is_simulated(rig):
             air_client = stack.enter_context(_air_client(context, air_address, keys.credentials(air_address)))
             setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
-            air = RemoteAir(air_client, setup)
-            air.set_up()
+            air = RemoteAir(air_client, setup, should_stop=should_stop)
         on_listening(server.address)
+        if air is not None and not air.set_up(
+            rig.control.join_timeout_s, waiting=lambda: on_no_air(air_address)
+        ):
+            raise KeyboardInterrupt
         summary = conduct(
             session,
             server=server,
@@ -206,7 +214,7 @@ def serve_devices(
                 return None
             address = air_address or welcome.air_address
             air_client = stack.enter_context(_air_client(context, address, keys.credentials(address, host_key)))
-            return RemoteAir(air_client, air_setup(welcome.config, welcome.run_id))
+            return RemoteAir(air_client, air_setup(welcome.config, welcome.run_id), should_stop=should_stop)
 
         host = LearnerHost(
             client,

@@ -26,6 +26,7 @@ class RunDisplay:
         self._loss: float | None = None
         self._metric: float | None = None
         self._last_waiting: list[int] = []
+        self._waits_for_air = False
         self._started = time.monotonic()
         self._num_rounds = 0
 
@@ -41,6 +42,12 @@ class RunDisplay:
         if missing != self._last_waiting and time.monotonic() - self._started > 2:
             self._console.print(f"waiting for devices {', '.join(map(str, missing))}")
             self._last_waiting = missing
+
+    def waiting_for_air(self, address: str) -> None:
+        """Say it once."""
+        if not self._waits_for_air:
+            self._console.print(f"waiting for the air at {address}; start it with `testbed air`", soft_wrap=True)
+            self._waits_for_air = True
 
     def started(self, info: RunInfo, first_round: int, num_rounds: int) -> None:
         """Open the progress bar."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from radio.air.air import Air
 from radio.air.channel import Oscillator
-from radio.air.config import AirConfig
+from radio.air.config import AirConfig, TransmitterConfig
 from radio.air.propagation import Path, Transmission, propagate
 from radio.errors import RadioConfigError
 
@@ -199,3 +199,38 @@ def test_time_passes_by_captures_and_elapse_only():
     assert air.clock_samples == 12
     with pytest.raises(RadioConfigError, match="num_samples"):
         air.elapse(-1)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AirConfig(
+            doppler_hz=20.0,
+            tdl="A",
+            delay_spread_s=1e-6,
+            start_jitter_samples=30,
+            transmitter=TransmitterConfig(ppm_max=25.0, phase_noise_deg=0.5, gain_error_db=0.5),
+        ),
+        AirConfig(block_correlation=0.9, fading="rice", start_jitter_samples=30),
+        AirConfig(level="symbol", block_correlation=0.3),
+    ],
+    ids=["moving", "correlated", "symbols"],
+)
+def test_an_air_that_starts_later_is_the_one_that_has_run_until_then(config):
+    def play(air: Air, rounds: range) -> list[bytes]:
+        heard = []
+        for t in rounds:
+            air.begin_block(t, 1)
+            for device in range(3):
+                air.transmit(device, noise_like(300, device), 2)
+            heard.append(air.capture(3, 1000).tobytes())
+            air.elapse(10_000 + t)
+        return heard
+
+    whole = make(config)
+    play(whole, range(5))
+    resumed = Air(
+        config, num_devices=3, seed=1, sample_rate_hz=RATE_HZ, tx_power=0.25, clock_samples=whole.clock_samples
+    )
+    assert play(resumed, range(5, 10)) == play(whole, range(5, 10))
+    assert resumed.truth().to_plain() == whole.truth().to_plain()

@@ -31,7 +31,7 @@ class AttenuatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class OneWayRadio:
-    """No more than a `Radio`: neither does it count samples, nor move its carrier."""
+    """No more than a `Radio`: neither does it count samples, nor know slots, nor move its carrier."""
 
     def __init__(self, inner: LoopbackRadio, gain: float) -> None:
         self._inner, self._gain = inner, gain
@@ -40,7 +40,7 @@ class OneWayRadio:
         self._inner.transmit((self._gain * frame).astype(frame.dtype), num_repeats=num_repeats)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("transmit_at", "stream", "epoch", "shift_carrier"):
+        if name in ("transmit_at", "transmit_after", "stream", "epoch", "shift_carrier"):
             raise AttributeError(name)
         return getattr(self._inner, name)
 

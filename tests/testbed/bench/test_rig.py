@@ -70,7 +70,7 @@ def test_a_host_may_say_where_its_own_radios_are():
 
 
 def test_backends_make_their_own_kind_of_radio():
-    from testbed.control.air_service import air_setup, make_air
+    from testbed.control.air_wire import air_setup, make_air
 
     simulated = resolve(load("loopback", None, []))
     air = make_air(air_setup(simulated, "run"))

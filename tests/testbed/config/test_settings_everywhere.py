@@ -16,10 +16,14 @@ from radio.config import RadioConfig
 from radio.errors import RadioConfigError
 from radio.settings import Checked
 from radio.virtual_pluto.config import Fault, VirtualConfig
-from testbed.config.schema import Experiment, PrivacyConfig, Rig, RoundsConfig, RunConfig
+from testbed.config.schema import Experiment, HostConfig, PrivacyConfig, Rig, RoundsConfig, RunConfig
 from testbed.errors import ConfigError
 
-REQUIRED = {Fault: {"kind": "busy", "command": "OPEN"}, PlutoConfig: {"uri": "ip:127.0.0.1"}}
+REQUIRED = {
+    Fault: {"kind": "busy", "command": "OPEN"},
+    PlutoConfig: {"uri": "ip:127.0.0.1"},
+    HostConfig: {"key": "k" * 40, "devices": (0,)},
+}
 
 
 def records_below(record):

@@ -55,7 +55,7 @@ class House:
     def until_refused(self, reason, num=1):
         """Meanwhile nobody but the good peer is heard."""
         deadline = time.monotonic() + PATIENCE_S
-        while self.server.doorman.refused[reason] < num:
+        while sum(num for kind, num in self.server.doorman.refused.items() if reason in kind) < num:
             assert time.monotonic() < deadline, self.server.doorman.refused
             self.exchange()
 
@@ -97,7 +97,7 @@ def test_an_unknown_key_gets_nothing_and_is_named_and_let_in_once_it_is_known(ho
 def test_a_plain_client_gets_nothing(house, caplog):
     with Client(house.context, CODEC, house.server.address) as client:
         client.send(m.Ping())
-        house.until_refused("no key (plain client)")
+        house.until_refused("plain client")  # whichever side finds out first
         assert client.receive(0.1) is None
     assert "127.0.0.1" in caplog.text
 
@@ -202,8 +202,10 @@ def test_five_hundred_silent_connections_are_bounded_and_delay_nobody(house, cap
             if index % 50 == 0:
                 house.exchange()
         house.until_refused("too many connections", 400)
-        # our own ends, those that may be unproven, the good one; a few that libzmq is about to close
-        assert num_files() - files_before <= 500 + 64 + 40
+        deadline = time.monotonic() + PATIENCE_S
+        while num_files() - files_before > 500 + 64:  # our own ends, and those that may be unproven
+            assert time.monotonic() < deadline
+            house.exchange()
         assert resident_mib() - memory_before < 64
         house.exchange(100)
         newcomer = new_pair()

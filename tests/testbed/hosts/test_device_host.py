@@ -15,7 +15,7 @@ from radio.records import Csi, Plan
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.control import messages as m
-from testbed.control.air_service import air_setup, make_air
+from testbed.control.air_wire import air_setup, make_air
 from testbed.errors import CrashError, DivergenceError, PeerTimeoutError
 from testbed.hosts.device_host import LearnerHost, SilentAccessPointError
 from testbed.hosts.local_work import Loaded

@@ -97,3 +97,17 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path):
 def test_a_full_disk_is_reported_with_the_remedy():
     with j.Journal(j.Path("/dev/full")) as journal, pytest.raises(JournalError, match=r"No space left.*--resume"):
         journal.append(START)
+
+
+def test_a_sealed_journal_of_a_later_version_is_refused_by_version(tmp_path):
+    later = j.Start(version=j.VERSION + 1, run_id="run", initial_fingerprint="00")
+    j.Journal.begun(tmp_path / "journal.bin", later).close()
+    with pytest.raises(JournalError, match=rf"version {j.VERSION + 1}; allowed: up to {j.VERSION}"):
+        j.read(tmp_path / "journal.bin")
+
+
+def test_results_grow_with_the_journal(path):
+    with j.Journal(path) as journal:
+        assert journal.results == [RECORDS[2], RECORDS[4]]
+        journal.append(RECORDS[2])
+        assert journal.results == [RECORDS[2], RECORDS[4], RECORDS[2]]

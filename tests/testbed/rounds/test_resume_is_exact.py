@@ -143,7 +143,7 @@ def test_so_it_is_with_rounds_that_need_another_attempt(tmp_path, monkeypatch):
 
 # ---- cut off at any call of the disk
 
-WATCHED = ("loopback", "rounds.num=3", "schedule.name=static", PRIVATE, "update.noise_aware_step=true")
+WATCHED = ("loopback", "rounds.num=3", "update.noise_aware_step=true", "air.snr_db=-5")
 
 
 class Filmed(Disk):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from radio.air.config import AirConfig
+from radio.link.simulated_rig import SimulatedRig
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.errors import JournalError
@@ -112,3 +115,36 @@ def test_whatever_a_claim_rests_on_is_part_of_its_promise(changed):
     small = ["num_devices=2", "rounds.num=5", "ground_truth=false", "schedule.name=static"]
     assert promise_of(resolve(load(None, None, [*small, changed]))) != promise_of(CONFIG)
     assert promise_of(resolve(load(None, None, [*small, "control.radio_timeout_s=9"]))) == promise_of(CONFIG)
+
+
+def test_a_journal_of_version_3_goes_on_and_says_that_bits_may_differ(tmp_path):
+    path = begun(tmp_path / "run")
+    start, promise = j.read(path / "journal.bin")
+    assert isinstance(start, j.Start)
+    (path / "journal.bin").unlink()
+    older = j.Start(version=3, run_id=start.run_id, initial_fingerprint=start.initial_fingerprint)
+    j.Journal.begun(path / "journal.bin", older, promise, result(0)).close()
+    session = resume(path)
+    assert session.memory is None
+    assert session.clock_samples == 0
+    assert session.next_round == 1
+    assert "rounds from 1 on may differ in bits" in session.caution
+    session.journal.close()
+
+
+def test_a_round_that_was_cut_off_leaves_the_memory_of_the_round_before(tmp_path):
+    memory = SimulatedRig(AirConfig(), num_devices=2).access_point.memory()
+    remembered = msgspec.structs.replace(result(0), memory=memory)
+    path = begun(tmp_path / "run", remembered, j.Spent(round=1, attempt=1, rho=0.1))
+    session = resume(path)
+    assert session.results == [remembered, session.results[1]]
+    assert (session.results[1].status, session.results[1].memory) == ("skipped", None)
+    assert session.memory == memory
+    assert session.caution is None
+    session.journal.close()
+
+
+def test_results_out_of_order_are_refused(tmp_path):
+    path = begun(tmp_path / "run", result(1), result(0))
+    with pytest.raises(JournalError, match="the result of round 1 where that of round 0 belongs"):
+        resume(path)
