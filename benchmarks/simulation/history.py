@@ -108,6 +108,7 @@ class History:
         if not isinstance(err, EXPECTED) or isinstance(err, CrashError | DivergenceError):
             trace = err.trace if isinstance(err, CrashError) else traceback_of(err)
             oracle.must(False, f"{place}: {in_one_line(err)}\n{trace}")
+            self.is_done = True
         calm = self.world.now_s > self.setting.ends_s
         if place == "ap" and isinstance(err, JournalError | RunDirectoryError):
             hit = any(fault.kind in ("disk", "full disk") for fault in self.setting.faults)
@@ -161,7 +162,7 @@ class History:
         if self.stage.asked_to_stop_s is None and self.stage.session is not None:
             self.stage.asked_to_stop_s = self.world.now_s
             frozen_s = process.frozen_for_s
-            self.world.after(STOP_WITHIN_S, lambda: self._must_have_stopped(process, frozen_s))
+            self.world.after(STOP_WITHIN_S + 20 * self.setting.sync_s, lambda: self._must_have_stopped(process, frozen_s))
 
     def _must_have_stopped(self, process: Process, frozen_s: float) -> None:
         if process.frozen_for_s > frozen_s:
@@ -188,17 +189,16 @@ class History:
         world.at(setting.ends_s, self._calm_down)
         in_time = world.run(setting.ends_s + PATIENCE_S, lambda: self.is_done)
         oracle.must(in_time, f"not finished {PATIENCE_S:g} s after the last fault")
-        if in_time:
+        if in_time and not oracle.faults:
             world.run(world.now_s + 30, lambda: all(p.is_over for k, p in self.processes.items() if k not in ("ap", "air")))
         for process in self.processes.values():
             process.kill()
-        if in_time:
+        if in_time and not oracle.faults:
             oracle.judge(self.stage.folder, self._plain())
 
     def _plain(self) -> tuple[j.Result, ...] | None:
         """What the same run comes to where nothing goes wrong; None of one that is that itself."""
-        setting = self.setting
-        return None if setting.is_plain else plain_run(setting.config)
+        return plain_run(self.setting.plain) if self.setting.plain is not None else None
 
 
 _plain_runs: dict[str, tuple[j.Result, ...]] = {}
@@ -209,8 +209,8 @@ def plain_run(config: RunConfig) -> tuple[j.Result, ...]:
     key = repr(config)
     if key not in _plain_runs:
         setting = Setting(
-            seed=0, config=config, hosts=(tuple(range(config.rig.num_devices)),), weather=Weather(delay_s=0.0005),
-            faults=(), ends_s=0.0, comes_s=(0.0, 0.0, 0.0), sync_s=0.0005, work_s=0.001, is_plain=True,
+            seed=0, config=config, plain=None, hosts=(tuple(range(config.rig.num_devices)),), weather=Weather(delay_s=0.0005),
+            faults=(), ends_s=0.0, comes_s=(0.0, 0.0), sync_s=0.0005, work_s=0.001,
         )  # fmt: skip
         outcome = play(0, setting=setting)
         assert not outcome.faults, outcome.faults

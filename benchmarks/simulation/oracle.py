@@ -10,6 +10,7 @@ import msgspec
 
 from benchmarks.simulation.learner import Chain
 from benchmarks.simulation.setting import Setting
+from testbed.errors import JournalError
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.records import RoundRecord
@@ -62,7 +63,11 @@ class Oracle:
 
     def judge(self, path: Path, plain: Sequence[j.Result] | None) -> None:
         """The whole run, whose last summary is written; ``plain`` is the same one where nothing went wrong."""
-        records = j.read(path / "journal.bin")
+        try:
+            records = j.read(path / "journal.bin")
+        except JournalError as err:
+            self.faults.append(str(err))
+            return
         self.opened(records)
         results = [record for record in records if isinstance(record, j.Result)]
         num_rounds = self.setting.config.experiment.rounds.num

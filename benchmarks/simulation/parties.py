@@ -17,7 +17,7 @@ from radio.air.medium import Medium
 from radio.samples import IQ
 from testbed.control import messages as m
 from testbed.control.air_service import serve_air
-from testbed.control.air_wire import air_codec, air_setup
+from testbed.control.air_wire import air_codec, air_setup, make_air
 from testbed.control.remote_air import RemoteAir
 from testbed.hosts.device_host import Ended, LearnerHost
 from testbed.results import files
@@ -46,6 +46,8 @@ class Stage:
     session: Session | None = None
     """Of the access point, while there is one."""
     disk: ProcessDisk | None = None
+    medium: Medium | None = None
+    """The access point's; everybody's, where the air is no process of its own."""
     asked_to_stop_s: float | None = None
     """When somebody pressed Ctrl-C at the access point"""
 
@@ -62,15 +64,18 @@ class Stage:
         with session.journal:
             self.session = session
             self.oracle.opened(session.journal.records)
-            client = Client(self.network, process, AIR_CODEC, AIR)
             setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
-            air = RemoteAir(client, setup, should_stop=self._should_stop)  # type: ignore[arg-type]
-            air.set_up(session.config.rig.control.join_timeout_s)
+            if self.setting.air_is_apart:
+                client = Client(self.network, process, AIR_CODEC, AIR)
+                self.medium = air = RemoteAir(client, setup, should_stop=self._should_stop)  # type: ignore[arg-type]
+                air.set_up(session.config.rig.control.join_timeout_s)
+            else:
+                self.medium = make_air(setup)
             return conduct(
                 session,
                 server=server,
                 office=RunOffice(session=session, air_address=AIR),
-                medium=air,
+                medium=self.medium,
                 progress=Quiet(),
                 should_stop=self._should_stop,
                 rebuild=_rebuilt,
@@ -109,6 +114,8 @@ class Stage:
         client = Client(self.network, process, CONTROL_CODEC, CONTROL)
 
         def medium_for(welcome: m.Welcome) -> Medium:
+            if not self.setting.air_is_apart:
+                return _Seen(None, self, host)
             air_client = Client(self.network, process, AIR_CODEC, AIR)
             return _Seen(RemoteAir(air_client, air_setup(welcome.config, welcome.run_id)), self, host)  # type: ignore[arg-type]
 
@@ -128,22 +135,43 @@ class Stage:
         return host.run()
 
 
-class _Seen:
-    """A host's air, on which the oracle sees payloads."""
+class _Seen(Medium):
+    """A host's air, on which the oracle sees payloads; without one of its own, the access point's."""
 
-    def __init__(self, air: RemoteAir, stage: Stage, host: LearnerHost) -> None:
-        self._air, self._stage, self._host = air, stage, host
+    def __init__(self, air: RemoteAir | None, stage: Stage, host: LearnerHost) -> None:
+        self._own, self._stage, self._host = air, stage, host
 
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *others: Any, **named: Any) -> None:
+    @property
+    def _air(self) -> Medium:
+        air = self._own or self._stage.medium
+        assert air is not None, "no host joins before there is one"
+        return air
+
+    @property
+    def access_point(self) -> int:
+        """As the air."""
+        return self._air.access_point
+
+    @property
+    def sample_rate_hz(self) -> float:
+        """As the air."""
+        return self._air.sample_rate_hz
+
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
         """As the air; behind its RoundStart, what a host sends is a payload."""
         host, session = self._host, self._stage.session
         if host._plan is not None and host._attempt is not None:
             charged = session.journal.records if session is not None else self._stage.oracle.records
             self._stage.oracle.radiates(charged, *host._attempt, station)
-        self._air.transmit(station, frame, num_repeats, *others, **named)
+        self._air.transmit(station, frame, num_repeats, after_samples=after_samples)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._air, name)
+    def silence(self, station: int) -> None:
+        """As the air."""
+        self._air.silence(station)
+
+    def flush(self) -> None:
+        """As the air."""
+        self._air.flush()
 
 
 def _rebuilt(session: Session) -> Any:

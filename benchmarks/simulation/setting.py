@@ -21,7 +21,9 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 FAULTLESS_EVERY = 20
 """Of so many histories, one is without any fault."""
-SEEDS_OF_RUNS = 4
+SEEDS_OF_RUNS = 2
+AIR_APART = 0.25
+"""Share of histories in which the air is a process of its own; they take twice as long."""
 _VARIANTS = (
     ("scheme.name=coherent", "schedule.name=full"),
     ("scheme.name=coherent", "schedule.name=static", "air.csi=estimated"),
@@ -65,6 +67,8 @@ class Setting:
 
     seed: int
     config: RunConfig
+    plain: RunConfig | None
+    """The run that this one is, bit for bit, as long as nothing goes wrong; None of that itself"""
     hosts: tuple[tuple[int, ...], ...]
     """Devices of each"""
     weather: Weather
@@ -72,12 +76,12 @@ class Setting:
     ends_s: float
     """When faults have stopped"""
     comes_s: tuple[float, ...]
-    """When each place is started first: access point, air, hosts"""
+    """When each of the `places` is started first"""
     sync_s: float
     work_s: float
     """How long hosts compute for a round, on average"""
-    is_plain: bool = False
-    """Whether others are compared with it."""
+    air_is_apart: bool = False
+    """Whether the air is a process of its own, beyond the network; else it is part of the access point"""
 
     @property
     def is_faultless(self) -> bool:
@@ -87,12 +91,12 @@ class Setting:
     @property
     def places(self) -> tuple[str, ...]:
         """Access point, air, hosts."""
-        return ("ap", "air", *(f"host {number}" for number in range(len(self.hosts))))
+        return ("ap", *(("air",) if self.air_is_apart else ()), *(f"host {number}" for number in range(len(self.hosts))))
 
 
 @cache
 def config_of(
-    variant: int, num_devices: int, num_rounds: int, run_seed: int, min_devices: int, every: int
+    variant: int, num_devices: int, num_rounds: int, run_seed: int, *, min_devices: int, every: int
 ) -> RunConfig:
     """One of the runs that histories are of."""
     settings = [
@@ -115,25 +119,23 @@ def drawn(seed: int) -> Setting:
     num_devices = rng.randint(num_hosts, 4)
     edges = [0, *sorted(rng.sample(range(1, num_devices), num_hosts - 1)), num_devices]
     hosts = tuple(tuple(range(a, b)) for a, b in zip(edges, edges[1:], strict=False))
-    config = config_of(
-        rng.randrange(len(_VARIANTS)),
-        num_devices,
-        rng.choice((3, 4, 5, 6)),
-        rng.randint(1, SEEDS_OF_RUNS),
-        rng.choice((num_devices, num_devices, max(1, num_devices - 1))),
-        rng.choice((1, 2, 3)),
-    )
+    decides = (rng.randrange(len(_VARIANTS)), num_devices, rng.choice((4, 6)), rng.randint(1, SEEDS_OF_RUNS))
+    least = rng.choice((num_devices, num_devices, max(1, num_devices - 1)))
+    config = config_of(*decides, min_devices=least, every=rng.choice((1, 2, 3)))
+    air_is_apart = rng.random() < AIR_APART
     faultless = seed % FAULTLESS_EVERY == 0
     ends_s = rng.uniform(4, 25)
     return Setting(
         seed=seed,
         config=config,
+        plain=config_of(*decides, min_devices=num_devices, every=3),
         hosts=hosts,
         weather=Weather(delay_s=rng.choice((0.0005, 0.002, 0.02))) if faultless else _weather(rng),
-        faults=() if faultless else _faults(rng, num_hosts, ends_s),
+        faults=() if faultless else _faults(rng, num_hosts, ends_s, air_is_apart=air_is_apart),
         ends_s=0.0 if faultless else ends_s,
-        comes_s=tuple(rng.uniform(0, 5) if rng.random() < 0.5 else 0.0 for _ in range(2 + num_hosts)),
+        comes_s=tuple(rng.uniform(0, 5) if rng.random() < 0.5 else 0.0 for _ in range(1 + air_is_apart + num_hosts)),
         sync_s=rng.choice((0.0005, 0.005, 0.05)),
+        air_is_apart=air_is_apart,
         work_s=rng.choice((0.01, 0.3, 1.0)),
     )
 
@@ -148,10 +150,10 @@ def _weather(rng: random.Random) -> Weather:
     )
 
 
-def _faults(rng: random.Random, num_hosts: int, ends_s: float) -> tuple[Fault, ...]:
+def _faults(rng: random.Random, num_hosts: int, ends_s: float, *, air_is_apart: bool) -> tuple[Fault, ...]:
     """Up to a dozen, of a few kinds."""
     kinds = rng.sample(KINDS, rng.randint(1, 4))
-    places = ["ap", "air", *(f"host {number}" for number in range(num_hosts))]
+    places = ["ap", *(["air"] if air_is_apart else []), *(f"host {number}" for number in range(num_hosts))]
     found = []
     at_s = 0.0
     every_s = rng.choice((0.5, 2.0, 5.0))
