@@ -47,6 +47,9 @@ class Transmissions:
         """Let the polled devices send or listen. A payload needs its plan."""
         started = time.perf_counter()
         reports = tuple(self._polled(poll, device, plan, local) for device in poll.devices if device in self._links)
+        unsent = self._flush()
+        if unsent is not None:
+            reports = tuple(m.Report(device=report.device, problem=unsent) for report in reports)
         return m.Transmitting(
             round=poll.round,
             attempt=poll.attempt,
@@ -93,6 +96,9 @@ class Transmissions:
                         self._send_values(device, start, local)
                     except (RadioLinkError, AnotherNoiseError) as err:
                         problems[device] = str(err)
+        unsent = self._flush()
+        if unsent is not None:
+            problems |= dict.fromkeys(set(self._links) & set(start.plan.active), unsent)
         reveal, brought = self._config.experiment.ground_truth, local.contributions
         return m.Ready(
             round=start.round,
@@ -118,6 +124,15 @@ class Transmissions:
         if not is_simulated(self._config.rig):
             return None
         return generator(self._config.experiment.seed, device, start.round, start.attempt, purpose="secret phases")
+
+    def _flush(self) -> str | None:
+        """Have a remote air do what it was asked; why it did not, or None."""
+        try:
+            if self._medium is not None:
+                self._medium.flush()
+        except RadioLinkError as err:
+            return str(err)
+        return None
 
     def silence(self) -> None:
         """Stop whatever is on the air."""
