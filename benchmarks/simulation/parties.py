@@ -27,6 +27,8 @@ from testbed.rounds.office import RunOffice
 from testbed.rounds.resume import resume
 from testbed.rounds.session import Session, begin
 
+LONGEST_WORK_S = 3.0
+"""Well within control.learner_timeout_s."""
 CONTROL, AIR = "control", "air"
 CONTROL_CODEC, AIR_CODEC = m.control_codec(), air_codec()
 
@@ -122,7 +124,7 @@ class Stage:
         def load(config: Any) -> Any:
             loaded = loader(
                 lambda: process.sleep(rng.uniform(0.2, 4)),
-                lambda: process.sleep(rng.expovariate(1 / self.setting.work_s)),
+                lambda: process.sleep(min(rng.expovariate(1 / self.setting.work_s), LONGEST_WORK_S)),
             )(config)
             replica: Any = loaded.replica
             self.oracle.hosts.append((process.place, replica))

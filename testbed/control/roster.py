@@ -24,8 +24,9 @@ REPEAT_S = 1.0
 MAX_REPEAT_S = 8.0
 STRANGER_EVERY_S = 0.5
 """A connection without a seat is answered so often at most."""
-PATIENCE_S = 1.0
-"""How long what is going on may still take, once somebody asked to stop."""
+PATIENCE_S = 0.6
+"""How long what is going on may still take, once somebody asked to stop; as long again the hosts' goodbyes. With what
+the air may take (`remote_air`), the rest of a poll and the last writes, it ends within 2 s."""
 _STRANGERS_PER_DEVICE = 32
 _POLL_S = 0.2
 

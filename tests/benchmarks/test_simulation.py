@@ -62,7 +62,12 @@ def test_faultless_histories_are_the_plain_run():
 # ---- teeth: each of these faults of the toolkit is noticed in a few histories
 
 
-def failures(num=60):
+@pytest.fixture(autouse=True)
+def own_plain_runs(monkeypatch):
+    monkeypatch.setattr(history, "_plain_runs", {})
+
+
+def failures(num):
     found = several(range(num))
     return "\n".join(fault for faults in found.failed.values() for fault in faults)
 
