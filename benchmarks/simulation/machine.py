@@ -110,4 +110,3 @@ def replaced(world: World) -> Iterator[None]:
             stack.enter_context(patch.object(place, name, replacement))
         stack.enter_context(writing_to(_Nowhere()))
         yield
-

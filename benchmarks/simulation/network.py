@@ -141,7 +141,6 @@ class Connection:
             world.at(held_until_s, lambda: self._arrive(data, to_server=to_server))
             return
         end: Client[Any] | Server[Any] = self.server if to_server else self.client
-        end: Client[Any] | Server[Any] = self.server if to_server else self.client
         what = f"{self.client.process.place} {'->' if to_server else '<-'} {self.server.address}"
         world.note(what if world.log is None else f"{what}  {end.in_words(data)}", data)
         end.deliver(self.route, data)

@@ -42,7 +42,9 @@ class Oracle:
     def radiates(self, charged: Sequence[j.AnyRecord], round_index: int, attempt: int, device: int) -> None:
         """A payload begins: it is charged by now, and sent once."""
         key = (round_index, attempt)
-        paid = any(isinstance(record, j.Spent) and (record.round, record.attempt) == key for record in reversed(charged))
+        paid = any(
+            isinstance(record, j.Spent) and (record.round, record.attempt) == key for record in reversed(charged)
+        )
         where = f"round {round_index}, attempt {attempt}, device {device}"
         self.must(paid, f"{where}: radiated, and not charged")
         self.must((*key, device) not in self.sent, f"{where}: radiated twice")
@@ -52,7 +54,10 @@ class Oracle:
         """A journal was opened: what it held is still there."""
         known = self.records
         kept = list(records[: len(known)])
-        self.must(msgspec.msgpack.encode(kept) == msgspec.msgpack.encode(known), "the journal has lost or changed a record that was acted on")
+        self.must(
+            msgspec.msgpack.encode(kept) == msgspec.msgpack.encode(known),
+            "the journal has lost or changed a record that was acted on",
+        )
         self.records = list(records)
 
     def stopped(self, records: Sequence[j.AnyRecord], num_acted_on: int) -> None:

@@ -69,7 +69,7 @@ class Stage:
             setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
             if self.setting.air_is_apart:
                 client = Client(self.network, process, AIR_CODEC, AIR)
-                self.medium = air = RemoteAir(client, setup, should_stop=self._should_stop)  # type: ignore[arg-type]
+                self.medium = air = RemoteAir(client, setup, should_stop=self._should_stop)
                 air.set_up(session.config.rig.control.join_timeout_s)
             else:
                 self.medium = make_air(setup)
@@ -106,7 +106,7 @@ class Stage:
     def air(self, process: Process) -> int:
         """For ever."""
         server = Server(self.network, process, AIR_CODEC, AIR, is_local=True)
-        return serve_air(server, lambda: False)  # type: ignore[arg-type]
+        return serve_air(server, lambda: False)
 
     # ---- hosts
 
@@ -115,11 +115,11 @@ class Stage:
         rng = self.world.rng
         client = Client(self.network, process, CONTROL_CODEC, CONTROL)
 
-        def medium_for(welcome: m.Welcome) -> Medium:
+        def medium_for(welcome: m.Welcome) -> Any:
             if not self.setting.air_is_apart:
                 return _Seen(None, self, host)
             air_client = Client(self.network, process, AIR_CODEC, AIR)
-            return _Seen(RemoteAir(air_client, air_setup(welcome.config, welcome.run_id)), self, host)  # type: ignore[arg-type]
+            return _Seen(RemoteAir(air_client, air_setup(welcome.config, welcome.run_id)), self, host)
 
         def load(config: Any) -> Any:
             loaded = loader(
@@ -137,7 +137,7 @@ class Stage:
         return host.run()
 
 
-class _Seen(Medium):
+class _Seen:
     """A host's air, on which the oracle sees payloads; without one of its own, the access point's."""
 
     def __init__(self, air: RemoteAir | None, stage: Stage, host: LearnerHost) -> None:

@@ -1,10 +1,11 @@
-"""What a history is of: the run, its hosts, the weather, and when which fault strikes; all of it follows from a seed."""
+"""What a history is of: the run, its hosts, the weather, and when which fault strikes. It follows from a seed."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from benchmarks.faults.disk import HOWS, How
@@ -19,8 +20,9 @@ Kind: TypeAlias = Literal[
 KINDS: tuple[Kind, ...] = (
     "kill", "power cut", "freeze", "cut", "reset", "interrupt", "clock jump", "stranger", "disk", "full disk"
 )  # fmt: skip
-FAULTLESS_EVERY = 20
-"""Of so many histories, one is without any fault."""
+EVERY, FAULTLESS, GENTLE = 20, 0, 10
+"""Of so many histories, the seed of one that is without any fault, and of one in which only messages are lost, and
+connections reset: nobody may give up there."""
 SEEDS_OF_RUNS = 2
 AIR_APART = 0.25
 """Share of histories in which the air is a process of its own; they take twice as long."""
@@ -89,9 +91,18 @@ class Setting:
         return not self.faults and self.weather.loss == self.weather.repeat == self.weather.slow == 0
 
     @property
+    def is_gentle(self) -> bool:
+        """Whether what fails is so little that every program goes on."""
+        return all(fault.kind == "reset" for fault in self.faults)
+
+    @property
     def places(self) -> tuple[str, ...]:
         """Access point, air, hosts."""
-        return ("ap", *(("air",) if self.air_is_apart else ()), *(f"host {number}" for number in range(len(self.hosts))))
+        return (
+            "ap",
+            *(("air",) if self.air_is_apart else ()),
+            *(f"host {number}" for number in range(len(self.hosts))),
+        )
 
 
 @cache
@@ -118,20 +129,22 @@ def drawn(seed: int) -> Setting:
     num_hosts = rng.randint(2, 4)
     num_devices = rng.randint(num_hosts, 4)
     edges = [0, *sorted(rng.sample(range(1, num_devices), num_hosts - 1)), num_devices]
-    hosts = tuple(tuple(range(a, b)) for a, b in zip(edges, edges[1:], strict=False))
+    hosts = tuple(tuple(range(a, b)) for a, b in pairwise(edges))
     decides = (rng.randrange(len(_VARIANTS)), num_devices, rng.choice((4, 6)), rng.randint(1, SEEDS_OF_RUNS))
     least = rng.choice((num_devices, num_devices, max(1, num_devices - 1)))
     config = config_of(*decides, min_devices=least, every=rng.choice((1, 2, 3)))
     air_is_apart = rng.random() < AIR_APART
-    faultless = seed % FAULTLESS_EVERY == 0
+    faultless, gentle = (seed % EVERY == rest for rest in (FAULTLESS, GENTLE))
     ends_s = rng.uniform(4, 25)
     return Setting(
         seed=seed,
         config=config,
         plain=config_of(*decides, min_devices=num_devices, every=3),
         hosts=hosts,
-        weather=Weather(delay_s=rng.choice((0.0005, 0.002, 0.02))) if faultless else _weather(rng),
-        faults=() if faultless else _faults(rng, num_hosts, ends_s, air_is_apart=air_is_apart),
+        weather=Weather(delay_s=rng.choice((0.0005, 0.002, 0.02)))
+        if faultless
+        else _weather(rng, foul=gentle or rng.random() < 0.5),
+        faults=() if faultless else _faults(rng, num_hosts, ends_s, air_is_apart=air_is_apart, gentle=gentle),
         ends_s=0.0 if faultless else ends_s,
         comes_s=tuple(rng.uniform(0, 5) if rng.random() < 0.5 else 0.0 for _ in range(1 + air_is_apart + num_hosts)),
         sync_s=rng.choice((0.0005, 0.005, 0.05)),
@@ -140,8 +153,7 @@ def drawn(seed: int) -> Setting:
     )
 
 
-def _weather(rng: random.Random) -> Weather:
-    foul = rng.random() < 0.5
+def _weather(rng: random.Random, *, foul: bool) -> Weather:
     return Weather(
         delay_s=rng.choice((0.0005, 0.002, 0.02)),
         loss=rng.choice((0.0, 0.01, 0.1)) if foul else 0.0,
@@ -150,11 +162,13 @@ def _weather(rng: random.Random) -> Weather:
     )
 
 
-def _faults(rng: random.Random, num_hosts: int, ends_s: float, *, air_is_apart: bool) -> tuple[Fault, ...]:
+def _faults(
+    rng: random.Random, num_hosts: int, ends_s: float, *, air_is_apart: bool, gentle: bool
+) -> tuple[Fault, ...]:
     """Up to a dozen, of a few kinds."""
-    kinds = rng.sample(KINDS, rng.randint(1, 4))
+    kinds: list[Kind] = ["reset"] if gentle else rng.sample(KINDS, rng.randint(1, 4))
     places = ["ap", *(["air"] if air_is_apart else []), *(f"host {number}" for number in range(num_hosts))]
-    found = []
+    found: list[Fault] = []
     at_s = 0.0
     every_s = rng.choice((0.5, 2.0, 5.0))
     while (at_s := at_s + rng.expovariate(1 / every_s)) < ends_s and len(found) < 12:

@@ -62,7 +62,9 @@ def _message(rng: random.Random, stage: Stage) -> m.ControlMessage:
                 code=toolkit_fingerprint() if rng.random() < 0.7 else digest,
             )
         case m.Joined:
-            proof = Proof(weights=digest, architecture=digest, num_parameters=1, data=digest, code=digest, config=digest)
+            proof = Proof(
+                weights=digest, architecture=digest, num_parameters=1, data=digest, code=digest, config=digest
+            )
             return m.Joined(next_round=round_index, proof=proof)
         case m.Prepared:
             return m.Prepared(round=round_index, attempt=attempt, fingerprint=rng.choice((None, digest)), draw=1)
