@@ -8,6 +8,7 @@ from __future__ import annotations
 import cmath
 import math
 from dataclasses import dataclass
+from operator import lt
 
 import msgspec
 
@@ -43,6 +44,10 @@ def value_bound(clip: float, noise_std: float) -> float:
     return clip + NOISE_CLIP_STDS * noise_std
 
 
+def _ascends(devices: tuple[int, ...]) -> bool:
+    return not devices or (devices[0] >= 0 and all(map(lt, devices, devices[1:])))
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
     """What the access point announces for one round; public. Raises SignalError for what cannot be sent."""
 
@@ -69,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_un
             ("num_queries", "at least 1", self.num_queries >= 1),
             ("ridge", "finite and >= 0", 0 <= self.ridge < math.inf),
             ("round_index", "at least 0", self.round_index >= 0),
-            ("active", "distinct, ascending, >= 0", list(self.active) == sorted({k for k in self.active if k >= 0})),
+            ("active", "distinct, ascending, >= 0", _ascends(self.active)),
         ):
             if not fine:
                 raise SignalError(f"plan.{name}: got {getattr(self, name)!r}; allowed: {allowed}")

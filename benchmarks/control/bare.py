@@ -1,7 +1,7 @@
 """The same exchange without anything around it: a ROUTER, as many DEALERs, the same messages, no disk.
 
-Peers are threads, as the hosts of `benchmarks.control.rounds` are; a peer waits for a message, and answers with as many
-bytes as a host did. Between two phases nothing is computed.
+One thread serves all peers, as `benchmarks.control.rounds` serves all hosts: whoever has a message answers it with as
+many bytes as a host did.
 """
 
 from __future__ import annotations
@@ -23,20 +23,28 @@ def round_seconds(phases: Sequence[tuple[int, int]], *, num_peers: int, num_roun
     address = server.getsockopt_string(zmq.LAST_ENDPOINT)
     answers = [bytes(answer) for _, answer in phases]
 
-    def peer() -> None:
-        socket = context.socket(zmq.DEALER)
-        socket.connect(address)
-        socket.send(b"here")
-        for _ in range(num_rounds):
-            for answer in answers:
+    def serve() -> None:
+        peers = [context.socket(zmq.DEALER) for _ in range(num_peers)]
+        poller = zmq.Poller()
+        for socket in peers:
+            socket.connect(address)
+            poller.register(socket, zmq.POLLIN)
+            socket.send(b"here")
+        at = dict.fromkeys(peers, 0)
+        left = num_peers * num_rounds * len(answers)
+        while left:
+            for socket, _ in poller.poll():
                 socket.recv()
+                answer = answers[at[socket] % len(answers)]
+                at[socket] += 1
+                left -= 1
                 if answer:
                     socket.send(answer)
-        socket.close()
+        for socket in peers:
+            socket.close()
 
-    threads = [threading.Thread(target=peer, daemon=True) for _ in range(num_peers)]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
     routes = [server.recv_multipart()[0] for _ in range(num_peers)]
     seconds = []
     for _ in range(num_rounds):
@@ -49,8 +57,7 @@ def round_seconds(phases: Sequence[tuple[int, int]], *, num_peers: int, num_roun
                 for _ in range(num_peers):
                     server.recv_multipart()
         seconds.append(time.perf_counter() - started)
-    for thread in threads:
-        thread.join()
+    thread.join()
     server.close()
     context.term()
     return seconds

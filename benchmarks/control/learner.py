@@ -15,9 +15,9 @@ import numpy as np
 
 from learner.zo.evaluation import Evaluation
 from learner.zo.replica import Scalars
-from testbed.config.schema import RunConfig
+from testbed.config.schema import Experiment, RunConfig
 from testbed.control.proof import Proof
-from testbed.hosts.local_work import Loaded
+from testbed.hosts.local_work import Contribution, Loaded
 from testbed.hosts.proof import code_fingerprint, config_fingerprint
 
 _NOTHING = hashlib.sha256(b"").hexdigest()
@@ -92,3 +92,16 @@ def prove(loaded: Loaded, config: RunConfig) -> Proof:
 def judge(loaded: Loaded) -> Evaluation:
     """The same of all weights."""
     return Evaluation(1.0, "accuracy", 0.5, 1)
+
+
+def prepared(loaded: Loaded, experiment: Experiment, devices: Sequence[int], *_: Any, **__: Any) -> Any:
+    """The same contributions in every round, made once."""
+    made = _PREPARED.get(tuple(devices))
+    if made is None:
+        zero = np.zeros(experiment.learner.num_queries)
+        made = {device: Contribution(clipped=zero + np.sin(device), noise=zero, loss=None) for device in devices}
+        _PREPARED[tuple(devices)] = made
+    return made
+
+
+_PREPARED: dict[tuple[int, ...], dict[int, Contribution]] = {}

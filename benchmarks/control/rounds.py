@@ -1,8 +1,7 @@
 """Real rounds over TCP between the real access point and real hosts whose learner costs nothing.
 
-Access point, hosts and a symbol-level air are threads of one process, so that all hosts share what one interpreter can
-do. What they compute with their radios and scalars is measured as processor time, and added up: a round takes that, the
-access point's radio, the disk, and the rest is the control plane, on both of its ends.
+Access point, hosts and a symbol-level air are threads of one process. A round takes what its radios take, the disk, and
+the rest is the control plane, on both of its ends.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import zmq
 
 from benchmarks.control import learner
@@ -61,44 +59,58 @@ class TimedDisk(files.System):
         self.seconds += time.perf_counter() - started
 
 
-class HostWork:
-    """Processor seconds that hosts spend with radios and scalars, all of them together."""
+class LateRadios:
+    """Hosts' radios do at the air's next capture what they were asked to do at once, in the access point's radio time.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.seconds = 0.0
+    So the same samples are on the air, and while messages travel nothing but messages is computed: here all hosts
+    share one interpreter, and what one computes would be time that the others' messages wait.
+    """
+
+    def __init__(self, air: Any) -> None:
+        self._pending: list[Callable[[], object]] = []
+        self._capture = air.capture
+        air.capture = self._captured
+
+    def _captured(self, station: int, num_samples: int) -> Any:
+        pending, self._pending = self._pending, []
+        for work in pending:
+            work()
+        return self._capture(station, num_samples)
 
     @contextmanager
-    def measured(self) -> Iterator[None]:
-        """While it is entered, what the hosts of this process compute is counted."""
+    def entered(self) -> Iterator[None]:
+        """While it is entered, hosts of this process answer before they work."""
+        polled, ready, silence = Transmissions.polled, Transmissions.ready, Transmissions.silence
+        later = self._pending_work
+
+        def late_polled(radios: Any, poll: m.Poll, plan: m.RoundStart | None, local: Any) -> m.Transmitting:
+            later(lambda: polled(radios, poll, plan, local))
+            reports = tuple(m.Report(device=device) for device in poll.devices)
+            return m.Transmitting(round=poll.round, attempt=poll.attempt, number=poll.number, reports=reports)
+
+        def late_ready(radios: Any, start: m.RoundStart, local: Any) -> m.Ready:
+            later(lambda: ready(radios, start, local))
+            return m.Ready(round=start.round, attempt=start.attempt, ground_truth=None, losses=None)
+
         with ExitStack() as stack:
-            for owner, name in (
-                (Transmissions, "polled"),
-                (Transmissions, "ready"),
-                (Transmissions, "silence"),
-                (device_host, "prepare"),
-            ):
-                stack.enter_context(self._counted(owner, name))
+            stack.enter_context(_replaced(Transmissions, "polled", late_polled))
+            stack.enter_context(_replaced(Transmissions, "ready", late_ready))
+            stack.enter_context(_replaced(Transmissions, "silence", lambda radios: later(lambda: silence(radios))))
+            stack.enter_context(_replaced(device_host, "prepare", learner.prepared))
             yield
 
-    @contextmanager
-    def _counted(self, owner: Any, name: str) -> Iterator[None]:
-        original = getattr(owner, name)
+    def _pending_work(self, work: Callable[[], object]) -> None:
+        self._pending.append(work)
 
-        def counted(*arguments: Any, **more: Any) -> Any:
-            started = time.thread_time()
-            made = original(*arguments, **more)
-            if isinstance(made, m.Transmitting | m.Ready):
-                made = msgspec.structs.replace(made, radio_s=0.0)  # else the round would count it as radio time, too
-            with self._lock:
-                self.seconds += time.thread_time() - started
-            return made
 
-        setattr(owner, name, counted)
-        try:
-            yield
-        finally:
-            setattr(owner, name, original)
+@contextmanager
+def _replaced(owner: Any, name: str, other: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 @dataclass
@@ -106,23 +118,20 @@ class Watcher(Quiet):
     """Keeps each round, how long it waited for the disk, and what its hosts computed."""
 
     disk: TimedDisk
-    work: HostWork
     records: list[RoundRecord] = field(default_factory=list)
     fsync_s: list[float] = field(default_factory=list)
-    work_s: list[float] = field(default_factory=list)
-    _before: tuple[float, float] = (0.0, 0.0)
+    _before_s: float = 0.0
 
     def round_done(self, record: RoundRecord) -> None:
         """One more."""
         self.records.append(record)
-        self.fsync_s.append(self.disk.seconds - self._before[0])
-        self.work_s.append(self.work.seconds - self._before[1])
-        self._before = self.disk.seconds, self.work.seconds
+        self.fsync_s.append(self.disk.seconds - self._before_s)
+        self._before_s = self.disk.seconds
 
     def control_s(self, *, skip: int) -> list[float]:
-        """Of each round but the first few: what neither radios, scalars nor the disk took."""
-        found = zip(self.records[skip:], self.fsync_s[skip:], self.work_s[skip:], strict=True)
-        return [record.wall_s - record.radio_s - fsync_s - work_s for record, fsync_s, work_s in found]
+        """Of each round but the first few: what neither radios nor the disk took; scalars cost nothing here."""
+        found = zip(self.records[skip:], self.fsync_s[skip:], strict=True)
+        return [record.wall_s - record.radio_s - fsync_s for record, fsync_s in found]
 
 
 class CountingServer(Server[m.ControlMessage]):
@@ -153,7 +162,7 @@ class CountingServer(Server[m.ControlMessage]):
         if not hasattr(self, "sent"):
             self.sent, self.num_sent = Counter(), Counter()
         name = type(message).__name__
-        self.sent[name] += times * sum(map(len, self._codec.encode(message)))
+        self.sent[name] += times * len(self._codec.encode(message))
         self.num_sent[name] += times
 
 
@@ -178,14 +187,14 @@ def play(
     """Play rounds with so many hosts, each with as many devices."""
     config = configured(num_devices, num_rounds)
     disk = TimedDisk()
-    watcher = Watcher(disk, HostWork())
+    watcher = Watcher(disk)
     with ExitStack() as stack:
-        stack.enter_context(watcher.work.measured())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(_disk(disk))
         session = begin(config, folder / "run", learner.ChainReplica())  # type: ignore[arg-type]
         stack.enter_context(session.journal)
         air = make_air(air_setup(config, session.info.run_id))
+        stack.enter_context(LateRadios(air).entered())
         server, connect = _endpoints(stack, num_hosts, with_keys=with_keys, counting=counting)
         shares = [range(num_devices)[first::num_hosts] for first in range(num_hosts)]
         with _hosts(connect, shares, air):
@@ -216,13 +225,13 @@ def _rebuilt(session: Session) -> Any:
 def _endpoints(stack: ExitStack, num_hosts: int, *, with_keys: bool, counting: bool) -> Any:
     """The server, and what makes a client."""
     context = new_context()
-    context.set(zmq.MAX_SOCKETS, 4 * num_hosts + 64)
+    context.set(zmq.MAX_SOCKETS, 2 * num_hosts + 64)
     stack.callback(context.term)
     kind = CountingServer if counting else Server
     guard = credentials = None
     if with_keys:
         ours, theirs = _pair(), _pair()
-        guard = Guard(keys=ours, allows=lambda key: key == theirs.public)
+        guard = Guard(keys=ours, allows=lambda key: key == theirs.public, max_unproven=num_hosts + 64)
         credentials = Credentials(theirs, ours.public)
     server = kind(context, m.control_codec(), "tcp://127.0.0.1:*", guard=guard)
     stack.enter_context(server)
@@ -231,27 +240,37 @@ def _endpoints(stack: ExitStack, num_hosts: int, *, with_keys: bool, counting: b
 
 @contextmanager
 def _hosts(connect: Any, shares: Sequence[Sequence[int]], air: Any) -> Iterator[None]:
-    """Hosts in threads, until what is done meanwhile is over."""
+    """Hosts in one thread, until what is done meanwhile is over: each is asked to attend to what it receives."""
+    stop = threading.Event()
 
-    def serve(devices: Sequence[int]) -> None:
-        with connect() as client:
-            host = LearnerHost(
-                client,
-                devices,
-                lambda _: air,
-                load=learner.load,
-                prove=learner.prove,
-                judge=learner.judge,
-                timeout_s=600.0,
-            )
-            host.run()
+    def serve() -> None:
+        with ExitStack() as stack:
+            of: dict[Any, tuple[Any, LearnerHost]] = {}
+            poller = zmq.Poller()
+            for devices in shares:
+                client = stack.enter_context(connect())
+                host = LearnerHost(
+                    client, devices, lambda _: air, load=learner.load, prove=learner.prove, judge=learner.judge
+                )
+                of[client.pollable] = (client, host)
+                poller.register(client.pollable, zmq.POLLIN)
+                host.greet()
+            while of and not stop.is_set():
+                for socket, _ in poller.poll(1000):
+                    client, host = of[socket]
+                    message = client.receive(0.0)
+                    if message is not None and host.attend(message) is not None:
+                        poller.unregister(socket)
+                        del of[socket]
 
-    threads = [threading.Thread(target=serve, args=(devices,), daemon=True) for devices in shares]
-    for thread in threads:
-        thread.start()
-    yield
-    for thread in threads:
-        thread.join(60)
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(10)
+        stop.set()
+        thread.join(10)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ RelativeDb = Annotated[float, msgspec.Meta(le=0)]
 
 BOLTZMANN_DBM_PER_HZ = -173.98  # at 290 K
 REFERENCE_TEMPERATURE_K = 290.0
+NOISELESS_SNR_DB = 3000.0  # N0 is 0 beyond float64's range
 
 
 def thermal_power(
@@ -156,7 +157,7 @@ class AirConfig(Checked, frozen=True, kw_only=True):
 
     def noise_power(self, tx_power: float, sample_rate_hz: float = 1e6) -> float:
         """N0, total per complex sample, when `tx_power` is P."""
-        from_snr = tx_power * self.mean_gain_power / 10 ** (self.snr_db / 10) if self.snr_db < math.inf else 0.0
+        from_snr = tx_power * self.mean_gain_power / 10 ** (self.snr_db / 10) if self.snr_db < NOISELESS_SNR_DB else 0.0
         if self.receiver.noise_figure_db is None or self.level == "symbol":
             return from_snr
         return from_snr + thermal_power(

@@ -28,7 +28,7 @@ from radio.air.calls import (
 from radio.air.fading import NUM_SINUSOIDS, profile_of
 from radio.errors import RadioConfigError, RadioError
 from testbed.control.air_wire import AirReply, AirRequest, AirWire, Answered, Ask, Failed, SetUp, make_air
-from testbed.control.transport import Server
+from testbed.control.transport import ServerEnd
 from testbed.errors import TestbedError
 from testbed.failures import in_one_line, traceback_of
 
@@ -51,13 +51,14 @@ _SENDING = TransmitCall | StreamCall | TransmitAtCall
 
 
 def serve_air(
-    server: Server[AirWire], should_stop: Callable[[], bool], *, local_key: str = "", known: set[str] | None = None
+    server: ServerEnd[AirWire], should_stop: Callable[[], bool], *, local_key: str = "", known: set[str] | None = None
 ) -> int:
     """Answer requests until ``should_stop``; returns how many were answered. A bad request is answered too.
 
-    Keys of a run's hosts are added to those ``known``; only ``local_key``, the access point's, sets an air up.
+    Only the holder of ``local_key``, an access point on the same machine, sets airs up. ``known`` follows whom their
+    runs let in.
     """
-    airs = Airs()
+    airs = Airs(local_key)
     num_answered = 0
     while not should_stop():
         received = server.receive(_POLL_S)
@@ -66,13 +67,10 @@ def serve_air(
         sender, request = received
         if isinstance(request, Answered | Failed):
             continue
-        reply: AirReply | None
-        if isinstance(request, SetUp) and sender.key != local_key:
-            reply = _failed(request, TestbedError("an air is set up by its access point only, on the same machine"))
-        else:
-            reply = airs.reply(sender.key, request, server.now_s())
-        if isinstance(request, SetUp) and isinstance(reply, Answered) and known is not None:
-            known.update(request.stations)
+        reply = airs.reply(sender.key, request, server.now_s())
+        if known is not None and isinstance(request, SetUp):
+            known.update(airs.keys)
+            known.intersection_update(airs.keys)
         if reply is not None:
             server.send(sender.route, reply)
             num_answered += 1
@@ -83,25 +81,24 @@ def serve_air(
 class _Run:
     air: Air
     setup: SetUp
-    key: str
     used_s: float
 
-    def check(self, key: str, ask: Ask) -> None:
-        """Raise TestbedError for what is not this key's to ask, RadioConfigError for what is too much."""
-        if key != self.key:
-            stations = self.setup.stations
-            own = range(self.setup.num_devices) if not stations else stations.get(key, ())
-            for call in ask.calls:
-                if not isinstance(call, StationCall):
-                    raise TestbedError(
-                        f"run {ask.run_id!r}: got a {type(call).__name__}; allowed: to its access point, which has set "
-                        "it up"
-                    )
-                if call.station not in own:
-                    raise TestbedError(
-                        f"run {ask.run_id!r}: got a call for station {call.station}; allowed to this key: its own "
-                        "devices; look at [hosts] in the rig"
-                    )
+    def check_own(self, key: str, ask: Ask) -> None:
+        """Raise TestbedError for what is not a host's on another machine to ask."""
+        own = self.setup.stations.get(key, ())
+        for call in ask.calls:
+            if not isinstance(call, StationCall):
+                raise TestbedError(
+                    f"run {ask.run_id!r}: got a {type(call).__name__}; allowed: to its access point only"
+                )
+            if call.station not in own:
+                raise TestbedError(
+                    f"run {ask.run_id!r}: got a call for station {call.station}; allowed to this key: its own devices; "
+                    "look at [hosts] in the rig"
+                )
+
+    def check(self, ask: Ask) -> None:
+        """Raise TestbedError for calls that nobody answers, RadioConfigError for what is too much."""
         for call in ask.calls[:-1]:
             if not isinstance(call, _SENDING | SilenceCall):
                 raise TestbedError(
@@ -146,10 +143,16 @@ class _Run:
 class Airs:
     """The airs of several runs, and what their clients were told last; no socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, local_key: str = "") -> None:
+        self._local_key = local_key
         self._runs: dict[str, _Run] = {}
         self._told: OrderedDict[tuple[str, str], tuple[int, AirReply | None]] = OrderedDict()
         self._kept_bytes = 0
+
+    @property
+    def keys(self) -> set[str]:
+        """Whom any of the runs lets in, and who may set one up."""
+        return {self._local_key, *(key for run in self._runs.values() for key in run.setup.stations)}
 
     def reply(self, key: str, request: AirRequest, now_s: float) -> AirReply | None:
         """Carry out a request of the holder of a key, once; None for one that is older than the client's last."""
@@ -170,7 +173,9 @@ class Airs:
             if run is None:
                 no_air = TestbedError(f"run {request.run_id!r} has no air here; the access point sets it up first")
                 return _failed(request, no_air, kind="RadioLinkError", no_air=True)
-            run.check(key, request)
+            if key != self._local_key:
+                run.check_own(key, request)
+            run.check(request)
             run.used_s = now_s
             return Answered(number=request.number, answer=run.carry_out(request))
         except (RadioError, TestbedError) as err:
@@ -182,14 +187,13 @@ class Airs:
             return Failed(number=request.number, kind="CrashError", reason=in_one_line(err), trace=trace)
 
     def _set_up(self, key: str, setup: SetUp, now_s: float) -> Answer:
-        former = self._runs.get(setup.run_id)
-        if former is not None and former.key != key:
-            raise TestbedError(f"run {setup.run_id!r}: got a SetUp; allowed: to who has set it up, with another key")
+        if key != self._local_key:
+            raise TestbedError(f"run {setup.run_id!r}: got a SetUp; allowed: to its access point, on the same machine")
         check_size(setup)
-        if former is None:
+        if setup.run_id not in self._runs:
             self._make_room(now_s)
         air = make_air(setup)
-        self._runs[setup.run_id] = _Run(air, setup, key, now_s)
+        self._runs[setup.run_id] = _Run(air, setup, now_s)
         log.info("air for %d devices, run %s, from sample %d", setup.num_devices, setup.run_id, setup.clock_samples)
         return Answer(clock_samples=air.clock_samples)
 

@@ -49,7 +49,7 @@ class SetUp(Request, frozen=True):
     clock_samples: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_SAMPLES)] = 0
     """Where the air's time goes on, of a run that was cut off."""
     stations: Annotated[dict[Name, tuple[int, ...]], msgspec.Meta(max_length=MAX_DEVICES)] = {}
-    """public key → devices that it may serve; empty: every key may serve every device."""
+    """Public keys of hosts on other machines, and the devices that each may serve."""
 
 
 class Ask(Request, frozen=True):

@@ -55,6 +55,19 @@ def _check_finite(what: str, values: Iterable[float]) -> None:
         raise ValueError(f"{what}: got a number that is not finite")
 
 
+def packed(devices: Iterable[int]) -> bytes:
+    """One bit for each device."""
+    bits = 0
+    for device in devices:
+        bits |= 1 << device
+    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+def unpacked(bits: bytes) -> tuple[int, ...]:
+    """The devices whose bit is set, ascending."""
+    return tuple(8 * place + bit for place, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1)
+
+
 # ---- from a learner host to the access point
 
 
@@ -136,8 +149,10 @@ class Ready(Message, frozen=True, tag=6):
     """How long the host worked on it."""
 
     def __post_init__(self) -> None:
-        _check_finite("ground_truth", (each for values in (self.ground_truth or {}).values() for each in values))
-        _check_finite("losses", (self.losses or {}).values())
+        if self.ground_truth is not None:
+            _check_finite("ground_truth", (each for values in self.ground_truth.values() for each in values))
+        if self.losses is not None:
+            _check_finite("losses", self.losses.values())
 
 
 class Evaluated(Message, frozen=True, tag=7):
@@ -249,6 +264,9 @@ class RoundStart(Message, frozen=True, tag=28):
     round: Round
     attempt: Attempt
     plan: Plan
+    """Without its active devices."""
+    active: Annotated[bytes, msgspec.Meta(max_length=1250)] | None
+    """Which devices transmit: bit k % 8 of byte k // 8 is device k's; None if all do that take part in the run."""
     csi: dict[Device, Csi]
     start_samples: dict[Device, Sample] = {}
     """device → the sample of its own count at which to start; empty where radios do not count."""

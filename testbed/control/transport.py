@@ -116,19 +116,16 @@ class Codec(Generic[M]):
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_encode_complex)
         self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(union, dec_hook=_decode_complex)
 
-    def encode(self, message: M) -> list[bytes]:
-        """The parts that travel: one."""
-        return [_PREFIX + self._encoder.encode(message)]
+    def encode(self, message: M) -> bytes:
+        """What travels."""
+        return _PREFIX + self._encoder.encode(message)
 
-    def decode(self, parts: list[bytes] | list[memoryview]) -> M | str:
-        """The message, or why these parts are none."""
-        if len(parts) != 1:
-            return "more than one part, expected 1"
-        body = memoryview(parts[0])
+    def decode(self, body: bytes) -> M | str:
+        """The message, or why this is none."""
         if body[:1] != _PREFIX:
             return f"protocol version {body[0] if body else 'none'}, this is {PROTOCOL_VERSION}"
         try:
-            return self._decoder.decode(body[1:])
+            return self._decoder.decode(memoryview(body)[1:])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             return str(err)
 
@@ -190,33 +187,43 @@ class _Endpoint(Generic[M]):
             self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
             self._socket.setsockopt(zmq.IPV6, int("[" in address))
 
+    @property
+    def pollable(self) -> zmq.Socket[bytes]:
+        """For a poller that waits for several ends at once; who reads from it must call `receive`."""
+        return self._socket
+
     def now_s(self) -> float:
         """time.monotonic()."""
         return time.monotonic()
 
-    def _receive_frames(self, deadline: float) -> list[zmq.Frame] | None:
-        """The next message's frames, or None once ``deadline`` has passed.
-
-        Frames after the third are dropped one by one. libzmq hands over a message when it is complete and bounds each
-        part, not their number: an endless message grows its memory. Only who has proved a key can send any part.
-        """
-        while True:
+    def _receive_first(self, deadline: float) -> bytes | None:
+        """The next message's first part, or None once ``deadline`` has passed."""
+        try:
             try:
-                frames = [self._socket.recv(zmq.NOBLOCK, copy=False)]
-                break
+                return self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 remaining_s = deadline - time.monotonic()
-                if remaining_s <= 0 or not self._socket.poll(int(remaining_s * 1000) + 1):
+                if remaining_s <= 0:
                     return None
-        while frames[-1].more:
-            frame = self._socket.recv(copy=False)
-            if len(frames) == 3:
-                frames.pop()
-            frames.append(frame)
-        return frames
+                self._socket.set(zmq.RCVTIMEO, int(remaining_s * 1000) + 1)  # without the cost of a poller
+                return self._socket.recv()
+        except zmq.Again:
+            return None
 
-    def _decode(self, frames: list[zmq.Frame], sender: str) -> M | None:
-        decoded = self._codec.decode([frame.buffer for frame in frames])
+    def _drop_rest(self) -> bool:
+        """Whether the message has further parts, which are dropped one by one.
+
+        libzmq hands over a message when it is complete and bounds each part, not their number: an endless message grows
+        its memory. Only who has proved a key can send any part.
+        """
+        has_more = bool(self._socket.get(zmq.RCVMORE))
+        while self._socket.get(zmq.RCVMORE):
+            self._socket.recv(copy=False)
+        return has_more
+
+    def _decode(self, body: bytes, sender: str) -> M | None:
+        has_more = self._drop_rest()
+        decoded = "more than one part, expected 1" if has_more else self._codec.decode(body)
         if isinstance(decoded, str):
             self._drop(sender, decoded)
             return None
@@ -291,16 +298,17 @@ class Server(_Endpoint[M]):
 
     def send(self, route: bytes, message: M) -> bool:
         """Send to a connection; False if it is gone, or does not read."""
-        return self._send([route, *self._codec.encode(message)])
+        return self._send(route, self._codec.encode(message))
 
     def send_all(self, routes: Iterable[bytes], message: M) -> list[bytes]:
         """Send to several, encoded once; returns those that are gone."""
-        parts = self._codec.encode(message)
-        return [route for route in routes if not self._send([route, *parts])]
+        body = self._codec.encode(message)
+        return [route for route in routes if not self._send(route, body)]
 
-    def _send(self, parts: list[bytes]) -> bool:
+    def _send(self, route: bytes, body: bytes) -> bool:
         try:
-            self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
+            self._socket.send(route, zmq.NOBLOCK | zmq.SNDMORE)
+            self._socket.send(body, zmq.NOBLOCK)
         except zmq.ZMQError as err:
             if err.errno in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 return False
@@ -310,14 +318,19 @@ class Server(_Endpoint[M]):
     def receive(self, timeout_s: float) -> tuple[Sender, M] | None:
         """The next well-formed message and where it came from, or None after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
-        while (frames := self._receive_frames(deadline)) is not None:
-            route, *rest = frames
-            sender = Sender(route.bytes, self._proven_key(rest[0]) if rest else "")
-            name = f"{sender.route.hex()[:10]} {sender.key}".rstrip()
-            if len(sender.route) != _ROUTE_BYTES or sender.route[0] != 0:
-                self._drop(name, "its client chose its own routing id; routes are made here")
-            elif (message := self._decode(rest, name)) is not None:
-                return sender, message
+        while (route := self._receive_first(deadline)) is not None:
+            if not self._socket.get(zmq.RCVMORE):
+                body, key = b"", ""
+            elif self.doorman is None:
+                body, key = self._socket.recv(), ""
+            else:  # asked of every message: a peer may have named itself by the route of one that has gone
+                frame = self._socket.recv(copy=False)
+                body, key = frame.bytes, self._proven_key(frame)
+            if len(route) != _ROUTE_BYTES or route[0] != 0:
+                self._drop_rest()
+                self._drop(route.hex()[:10], "its client chose its own routing id; routes are made here")
+            elif (message := self._decode(body, key or route.hex())) is not None:
+                return Sender(route, key), message
             if time.monotonic() > deadline:
                 break
         return None
@@ -368,7 +381,7 @@ class Client(_Endpoint[M]):
     def send(self, message: M) -> None:
         """Queue a message for the server."""
         try:
-            self._socket.send_multipart(self._codec.encode(message), flags=zmq.NOBLOCK)
+            self._socket.send(self._codec.encode(message), zmq.NOBLOCK)
         except zmq.Again as err:
             raise TransportError(
                 f"{self.address} does not read what is sent to it; is the program there alive?"
@@ -377,8 +390,8 @@ class Client(_Endpoint[M]):
     def receive(self, timeout_s: float) -> M | None:
         """The next well-formed message, or None after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
-        while (frames := self._receive_frames(deadline)) is not None:
-            if (message := self._decode(frames, self.address)) is not None:
+        while (body := self._receive_first(deadline)) is not None:
+            if (message := self._decode(body, self.address)) is not None:
                 return message
             if time.monotonic() > deadline:
                 break

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from learner.zo.evaluation import Evaluation, evaluate
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
@@ -81,6 +83,7 @@ class LearnerHost:
         self._run_id = ""
         self._next_round = 0
         self._config: RunConfig
+        self._everybody: tuple[int, ...] = ()
         self._loaded: Loaded | None = None
         self._proof: Proof
         self._radios: Transmissions | None = None
@@ -118,7 +121,7 @@ class LearnerHost:
         silent when this returns or raises.
         """
         try:
-            self._member.ask(self._hello(), "outside")
+            self.greet()
             return self._serve()
         except EXPECTED as err:
             if not isinstance(err, TransportError | SilentAccessPointError):
@@ -159,7 +162,7 @@ class LearnerHost:
         while not (self._stop.is_set() or self._should_stop()):
             self._check()
             message = self._member.receive(at_most_s=_LOOK_UP_EVERY_S)
-            ended = self._answer(message) if message is not None else None
+            ended = self.attend(message) if message is not None else None
             if ended is None and self._member.has_left and isinstance(self._pending, m.Finish):
                 ended = Ended(self._pending.reason, self._pending.failed)
             if ended is not None:
@@ -169,13 +172,18 @@ class LearnerHost:
         self._leave("stopped")
         return Ended("stopped")
 
-    def _answer(self, message: m.ControlMessage) -> Ended | None:
+    def greet(self) -> None:
+        """Say Hello, and again until it is answered."""
+        self._member.ask(self._hello(), "outside")
+
+    def attend(self, message: m.ControlMessage) -> Ended | None:
+        """Do what one message asks; returns why there is nothing more to do, once that is so."""
         match message:
             case m.Welcome():
                 self._enter(message)
             case m.WhoAreYou():
                 if self._member.state != "outside":
-                    self._member.ask(self._hello(), "outside")
+                    self.greet()
             case m.Occupied(reason=reason):
                 self._member.occupied(reason)
             case m.Refused(reason=reason):
@@ -248,7 +256,7 @@ class LearnerHost:
             self._member.answered(self._member.state)
             if (pending := self._pending) is not None:
                 self._pending = None
-                self._answer(pending)
+                self.attend(pending)
 
     def _behind(self, waits: m.SoundStart | m.Evaluate | m.Finish | None) -> None:
         """Something is asked of weights that this host has not yet."""
@@ -261,6 +269,7 @@ class LearnerHost:
         self._loaded = self._loader(bench)
         self._proof = self._prove(self._loaded, bench)
         self._config = config
+        self._everybody = tuple(range(config.rig.num_devices))
         self._close_radios()
         self._radios = Transmissions(config, bench, self._devices, self._make_medium(welcome))
         self._sources = {
@@ -310,7 +319,7 @@ class LearnerHost:
         assert self._loaded is not None
         if not self._local.contributions:
             experiment = self._config.experiment
-            self._local = LocalRound(
+            self._local = LocalRound.drawn(
                 prepare(
                     self._loaded, experiment, self._devices, self._sources, round_index=start.round, seed=start.seed
                 )
@@ -343,7 +352,8 @@ class LearnerHost:
     def _start_payload(self, start: m.RoundStart) -> None:
         radios = self._radios
         if radios is not None and self._is_now(start):
-            self._plan = start
+            active = self._everybody if start.active is None else m.unpacked(start.active)
+            self._plan = start = msgspec.structs.replace(start, plan=msgspec.structs.replace(start.plan, active=active))
             self._once(start, lambda: radios.ready(start, self._local))
 
     def _silence(self) -> None:

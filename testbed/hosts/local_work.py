@@ -82,9 +82,14 @@ class LocalRound:
 
     contributions: Mapping[int, Contribution] = field(default_factory=dict)
     """device → what it brings; empty before that is computed"""
-    draw: int = field(default_factory=lambda: secrets.randbits(63))
+    draw: int = 0
     """Names these draws of batches and noise."""
     _noise_std: float | None = None
+
+    @classmethod
+    def drawn(cls, contributions: Mapping[int, Contribution]) -> LocalRound:
+        """What has just been drawn, under a new name."""
+        return cls(contributions, draw=secrets.randbits(63))
 
     def value(self, device: int, scheme: Scheme, plan: Plan) -> Floats:
         """What a device's radio sends under this plan, shape [Q]. Raises AnotherNoiseError."""

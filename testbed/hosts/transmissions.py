@@ -146,6 +146,7 @@ class Transmissions:
         """Let go of the radios, which fall silent; safe to call twice."""
         for radio in self._radios.values():
             radio.close()
+        self._flush()
         self._radios, self._links = {}, {}
 
 

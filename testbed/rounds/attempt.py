@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from radio.errors import RadioLinkError
 from radio.link.access_point import AccessPointLink
 from radio.link.block import Block, Channels, Reception
@@ -137,7 +139,8 @@ class Transmitter:
             with learner.running():
                 fingerprint, draws = self._prepare(round_index, attempt, seed)
             present = tuple(self.roster.served)
-            block = self.link.block(round_index, attempt)
+            with radio.running():
+                block = self.link.block(round_index, attempt)
             self.carriers.correct(block, round_index, attempt)
             self._align_starts(block, round_index, attempt, present)
             self._sound(block, round_index, attempt, present, radio)
@@ -301,11 +304,16 @@ class Transmitter:
         csi, starts = channels.csi, channels.starts(plan)
         after = {each.device: each.after_samples for each in channels.payload_slots(plan)} if self._batches else {}
 
+        everybody = len(plan.active) == self.config.rig.num_devices
+        active = None if everybody else m.packed(plan.active)
+        told = msgspec.structs.replace(plan, active=())
+
         def request(seat: Seat) -> m.RoundStart:
             return m.RoundStart(
                 round=round_index,
                 attempt=attempt,
-                plan=plan,
+                plan=told,
+                active=active,
                 csi={k: csi[k] for k in seat.devices if k in csi},
                 start_samples={k: starts[k] for k in seat.devices if k in starts},
                 after_samples={k: after[k] for k in seat.devices if k in after},

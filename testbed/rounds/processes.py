@@ -158,9 +158,7 @@ def serve_access_point(
             setup = air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples)
             air = RemoteAir(air_client, setup, should_stop=should_stop)
         on_listening(server.address)
-        if air is not None and not air.set_up(
-            rig.control.join_timeout_s, waiting=lambda: on_no_air(air_address)
-        ):
+        if air is not None and not air.set_up(rig.control.join_timeout_s, waiting=lambda: on_no_air(air_address)):
             raise KeyboardInterrupt
         summary = conduct(
             session,

@@ -173,7 +173,7 @@ def test_a_valid_key_takes_no_other_connections_place(house):
     raw.curve_publickey, raw.curve_secretkey = other.public.encode(), other.secret.encode()
     raw.curve_serverkey = house.keys.public.encode()
     raw.connect(house.server.address)
-    raw.send_multipart(CODEC.encode(m.Ping()))
+    raw.send(CODEC.encode(m.Ping()))
     assert house.server.receive(0.3) is None
     assert house.exchange() == victim
     assert not raw.poll(100)
@@ -188,7 +188,7 @@ def test_what_a_message_says_of_itself_is_not_who_sent_it(house):
     raw.curve_publickey, raw.curve_secretkey = other.public.encode(), other.secret.encode()
     raw.curve_serverkey = house.keys.public.encode()
     raw.connect(house.server.address)
-    raw.send_multipart(CODEC.encode(m.Trouble(reason=house.guest.public)))
+    raw.send(CODEC.encode(m.Trouble(reason=house.guest.public)))
     assert house.server.receive(PATIENCE_S)[0].key == other.public
     raw.close(linger=0)
 
