@@ -186,7 +186,7 @@ class Server(Generic[M]):
         """To several; returns those that are known to be gone."""
         if self.process.is_killed:
             raise Killed
-        (data,) = self._codec.encode(message)
+        data = self._codec.encode(message)
         gone = []
         for route in routes:
             if (connection := self.routes.get(route)) is None:
@@ -201,7 +201,7 @@ class Server(Generic[M]):
         while True:
             if self._inbox:
                 route, data = self._inbox.popleft()
-                message = self._codec.decode([data])
+                message = self._codec.decode(data)
                 if not isinstance(message, str):
                     return Sender(route, ""), message
                 self.num_dropped += 1
@@ -217,7 +217,7 @@ class Server(Generic[M]):
 
     def in_words(self, data: bytes) -> str:
         """A message for people."""
-        return str(self._codec.decode([data]))[:300]
+        return str(self._codec.decode(data))[:300]
 
     def _close(self) -> None:
         del self._network.listening[self.address]
@@ -248,7 +248,7 @@ class Client(Generic[M]):
         """Send it, now or when there is a connection."""
         if self.process.is_killed:
             raise Killed
-        (data,) = self._codec.encode(message)
+        data = self._codec.encode(message)
         self.send_raw(data)
 
     def send_raw(self, data: bytes) -> None:
@@ -265,7 +265,7 @@ class Client(Generic[M]):
         until_s = self.process.world.now_s + max(timeout_s, SHORTEST_WAIT_S)
         while True:
             if self._inbox:
-                message = self._codec.decode([self._inbox.popleft()])
+                message = self._codec.decode(self._inbox.popleft())
                 if not isinstance(message, str):
                     return message
                 self.num_dropped += 1
@@ -282,7 +282,7 @@ class Client(Generic[M]):
 
     def in_words(self, data: bytes) -> str:
         """A message for people."""
-        return str(self._codec.decode([data]))[:300]
+        return str(self._codec.decode(data))[:300]
 
     def lost(self, connection: Connection) -> None:
         """This connection is known to be gone."""

@@ -29,7 +29,7 @@ def run(process: Process, stage: Stage, lasts_s: float) -> None:
 
 def _said(rng: random.Random, stage: Stage) -> bytes:
     """One message, as bytes; now and then what is none."""
-    (data,) = CONTROL_CODEC.encode(_message(rng, stage))
+    data = CONTROL_CODEC.encode(_message(rng, stage))
     if rng.random() < 0.1:
         cut = rng.randrange(len(data))
         return data[:cut] + rng.randbytes(rng.randrange(4)) + data[cut:][rng.randrange(3) :]

@@ -115,7 +115,6 @@ def test_a_receiver_that_forgets_is_noticed(monkeypatch):
 
 
 def test_a_program_that_ends_in_an_unexpected_way_is_noticed(monkeypatch):
-    monkeypatch.setattr(history.History, "_is_calm_for", lambda self, seconds: True)
     monkeypatch.setattr("testbed.rounds.office.RunOffice.results", lambda self, first: 1 / 0)
     assert "ZeroDivisionError" in failures(range(100))
 
