@@ -126,11 +126,11 @@ def config_of(
 def drawn(seed: int) -> Setting:
     """The setting of a history."""
     rng = random.Random(f"history {seed}")
-    num_hosts = rng.randint(2, 4)
+    num_hosts = rng.choice((2, 2, 3, 4))
     num_devices = rng.randint(num_hosts, 4)
     edges = [0, *sorted(rng.sample(range(1, num_devices), num_hosts - 1)), num_devices]
     hosts = tuple(tuple(range(a, b)) for a, b in pairwise(edges))
-    decides = (rng.randrange(len(_VARIANTS)), num_devices, rng.choice((4, 6)), rng.randint(1, SEEDS_OF_RUNS))
+    decides = (rng.randrange(len(_VARIANTS)), num_devices, rng.choice((3, 5)), rng.randint(1, SEEDS_OF_RUNS))
     least = rng.choice((num_devices, num_devices, max(1, num_devices - 1)))
     config = config_of(*decides, min_devices=least, every=rng.choice((1, 2, 3)))
     air_is_apart = rng.random() < AIR_APART
