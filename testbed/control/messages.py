@@ -29,7 +29,8 @@ Attempt = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Device = Annotated[int, msgspec.Meta(ge=0, lt=10_000)]
 Devices = Annotated[tuple[Device, ...], msgspec.Meta(max_length=10_000)]
-Text = Annotated[str, msgspec.Meta(max_length=4_000)]
+MAX_TEXT = 4_000
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Trace = Annotated[str, msgspec.Meta(max_length=40_000)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 RunId = Annotated[str, msgspec.Meta(max_length=64)]
@@ -37,16 +38,21 @@ Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Sample = Annotated[int, msgspec.Meta(ge=-(2**60), le=2**60)]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """Base of everything that travels on the control plane."""
 
 
-class PastResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class PastResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One update that a host has to catch up with."""
 
     round: Round
     seed: Number
     coefficients: tuple[float, ...]
+
+
+def cut(text: str) -> str:
+    """As much of a text as a message may carry: whoever receives a longer one drops it unread."""
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 2]} …"
 
 
 def _check_finite(what: str, values: Iterable[float]) -> None:
@@ -110,7 +116,7 @@ class Prepared(Message, frozen=True, tag=4):
     started again in between and had to draw anew."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What became of one device's poll."""
 
     device: Device
@@ -166,6 +172,8 @@ class Evaluated(Message, frozen=True, tag=7):
 
     def __post_init__(self) -> None:
         _check_finite("metric", (self.metric,))
+        if math.isnan(self.loss):
+            raise ValueError("loss: got no number")
 
 
 class Goodbye(Message, frozen=True, tag=8):

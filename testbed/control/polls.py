@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from itertools import count
 
@@ -16,7 +17,7 @@ class Polls:
     def __init__(self, roster: Roster, timeout_s: float) -> None:
         self._roster = roster
         self._timeout_s = timeout_s
-        self._numbers = count(1)
+        self._numbers = count(secrets.randbits(32))  # hosts still know those of an access point that has died
         self.radio_s = 0.0
         """How long hosts worked with their radios for these polls, those that did so at once counted once."""
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from testbed.control import messages as m
 from testbed.control.seats import Answers, Loss, Office, Seat, devices_in_words
 from testbed.control.transport import Sender, ServerEnd
-from testbed.errors import TestbedError
+from testbed.errors import RunDirectoryError, TestbedError
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=m.Message)
@@ -132,7 +132,8 @@ class Roster:
         if seat not in self.seats:
             return
         self.seats.remove(seat)
-        self._by_route.pop(seat.route, None)
+        if self._by_route.get(seat.route) is seat:
+            del self._by_route[seat.route]
         for device in seat.devices:
             if self._by_device.get(device) is seat:
                 del self._by_device[device]
@@ -141,14 +142,14 @@ class Roster:
         if self._waiting is not None and self._waiting.requests.pop(seat, None) is not None:
             self._waiting.losses.append(loss)
         if refuse:
-            self.server.send(seat.route, m.Refused(reason=reason))
+            self.server.send(seat.route, m.Refused(reason=m.cut(reason)))
         self.office.lost(loss)
 
     # ---- saying and asking
 
-    def tell(self, message: m.ToHost) -> None:
-        """Say it to every host that has joined."""
-        routes = [seat.route for seat in self.seats if seat.state != "loading"]
+    def tell(self, message: m.ToHost, *, everybody: bool = False) -> None:
+        """Say it to every host that has joined; with ``everybody`` to those that have not joined yet, too."""
+        routes = [seat.route for seat in self.seats if everybody or seat.state != "loading"]
         self._drop_gone(self.server.send_all(routes, message))
 
     def farewell(self, seats: Iterable[Seat]) -> None:
@@ -159,9 +160,12 @@ class Roster:
         """Wait until that many devices are served; False if the time is over first."""
         deadline = self.server.now_s() + timeout_s
         self.admit()
+        said: tuple[float, list[int]] = -math.inf, []
         while len(self._by_device) < num:
-            progress(self.missing)
-            if self.server.now_s() > deadline:
+            if (missing := self.missing) != said[1] or self.server.now_s() >= said[0] + _POLL_S:
+                progress(missing)
+                said = self.server.now_s(), missing
+            if self.server.now_s() >= deadline:
                 return False
             self._look_around()
             received = self.server.receive(min(_POLL_S, max(0.0, deadline - self.server.now_s())))
@@ -307,20 +311,20 @@ class Roster:
             welcome = self.office.welcome(hello)
         except TestbedError as err:
             log.warning("%s was refused: %s", hello.host, err)
-            self.server.send(sender.route, m.Refused(reason=str(err)))
+            self.server.send(sender.route, m.Refused(reason=m.cut(str(err))))
             return
         if seat is None:
             if (occupied := self._occupied(hello)) is not None:
-                self.server.send(sender.route, m.Occupied(reason=occupied))
+                self.server.send(sender.route, m.Occupied(reason=m.cut(occupied)))
                 return
-            if (old := self._seat_at(sender)) is not None:
-                self.drop(old, "its connection serves others now")
             now_s = self.server.now_s()
             seat = Seat(hello.host, sender.key, hello.instance, hello.devices, sender.route, since_s=now_s)
             self.seats.append(seat)
-        else:
-            self._by_route.pop(seat.route, None)
-            seat.route = sender.route
+        if (old := self._by_route.get(sender.route)) is not None and old is not seat:
+            self.drop(old, "its connection serves others now")
+        if self._by_route.get(seat.route) is seat:
+            del self._by_route[seat.route]
+        seat.route = sender.route
         self._by_route[sender.route] = seat
         self.server.send(sender.route, welcome)
         if self._waiting is not None and (request := self._waiting.requests.get(seat)) is not None:
@@ -373,6 +377,8 @@ class Roster:
         """Let a host take part from the next attempt on, if it is what the run needs."""
         try:
             self.office.check(joined)
+        except RunDirectoryError:
+            raise  # not the host's fault
         except TestbedError as err:
             self.drop(seat, str(err), refuse=True)
             return

@@ -15,9 +15,8 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 import zmq
@@ -43,8 +42,7 @@ M = TypeVar("M")
 Context: TypeAlias = zmq.Context[zmq.Socket[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """Where a message came from."""
 
     route: bytes
@@ -216,10 +214,11 @@ class _Endpoint(Generic[M]):
         libzmq hands over a message when it is complete and bounds each part, not their number: an endless message grows
         its memory. Only who has proved a key can send any part.
         """
-        has_more = bool(self._socket.get(zmq.RCVMORE))
+        if not self._socket.get(zmq.RCVMORE):
+            return False
         while self._socket.get(zmq.RCVMORE):
             self._socket.recv(copy=False)
-        return has_more
+        return True
 
     def _decode(self, body: bytes, sender: str) -> M | None:
         has_more = self._drop_rest()

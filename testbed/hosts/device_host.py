@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import socket
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -98,6 +100,15 @@ class LearnerHost:
         self._pending: m.SoundStart | m.Evaluate | m.Finish | None = None
         """To be answered once this host has caught up."""
 
+        self._parts: dict[type, Callable[[Any], None]] = {
+            m.SoundStart: self._prepare,
+            m.Poll: self._polled,
+            m.RoundStart: self._start_payload,
+            m.RoundResult: self._apply,
+            m.Evaluate: self._evaluate,
+        }
+        """What is asked of a host that has joined."""
+
     @property
     def _replica(self) -> Replica:
         assert self._loaded is not None, "no message that needs the model comes before Welcome"
@@ -156,7 +167,8 @@ class LearnerHost:
         )
 
     def _leave(self, reason: str, trace: str = "") -> None:
-        self._client.send(m.Trouble(reason=reason[:4_000], trace=trace[-40_000:]))
+        with contextlib.suppress(TransportError):  # why this host ends is what must be said
+            self._client.send(m.Trouble(reason=m.cut(reason), trace=trace[-40_000:]))
 
     def _serve(self) -> Ended:
         while not (self._stop.is_set() or self._should_stop()):
@@ -178,6 +190,11 @@ class LearnerHost:
 
     def attend(self, message: m.ControlMessage) -> Ended | None:
         """Do what one message asks; returns why there is nothing more to do, once that is so."""
+        part = self._parts.get(type(message))
+        if part is not None:
+            if self._loaded is not None and self._member.state != "outside":
+                part(message)
+            return None
         match message:
             case m.Welcome():
                 self._enter(message)
@@ -201,24 +218,8 @@ class LearnerHost:
                 if isinstance(self._pending, m.Finish):
                     return Ended(self._pending.reason, self._pending.failed)
             case _:
-                if self._loaded is not None:
-                    self._take_part(message)
-        return None
-
-    def _take_part(self, message: m.ControlMessage) -> None:
-        match message:
-            case m.SoundStart():
-                self._prepare(message)
-            case m.Poll():
-                self._polled(message)
-            case m.RoundStart():
-                self._start_payload(message)
-            case m.RoundResult():
-                self._apply(message)
-            case m.Evaluate():
-                self._evaluate(message)
-            case _:
                 pass
+        return None
 
     def _names(self) -> str:
         return ", ".join(map(str, self._devices))
@@ -231,7 +232,7 @@ class LearnerHost:
             return  # it was said twice
         if welcome.run_id != self._run_id:
             self._load(welcome)
-        self._attempt, self._plan, self._pending = None, None, None
+        self._pending = None
         if welcome.next_round > self._next_round:
             self._member.ask(m.CatchUp(first=self._next_round), "joining")
         else:
@@ -242,7 +243,7 @@ class LearnerHost:
 
     def _take(self, results: m.Results) -> None:
         """Apply results that this host missed, and ask for more, or go on with what it was asked meanwhile."""
-        if self._loaded is None or results.first != self._next_round:
+        if self._loaded is None or self._member.state == "outside" or results.first != self._next_round:
             return  # of an earlier question
         self._replica.replay((past.seed, past.coefficients) for past in results.results)
         if results.until > self._next_round:
@@ -250,13 +251,14 @@ class LearnerHost:
             self._forget_round()
         if self._next_round < results.next_round:
             self._member.ask(m.CatchUp(first=self._next_round), self._member.state)
+        elif (pending := self._pending) is not None:
+            self._member.answered("seated")  # who has no seat is asked nothing
+            self._pending = None
+            self.attend(pending)
         elif self._member.state == "joining":
             self._join()
-        else:
-            self._member.answered(self._member.state)
-            if (pending := self._pending) is not None:
-                self._pending = None
-                self.attend(pending)
+        elif self._member.state == "seated":
+            self._member.answered("seated")
 
     def _behind(self, waits: m.SoundStart | m.Evaluate | m.Finish | None) -> None:
         """Something is asked of weights that this host has not yet."""
@@ -336,7 +338,13 @@ class LearnerHost:
 
     def _once(self, question: m.ToHost, answer: Callable[[], m.FromHost]) -> None:
         """Answer a question of this attempt; the same one again gets the same answer, and nothing is done twice."""
-        key = (type(question), question.number if isinstance(question, m.Poll) else None)
+        match question:
+            case m.Poll(number=number):
+                key: tuple[object, ...] = (m.Poll, number)
+            case m.SoundStart(compare=compare):
+                key = (m.SoundStart, compare)  # an access point that has died may have asked otherwise
+            case _:
+                key = (type(question),)
         if key not in self._answers:
             self._answers[key] = answer()
         self._client.send(self._answers[key])
@@ -361,10 +369,11 @@ class LearnerHost:
             self._radios.silence()
 
     def _apply(self, result: m.RoundResult) -> None:
+        if result.round < self._next_round:
+            return  # heard again; what is on the air now is not of that round
         self._silence()
-        if result.round != self._next_round:
-            if result.round > self._next_round:
-                self._behind(None)
+        if result.round > self._next_round:
+            self._behind(None)
             return
         if result.fingerprint is not None and result.fingerprint != self._replica.fingerprint():
             raise DivergenceError(

@@ -36,6 +36,8 @@ class Membership:
         """Say it now, and again until `answered`."""
         if state == "leaving" and self.state != "leaving":
             self._left_s = self._client.now_s()
+        if state != "outside":
+            self._occupied_s = None
         self.state, self._question = state, question
         self._say(question)
 

@@ -84,6 +84,13 @@ class Attempt:
         return {k: v for ready in self.ready for k, v in (ready.ground_truth or {}).items()}
 
 
+def _fault_of_prepared(prepared: m.Prepared, *, compares: bool) -> str | None:
+    """What everybody is told to compare with must have been asked of everybody."""
+    if (prepared.fingerprint is not None) == compares:
+        return None
+    return "its answer says no fingerprint" if compares else "its answer says a fingerprint that nobody asked for"
+
+
 @dataclass(slots=True)
 class _Stopwatch:
     seconds: float = 0.0
@@ -138,6 +145,7 @@ class Transmitter:
             self._wait_for_hosts()
             with learner.running():
                 fingerprint, draws = self._prepare(round_index, attempt, seed)
+            self._check_draws(before, draws)
             present = tuple(self.roster.served)
             with radio.running():
                 block = self.link.block(round_index, attempt)
@@ -197,13 +205,25 @@ class Transmitter:
             min(timeout_s, rounds.deadline_s or timeout_s),
             what="scalars",
             accept=lambda a: (a.round, a.attempt) == (round_index, attempt),
-            fault=lambda _, a: "its answer says no fingerprint" if compares and a.fingerprint is None else None,
+            fault=lambda _, a: _fault_of_prepared(a, compares=compares),
         )
         fingerprint = self._agreed(round_index, {seat: a.fingerprint for seat, a in answers.of.items()})
         if len(self.roster.served) < self.quorum:
             check_nobody_lost(answers.losses)
-            raise AttemptFailedError(f"{devices_in_words(self.roster.missing)} left", self.roster.missing)
-        return fingerprint, frozenset(answer.draw for answer in answers.of.values())
+            missing = self.roster.missing
+            raise AttemptFailedError(f"{devices_in_words(missing)} left{self.roster.why_missing()}", missing)
+        present = set(self.roster.seated)
+        return fingerprint, frozenset(answer.draw for seat, answer in answers.of.items() if seat in present)
+
+    def _check_draws(self, before: Radiated | None, draws: frozenset[int]) -> None:
+        """Values that were once sent in one sum are sent in no other, where a claim counts the noise of several
+        devices: the difference of two sums is a few devices', with their noise alone. Raises AttemptFailedError."""
+        if before is None or before.noise_std == 0 or self.terms.crediting.num_noise_sources <= 1:
+            return
+        if before.draws & draws and before.draws != draws:
+            raise AttemptFailedError(
+                "other hosts took part in an earlier attempt of this round, whose values may not be sent in another sum"
+            )
 
     def _agreed(self, round_index: int, fingerprints: dict[Seat, str | None]) -> str | None:
         """The one fingerprint of all hosts, None where none was asked for. Where they differ, the journal decides who
@@ -235,7 +255,7 @@ class Transmitter:
 
     def _align_starts(self, block: Block, round_index: int, attempt: int, present: Sequence[int]) -> None:
         """Learn where the samples of those devices arrive whose count is new, or whose distance was forgotten."""
-        for device in set(block.unaligned()) & set(present):
+        for device in sorted(set(block.unaligned()) & set(present)):
             answer = self.polls.poll(round_index, attempt, [device], "pilot")[device]
             if answer.start_sample is None or not block.hear_start(device, answer.start_sample):
                 raise AttemptFailedError(f"device {device}: its alignment frame was not heard")
@@ -337,8 +357,9 @@ class Transmitter:
     def _fault_of_ready(self, seat: Seat, ready: m.Ready) -> str | None:
         """What a host says that it may not say; None if nothing."""
         own, learner = set(seat.devices), self.config.experiment.learner
-        if (ready.ground_truth is not None) != self.config.experiment.ground_truth:
-            return "its answer holds scalars that nobody asked for, or not those that were"
+        for revealed in (ready.ground_truth, ready.losses):
+            if (revealed is not None) != self.config.experiment.ground_truth:
+                return "its answer holds scalars or losses that nobody asked for, or not those that were"
         for name, known in (("scalars", ready.ground_truth), ("losses", ready.losses), ("problems", ready.problems)):
             if known is not None and not set(known) <= own:
                 return f"its answer holds {name} of devices {sorted(set(known) - own)}, which it does not serve"

@@ -154,7 +154,7 @@ def _fail(session: Session, roster: Roster, cause: str) -> None:
     """Let the hosts go, who need not say Goodbye, and say in run.json why the run could not go on; where that cannot
     be written, the cause is still what is said."""
     reason = f"the run failed: {cause}"[:_MAX_REASON]
-    roster.tell(m.Finish(reason=reason, failed=True, next_round=session.next_round))
+    roster.tell(m.Finish(reason=reason, failed=True, next_round=session.next_round), everybody=True)
     session.info = failed(session.info, cause)
     with contextlib.suppress(RunDirectoryError):
         session.directory.write_json(session.directory.info, session.info)
@@ -360,6 +360,8 @@ def _finish(session: Session, roster: Roster, stopped: str, rebuild: Callable[[S
     Raises DivergenceError, with everything written, if one holds others.
     """
     roster.admit()
+    for seat in [seat for seat in roster.seats if seat.state == "loading"]:
+        roster.drop(seat, "the run is over", refuse=True)
     everybody = set(range(session.config.rig.num_devices))
     unheard = dict.fromkeys(everybody - set(roster.served), "they had no host at the end")
     patience_s = PATIENCE_S if stopped == INTERRUPTED else session.config.rig.control.learner_timeout_s

@@ -99,10 +99,11 @@ class RunOffice:
         if found is not None:
             raise TestbedError(found)
         if info.data_fingerprint is None or info.architecture_fingerprint is None:
-            self.session.info = msgspec.structs.replace(
+            kept = msgspec.structs.replace(
                 info, data_fingerprint=expected.data, architecture_fingerprint=expected.architecture
             )
-            self.session.directory.write_json(self.session.directory.info, self.session.info)
+            self.session.directory.write_json(self.session.directory.info, kept)
+            self.session.info = kept
 
     def lost(self, loss: Loss) -> None:
         """Say it, and keep a traceback. Raises what ended the only host there can be."""

@@ -22,7 +22,7 @@ from testbed.control.keys import Credentials
 from testbed.control.remote_air import RemoteAir
 from testbed.control.transport import Client, Context, Server
 from testbed.control.transport import context as zmq_context
-from testbed.errors import FailedRunError, NothingUsedError
+from testbed.errors import FailedRunError, NothingUsedError, RunDirectoryError
 from testbed.failures import EXPECTED, Watch
 from testbed.hosts.device_host import LearnerHost
 from testbed.hosts.local_work import load_model_and_task
@@ -121,6 +121,11 @@ def _host_thread(host: LearnerHost) -> None:
 
 def _outcome(session: Session, summary: Summary) -> Outcome:
     write_report(session.directory)
+    if not session.directory.summary.exists():
+        raise RunDirectoryError(
+            f"{session.directory.path}: was removed or moved while the report was written; put it back, and write that "
+            "with `testbed report`"
+        )
     return Outcome(directory=session.directory, summary=summary, useless=nothing_used(session.records))
 
 

@@ -17,8 +17,8 @@ CODEC = m.control_codec()
 PREFIX = bytes([PROTOCOL_VERSION])
 PLAN = Plan(gain=1e-3, artificial_noise_std=0.1, clip=2.0, num_queries=3, active=(0, 2), ridge=0.5, round_index=7)
 CSI = Csi(gain=0.1 - 0.2j, cfo_hz=-3.5, resource_powers=(0.01, -1e-5))
-START = m.RoundStart(round=7, attempt=1, seed=5, plan=PLAN, csi={2: CSI}, start_samples={2: 40})
-HEARD = m.Transmitting(round=7, attempt=1, device=2, heard=CSI)
+START = m.RoundStart(round=7, attempt=1, plan=PLAN, active=None, csi={2: CSI}, start_samples={2: 40})
+HEARD = m.Transmitting(round=7, attempt=1, number=1, reports=(m.Report(device=2, heard=CSI),))
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -26,17 +26,27 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 def body_of(message, *path, value):
     """The message as a peer would send it, with one part replaced."""
     body = msgspec.msgpack.decode(CODEC.encode(message)[1:], strict=False)
-    at = body
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
+    at, of = [body], [0]
+    part = message
+    for key in path:
+        at, of = at[of[0]], [key]
+        if isinstance(part, msgspec.Struct):  # an array on the wire, a message's behind the number of its type
+            names = part.__struct_fields__
+            of = [(names.index(key) if key in names else len(names)) + isinstance(part, m.Message)]
+            part = getattr(part, key, None)
+        else:
+            part = part[key]
+    if isinstance(at, list) and of[0] == len(at):
+        at.append(value)
+    else:
+        at[of[0]] = value
     return msgspec.msgpack.encode(body)
 
 
 @given(real=finite, imag=finite, cfo_hz=finite)
 def test_plan_and_channel_arrive_bit_for_bit(real, imag, cfo_hz):
     sent = m.RoundStart(
-        round=0, attempt=1, seed=0, plan=PLAN, csi={4: Csi(gain=complex(real, imag), cfo_hz=cfo_hz)}, start_samples={}
+        round=0, attempt=1, plan=PLAN, active=b"\x05", csi={4: Csi(gain=complex(real, imag), cfo_hz=cfo_hz)}
     )
     got = CODEC.decode(CODEC.encode(sent))
     assert got == sent
@@ -55,7 +65,7 @@ def test_plan_and_channel_arrive_bit_for_bit(real, imag, cfo_hz):
         (("plan", "active"), [0, 0], "plan.active"),
         (("plan", "active"), [-1, 0], "plan.active"),
         (("plan", "round_index"), -1, "plan.round_index"),
-        (("plan", "surprise"), 1, "surprise"),
+        (("plan", "surprise"), 1, "length"),
         (("csi", 2, "gain"), [math.nan, 0.0], "csi.gain"),
         (("csi", 2, "gain"), [0.0, math.inf], "csi.gain"),
         (("csi", 2, "gain"), [1, 2], "two floats"),
@@ -73,12 +83,18 @@ def test_a_record_that_cannot_be_is_no_message(path, value, said):
     assert said in reason
 
 
+@given(st.frozensets(st.integers(0, 9_999)))
+def test_who_transmits_travels_with_one_bit_a_device(devices):
+    assert m.unpacked(m.packed(devices)) == tuple(sorted(devices))
+    assert len(m.packed(devices)) <= 1_250
+
+
 def test_a_peer_that_reports_no_number_is_dropped_and_the_server_goes_on():
     context = new_context()
     with Server(context, CODEC, "tcp://127.0.0.1:*") as server:
         raw = context.socket(zmq.DEALER)
         raw.connect(server.address)
-        raw.send_multipart([PREFIX + body_of(HEARD, "heard", "gain", value=[math.nan, 0.0])])
+        raw.send_multipart([PREFIX + body_of(HEARD, "reports", 0, "heard", "gain", value=[math.nan, 0.0])])
         raw.send(CODEC.encode(HEARD))
         assert server.receive(100.0)[1] == HEARD
         assert server.num_dropped == 1

@@ -1,9 +1,11 @@
-"""Small stand-ins for the seams of a round: hosts that answer as told, and a link that hears as told."""
+"""Small stand-ins for the seams of a round: hosts that answer as told, over a real roster on a virtual clock, and a
+link that hears as told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,58 +15,48 @@ from radio.link.bounds import ChannelBounds, Credit
 from radio.records import Csi, Estimate, Plan
 from radio.schemes.alignment import Alignment
 from testbed.control import messages as m
-from testbed.control.roster import AttemptFailedError, Host
-
-PEER = b"host"
+from tests.testbed.control.ends import WEIGHTS, Peer, Table
 
 
 @dataclass
-class FakeRoster:
-    """One host that serves all devices; ``silent_from`` is the first round in which it does not answer."""
+class FakeHost:
+    """Answers everything that a round asks; ``instead`` replaces an answer, by none if it says so."""
 
-    num_devices: int
-    silent_from: int = 10**9
-    sent: list[Any] = field(default_factory=list)
-    missing: list[int] = field(default_factory=list)
-    answer_poll: Callable[[m.Poll], m.Transmitting] | None = None
+    devices: tuple[int, ...]
+    draw: int = field(default_factory=count(7).__next__)
+    fingerprint: str = WEIGHTS
+    instead: Callable[[Any, Any], Iterable[Any]] = lambda _, answer: [answer]
+    peer: Peer = field(init=False)
 
-    def __post_init__(self) -> None:
-        joined = m.Joined(next_round=0, num_parameters=1, fingerprint="aa")
-        self.hosts = {PEER: Host("fake", tuple(range(self.num_devices)), joined)}
-        self.served = set(range(self.num_devices))
+    def joins(self, table: Table) -> FakeHost:
+        self.peer = table.seat(*self.devices, instance=str(self.devices), also=self._answers)
+        return self
 
-    def peer_of(self, device: int) -> bytes:
-        return PEER
-
-    def send(self, peer: bytes, message: Any) -> None:
-        self.sent.append(message)
-
-    def broadcast(self, message: Any) -> None:
-        self.sent.append(message)
-
-    def check_agreement(self, fingerprints: dict[bytes, str | None], where: str) -> str | None:
-        return next(iter(fingerprints.values()), None)
-
-    def wait_for_everyone(self, timeout_s: float, progress: Any = None) -> bool:
-        return not self.missing
-
-    def collect(self, kind: type, peers: Iterable[bytes], timeout_s: float, *, what: str, accept: Any = None) -> Any:
-        asked = self.sent[-1]
-        if asked.round >= self.silent_from:
-            devices = list(range(self.num_devices))
-            raise AttemptFailedError(f"devices {devices}: {what}: no answer in {timeout_s:g} s", devices)
+    def _answers(self, asked: Any) -> Iterable[Any]:
         match asked:
             case m.SoundStart():
-                answer: Any = m.Prepared(round=asked.round, attempt=asked.attempt, fingerprint=None, draw=7)
+                shown = self.fingerprint if asked.compare else None
+                answer: Any = m.Prepared(round=asked.round, attempt=asked.attempt, fingerprint=shown, draw=self.draw)
             case m.Poll():
-                answer = m.Transmitting(round=asked.round, attempt=asked.attempt, device=asked.device)
-                if self.answer_poll is not None:
-                    answer = self.answer_poll(asked)
+                reports = tuple(m.Report(device=device) for device in asked.devices)
+                answer = m.Transmitting(round=asked.round, attempt=asked.attempt, number=asked.number, reports=reports)
             case m.RoundStart():
                 answer = m.Ready(round=asked.round, attempt=asked.attempt, ground_truth=None, losses=None)
+            case m.Evaluate():
+                answer = m.Evaluated(round=asked.round, loss=0.5, metric=0.75, num_examples=8)
             case _:
-                raise AssertionError(f"nobody asked for {kind.__name__}")
-        return dict.fromkeys(peers, answer)
+                return []
+        return self.instead(asked, answer)
+
+
+def silent(*kinds: type, from_round: int = 0) -> Callable[[Any, Any], Iterable[Any]]:
+    """No answer to these questions."""
+    return lambda asked, answer: [] if isinstance(asked, kinds) and asked.round >= from_round else [answer]
+
+
+def changed(kind: type, change: Callable[[Any], Any]) -> Callable[[Any, Any], Iterable[Any]]:
+    """Another answer than the honest one."""
+    return lambda _, answer: [change(answer) if isinstance(answer, kind) else answer]
 
 
 @dataclass(frozen=True)
@@ -74,6 +66,15 @@ class Heard:
     gain: complex = 1.0 + 0j
     gain_variance: float = 1e-9
     is_heard: bool = True
+
+
+@dataclass(frozen=True)
+class Slot:
+    """When a device sends its pilot."""
+
+    device: int
+    start_sample: int | None = None
+    after_samples: int = 0
 
 
 @dataclass
@@ -114,14 +115,14 @@ class FakeBlock:
     def unaligned(self) -> list[int]:
         return []
 
-    def start_of(self, device: int) -> None:
-        return None
+    def pilot_slots(self, devices: Sequence[int]) -> list[Slot]:
+        return [Slot(device) for device in devices]
 
     def sound(self, device: int) -> Heard:
         return Heard()
 
-    def channels(self) -> FakeChannels:
-        return FakeChannels(self, self.link.value(self.round_index, self.attempt))
+    def channels(self, present: Sequence[int]) -> FakeChannels:
+        return FakeChannels(self, self.link.value(self.round_index, self.attempt), tuple(present))
 
 
 @dataclass
@@ -130,21 +131,25 @@ class FakeChannels:
 
     block: FakeBlock
     value: float | str | None
+    present: tuple[int, ...]
     noise_variance: float = 1e-6
 
     @property
     def csi(self) -> dict[int, Csi]:
-        return {device: Csi(gain=1.0 + 0j) for device in range(self.block.link.num_devices)}
+        return {device: Csi(gain=1.0 + 0j) for device in self.present}
 
     def align(self, *, clip: float, noise_std: float, num_queries: int) -> Alignment:
         gain = 0.0 if self.value is None else 0.5 / clip
-        return Alignment(gain=gain, active=() if self.value is None else tuple(range(self.block.link.num_devices)))
+        return Alignment(gain=gain, active=() if self.value is None else self.present)
 
     def credit(self, alignment: Alignment, bounds: ChannelBounds, failure: float, *, num_queries: int) -> Credit:
         return Credit(noise_variance=self.noise_variance, margin=1.0)
 
     def starts(self, plan: Plan) -> dict[int, int]:
         return {}
+
+    def payload_slots(self, plan: Plan) -> list[Slot]:
+        return []
 
     def receive(self, plan: Plan, poll: Callable[[int], None]) -> Reception:
         rejected = self.value if isinstance(self.value, str) else None

@@ -18,7 +18,7 @@ from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
-from testbed.rounds import loop
+from testbed.rounds import loop, processes
 from testbed.rounds import resume as resuming
 from testbed.rounds.processes import run_in_one_process
 from testbed.rounds.round import AccessPoint, Round, round_seed
@@ -65,7 +65,7 @@ def config_of(rig: str, *overrides: str) -> RunConfig:
 @pytest.fixture(autouse=True)
 def no_plots(monkeypatch):
     """Nobody reads the reports of these runs, which take longer than the rounds."""
-    monkeypatch.setattr(loop, "write_report", lambda directory: None)
+    monkeypatch.setattr(processes, "write_report", lambda directory: None)
 
 
 class Counting(loop.Quiet):

@@ -8,7 +8,7 @@ import pytest
 
 from testbed.commands.cli import main
 from testbed.results import files
-from testbed.rounds import loop
+from testbed.rounds import processes
 
 TINY = ("num_devices=2", "rounds.num=3", "rounds.eval_every=1", "task.num_test=8", "learner.batch_size=2")
 
@@ -51,7 +51,7 @@ def ended_with(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize("call", [7, 12])
 def test_what_goes_under_a_run_ends_it_in_one_line(rob, call, tmp_path, monkeypatch, capsys):
     path = tmp_path / "run"
-    monkeypatch.setattr(loop, "write_report", lambda directory: None)
+    monkeypatch.setattr(processes, "write_report", lambda directory: None)
     monkeypatch.setattr(files, "system", Robbed(call, lambda: rob(path)))
     said = ended_with(path, capsys)
     assert "removed" in said
@@ -62,6 +62,6 @@ def test_what_goes_under_a_run_ends_it_in_one_line(rob, call, tmp_path, monkeypa
 
 def test_a_directory_that_goes_after_the_last_round_ends_the_run_in_one_line(tmp_path, monkeypatch, capsys):
     path = tmp_path / "run"
-    monkeypatch.setattr(loop, "write_report", lambda directory: move(directory.path))
+    monkeypatch.setattr(processes, "write_report", lambda directory: move(directory.path))
     assert "removed" in ended_with(path, capsys)
     assert not path.exists()
