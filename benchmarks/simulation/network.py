@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from benchmarks.simulation.world import SHORTEST_WAIT_S, Killed, Process, World
@@ -20,6 +21,17 @@ M = TypeVar("M")
 HEARTBEAT_TIMEOUT_S = 5.0
 _CLIENT_QUEUE = 1000
 _ROUTE_BYTES = 5
+_LONG_BYTES = 1000
+
+
+@lru_cache(maxsize=64)
+def _decoded_long(codec: Codec[M], data: bytes) -> M | str:
+    return codec.decode(data)
+
+
+def _decoded(codec: Codec[M], data: bytes) -> M | str:
+    """A message from its bytes; of long ones, as a Welcome, the same bytes are read once."""
+    return codec.decode(data) if len(data) < _LONG_BYTES else _decoded_long(codec, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,7 @@ class Server(Generic[M]):
         while True:
             if self._inbox:
                 route, data = self._inbox.popleft()
-                message = self._codec.decode(data)
+                message = _decoded(self._codec, data)
                 if not isinstance(message, str):
                     return Sender(route, ""), message
                 self.num_dropped += 1
@@ -265,7 +277,7 @@ class Client(Generic[M]):
         until_s = self.process.world.now_s + max(timeout_s, SHORTEST_WAIT_S)
         while True:
             if self._inbox:
-                message = self._codec.decode(self._inbox.popleft())
+                message = _decoded(self._codec, self._inbox.popleft())
                 if not isinstance(message, str):
                     return message
                 self.num_dropped += 1
