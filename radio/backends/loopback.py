@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from radio.air.medium import Medium
 from radio.backends.backend import Backend, Setup
 from radio.config import Capabilities, RadioConfig
-from radio.errors import RadioConfigError, SignalError
+from radio.errors import RadioConfigError, RadioLinkError, SignalError
 from radio.samples import DMA_MULTIPLE_SAMPLES, IQ, check_frame
 
 ALL_CAPABILITIES = Capabilities(trigger=True, streaming=True, shared_clock=True)
@@ -117,7 +118,8 @@ class LoopbackRadio:
         """Fall silent; safe to call twice. The medium stays."""
         if not self._closed:
             self._closed = True
-            self.stop()
+            with suppress(RadioLinkError):  # a medium that is gone carries nothing any more
+                self.stop()
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ REPLY_TIMEOUT_S = 30.0
 _RESEND_S = 1.0
 """After which a request is repeated, then after twice as long; a SetUp every time."""
 _POLL_S = 0.2
-_STOPPING_S = 1.0
+_STOPPING_S = 0.3
 """For how long a request is still waited for once all is to stop."""
 _KINDS = (RadioConfigError, SignalError, TooLateError, RadioLinkError)
 _REFUSALS: dict[str, type[RadioError]] = {kind.__name__: kind for kind in _KINDS}

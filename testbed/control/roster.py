@@ -26,8 +26,9 @@ STRANGER_EVERY_S = 0.5
 """A connection without a seat is answered so often at most."""
 RETURN_S = 3.0
 """A host whose connection is gone keeps its seat against other keys for so long; clients reconnect within a second."""
-PATIENCE_S = 1.0
-"""How long what is going on may still take, once somebody asked to stop."""
+PATIENCE_S = 0.6
+"""How long what is going on may still take, once somebody asked to stop; as long again the hosts' goodbyes. With what
+the air may take (`remote_air`), the rest of a poll and the last writes, it ends within 2 s."""
 _STRANGERS_PER_DEVICE = 32
 _POLL_S = 0.2
 
@@ -293,16 +294,13 @@ class Roster:
         now_s = self.server.now_s()
         if now_s < self._strangers.get((route, kind), -math.inf) + STRANGER_EVERY_S:
             return False
-        if len(self._strangers) >= self._max_strangers:
+        most = _STRANGERS_PER_DEVICE * (self.num_devices + _STRANGERS_PER_DEVICE)
+        if len(self._strangers) >= most:
             self._strangers = {r: at for r, at in self._strangers.items() if now_s < at + STRANGER_EVERY_S}
-            if len(self._strangers) >= self._max_strangers:
+            if len(self._strangers) >= most:
                 return False
         self._strangers[route, kind] = now_s
         return True
-
-    @property
-    def _max_strangers(self) -> int:
-        return _STRANGERS_PER_DEVICE * (self.num_devices + _STRANGERS_PER_DEVICE)
 
     def _admit(self, sender: Sender, hello: m.Hello) -> None:
         """Give a seat, give it back on a new connection, or say why not."""

@@ -32,7 +32,6 @@ from testbed.planning.terms import is_simulated
 
 log = logging.getLogger(__name__)
 _LOOK_UP_EVERY_S = 1.0
-
 MediumFactory = Callable[[m.Welcome], Medium | None]
 """Makes the air of a simulated rig; None for real radios."""
 
@@ -114,7 +113,6 @@ class LearnerHost:
         assert self._loaded is not None, "no message that needs the model comes before Welcome"
         return self._loaded.replica
 
-    @property
     def has_model(self) -> bool:
         """Whether this host got as far as loading a model."""
         return self._loaded is not None

@@ -1,0 +1,1 @@
+"""Whole runs on a virtual clock, network and disk, under faults: real access point, hosts, air, journal and ledger."""
