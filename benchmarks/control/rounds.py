@@ -126,6 +126,8 @@ class Watcher(Quiet):
     """Keeps each round, how long it waited for the disk, and what its hosts computed."""
 
     disk: TimedDisk
+    address: str = ""
+    """Where the access point listens."""
     records: list[RoundRecord] = field(default_factory=list)
     fsync_s: list[float] = field(default_factory=list)
     _before_s: float = 0.0
@@ -190,12 +192,18 @@ def configured(num_devices: int, num_rounds: int, *more: str) -> RunConfig:
 
 
 def play(
-    *, num_devices: int, num_hosts: int, num_rounds: int, with_keys: bool = False, counting: bool = False
+    *,
+    num_devices: int,
+    num_hosts: int,
+    num_rounds: int,
+    with_keys: bool = False,
+    counting: bool = False,
+    watched_by: type[Watcher] = Watcher,
 ) -> Played:
     """Play rounds with so many hosts, each with as many devices."""
     config = configured(num_devices, num_rounds)
     disk = TimedDisk()
-    watcher = Watcher(disk)
+    watcher = watched_by(disk)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(_disk(disk))
@@ -204,6 +212,7 @@ def play(
         air = make_air(air_setup(config, session.info.run_id))
         stack.enter_context(LateRadios(air).entered())
         server, connect = _endpoints(stack, num_hosts, with_keys=with_keys, counting=counting)
+        watcher.address = server.address
         shares = [range(num_devices)[first::num_hosts] for first in range(num_hosts)]
         with _hosts(connect, shares, air):
             conduct(

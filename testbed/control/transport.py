@@ -32,8 +32,10 @@ _LINGER_MS = 2000
 _BACKLOG = 128
 _HEARTBEAT_EVERY_MS = 1000
 _HEARTBEAT_TIMEOUT_MS = 5000
-_SERVER_QUEUES = (256, 64)
-"""Messages that may wait to be sent to, and to be read from, one peer."""
+_SERVER_QUEUES = (256, 10_000)
+"""Messages that may wait to be sent to, and to be read from, one peer. The second is so large because a peer that has
+filled it and then dies can abort the process (libzmq 4.3.5, stream_engine_base.cpp:310, an assertion on input that was
+stopped): only who has proved a key can fill anything."""
 _CLIENT_QUEUES = (1000, 256)
 _ROUTE_BYTES = 5
 
