@@ -198,6 +198,7 @@ class LiveHolders(RuleBasedStateMachine):
 
     @rule()
     def the_holder_reconnects(self) -> None:
+        self.table.pass_time(1.5)  # whoever says Hello while a holder has no connection is given its seat
         self.holder.connect()
         self.holder.say(self.holder.hello(), 0.0)
         self.table.pass_time(1.0)

@@ -181,7 +181,7 @@ def without_round(config: RunConfig, path: Path, round_index: int, spent: j.Spen
         seed = round_seed(config.experiment.seed, index)
         left_out = j.Result(round=index, attempt=1, status="skipped", seed=seed, estimates=(), coefficients=())
         access_point.journal.append(left_out)
-        access_point.roster.broadcast(
+        access_point.roster.tell(
             m.RoundResult(round=index, seed=seed, status="skipped", coefficients=(), fingerprint=None)
         )
         return Round(record=resuming._recovered(left_out, config), capture=None)
