@@ -24,6 +24,8 @@ REPEAT_S = 1.0
 MAX_REPEAT_S = 8.0
 STRANGER_EVERY_S = 0.5
 """A connection without a seat is answered so often at most."""
+RETURN_S = 3.0
+"""A host whose connection is gone keeps its seat against other keys for so long; clients reconnect within a second."""
 PATIENCE_S = 0.6
 """How long what is going on may still take, once somebody asked to stop; as long again the hosts' goodbyes. With what
 the air may take (`remote_air`), the rest of a poll and the last writes, it ends within 2 s."""
@@ -292,16 +294,13 @@ class Roster:
         now_s = self.server.now_s()
         if now_s < self._strangers.get((route, kind), -math.inf) + STRANGER_EVERY_S:
             return False
-        if len(self._strangers) >= self._max_strangers:
+        most = _STRANGERS_PER_DEVICE * (self.num_devices + _STRANGERS_PER_DEVICE)
+        if len(self._strangers) >= most:
             self._strangers = {r: at for r, at in self._strangers.items() if now_s < at + STRANGER_EVERY_S}
-            if len(self._strangers) >= self._max_strangers:
+            if len(self._strangers) >= most:
                 return False
         self._strangers[route, kind] = now_s
         return True
-
-    @property
-    def _max_strangers(self) -> int:
-        return _STRANGERS_PER_DEVICE * (self.num_devices + _STRANGERS_PER_DEVICE)
 
     def _admit(self, sender: Sender, hello: m.Hello) -> None:
         """Give a seat, give it back on a new connection, or say why not."""
@@ -314,7 +313,7 @@ class Roster:
             self.server.send(sender.route, m.Refused(reason=m.cut(str(err))))
             return
         if seat is None:
-            if (occupied := self._occupied(hello)) is not None:
+            if (occupied := self._occupied(sender.key, hello)) is not None:
                 self.server.send(sender.route, m.Occupied(reason=m.cut(occupied)))
                 return
             now_s = self.server.now_s()
@@ -324,7 +323,7 @@ class Roster:
             self.drop(old, "its connection serves others now")
         if self._by_route.get(seat.route) is seat:
             del self._by_route[seat.route]
-        seat.route = sender.route
+        seat.route, seat.gone_s = sender.route, None
         self._by_route[sender.route] = seat
         self.server.send(sender.route, welcome)
         if self._waiting is not None and (request := self._waiting.requests.get(seat)) is not None:
@@ -355,15 +354,19 @@ class Roster:
                 "correct --devices, or the rig's [hosts]"
             )
 
-    def _occupied(self, hello: m.Hello) -> str | None:
-        """Why devices are not free; a holder whose connection is gone has lost them."""
+    def _occupied(self, key: str, hello: m.Hello) -> str | None:
+        """Why devices are not free. A holder whose connection is gone has lost them, to its own key at once, to others
+        once it has had the time to come back."""
         wanted = set(hello.devices)
+        now_s = self.server.now_s()
         for seat in [seat for seat in self.seats if wanted & set(seat.devices)]:
+            named = devices_in_words(wanted & set(seat.devices))
             if self.server.send(seat.route, m.Pong()):
-                return (
-                    f"{devices_in_words(wanted & set(seat.devices))}: served by {seat.name}, which is there; stop "
-                    "that host first, or serve others"
-                )
+                seat.gone_s = None
+                return f"{named}: served by {seat.name}, which is there; stop that host first, or serve others"
+            seat.gone_s = now_s if seat.gone_s is None else seat.gone_s
+            if seat.key != key and now_s < seat.gone_s + RETURN_S:
+                return f"{named}: served by {seat.name}, whose connection was lost a moment ago; wait, or serve others"
             self.drop(seat, "left")
         return None
 

@@ -25,6 +25,8 @@ class Seat:
     """When it was given."""
     state: Literal["loading", "ready", "seated"] = "loading"
     """It loads and catches up; it has proved itself and takes part from the next attempt on; it takes part."""
+    gone_s: float | None = None
+    """Since when its connection is known to be gone; None while it is there."""
     is_compared: bool = False
     """Whether its weights were compared with those of the others since it was seated."""
 

@@ -32,7 +32,6 @@ from testbed.planning.terms import is_simulated
 
 log = logging.getLogger(__name__)
 _LOOK_UP_EVERY_S = 1.0
-
 MediumFactory = Callable[[m.Welcome], Medium | None]
 """Makes the air of a simulated rig; None for real radios."""
 
@@ -114,7 +113,6 @@ class LearnerHost:
         assert self._loaded is not None, "no message that needs the model comes before Welcome"
         return self._loaded.replica
 
-    @property
     def has_model(self) -> bool:
         """Whether this host got as far as loading a model."""
         return self._loaded is not None
@@ -155,8 +153,9 @@ class LearnerHost:
         """Write the live weights as safetensors."""
         self._replica.save_weights(path)
 
-    def _hello(self) -> m.Hello:
-        return m.Hello(
+    def greet(self) -> None:
+        """Say Hello, and again until it is answered."""
+        hello = m.Hello(
             protocol_version=m.PROTOCOL_VERSION,
             host=self._host_name,
             instance=self._instance,
@@ -165,6 +164,7 @@ class LearnerHost:
             next_round=self._next_round,
             code=toolkit_fingerprint(),
         )
+        self._member.ask(hello, "outside")
 
     def _leave(self, reason: str, trace: str = "") -> None:
         with contextlib.suppress(TransportError):  # why this host ends is what must be said
@@ -183,10 +183,6 @@ class LearnerHost:
                 self._member.worked()
         self._leave("stopped")
         return Ended("stopped")
-
-    def greet(self) -> None:
-        """Say Hello, and again until it is answered."""
-        self._member.ask(self._hello(), "outside")
 
     def attend(self, message: m.ControlMessage) -> Ended | None:
         """Do what one message asks; returns why there is nothing more to do, once that is so."""
@@ -217,8 +213,6 @@ class LearnerHost:
             case m.Farewell():
                 if isinstance(self._pending, m.Finish):
                     return Ended(self._pending.reason, self._pending.failed)
-            case _:
-                pass
         return None
 
     def _names(self) -> str:

@@ -229,7 +229,7 @@ def serve_devices(
             check=watch.check,
         )
         ended = host.run()
-        if save is not None and host.has_model:
+        if save is not None and host.has_model():
             files.write_with(save, host.save_weights, remedy="choose another place with --save")
     if ended.failed:
         raise FailedRunError(f"devices {', '.join(map(str, devices))}: {ended.reason}")
