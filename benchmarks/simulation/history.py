@@ -109,7 +109,8 @@ class History:
             trace = err.trace if isinstance(err, CrashError) else traceback_of(err)
             oracle.must(False, f"{place}: {in_one_line(err)}\n{trace}")
             self.is_done = True
-        if self.setting.is_gentle and not self.is_done and "the run is over" not in str(err):
+        has_ended = self.is_done or "the run is over" in str(err)
+        if self.setting.is_gentle and not has_ended and not isinstance(err, StalledRunError):
             oracle.must(False, f"{place}: gave up, where hardly anything had failed: {err}")
         if place == "ap" and isinstance(err, JournalError | RunDirectoryError):
             hit = any(fault.kind in ("disk", "full disk") for fault in self.setting.faults)

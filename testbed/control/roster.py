@@ -190,7 +190,8 @@ class Roster:
     ) -> Answers[Answer]:
         """Ask hosts and wait for one answer of ``kind`` from each, attending to everyone else meanwhile.
 
-        What is not answered is said again, in growing intervals, and at once on a new connection. Whoever is gone,
+        Asked to stop it raises InterruptedRunError, or, with ``heeds_stop`` off, is content with what comes soon. What
+        is not answered is said again, in growing intervals, and at once on a new connection. Whoever is gone,
         misses the deadline, or gives an answer of which ``fault`` says what is wrong with it, loses the seat.
         """
         answers: Answers[Answer] = Answers()
@@ -203,6 +204,8 @@ class Roster:
             while waiting.requests:
                 self._look_around(heeds_stop=heeds_stop)
                 now_s = self.server.now_s()
+                if not heeds_stop and timeout_s > PATIENCE_S and self.should_stop():
+                    timeout_s, deadline = PATIENCE_S, min(deadline, now_s + PATIENCE_S)
                 if now_s >= deadline:
                     for seat in list(waiting.requests):
                         self.drop(seat, f"{what}: no answer in {timeout_s:g} s")
