@@ -183,6 +183,8 @@ class Played:
     watcher: Watcher
     bytes_of: dict[str, float]
     """Type → mean bytes of one message; empty unless they were counted."""
+    num_of: dict[str, int]
+    """Type → how many there were in all rounds together."""
     bytes_per_device_round: float = 0.0
 
 
@@ -228,6 +230,7 @@ def play(
     return Played(
         watcher=watcher,
         bytes_of={name: total / server.num_sent[name] for name, total in sent.items()} if counting else {},
+        num_of={name: server.num_sent[name] for name in sent},
         bytes_per_device_round=sum(sent.values()) / num_devices / num_rounds,
     )
 

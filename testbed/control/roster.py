@@ -29,7 +29,7 @@ RETURN_S = 3.0
 PATIENCE_S = 0.6
 """How long what is going on may still take, once somebody asked to stop; as long again the hosts' goodbyes. With what
 the air may take (`remote_air`), the rest of a poll and the last writes, it ends within 2 s."""
-_STRANGERS_PER_DEVICE = 32
+STRANGERS_PER_DEVICE = 32
 _POLL_S = 0.2
 
 
@@ -297,7 +297,7 @@ class Roster:
         now_s = self.server.now_s()
         if now_s < self._strangers.get((route, kind), -math.inf) + STRANGER_EVERY_S:
             return False
-        most = _STRANGERS_PER_DEVICE * (self.num_devices + _STRANGERS_PER_DEVICE)
+        most = STRANGERS_PER_DEVICE * (self.num_devices + STRANGERS_PER_DEVICE)
         if len(self._strangers) >= most:
             self._strangers = {r: at for r, at in self._strangers.items() if now_s < at + STRANGER_EVERY_S}
             if len(self._strangers) >= most:

@@ -11,7 +11,13 @@ import pytest
 
 from testbed.control import messages as m
 from testbed.control.polls import Polls
-from testbed.control.roster import PATIENCE_S, STRANGER_EVERY_S, AttemptFailedError, InterruptedRunError
+from testbed.control.roster import (
+    PATIENCE_S,
+    STRANGER_EVERY_S,
+    STRANGERS_PER_DEVICE,
+    AttemptFailedError,
+    InterruptedRunError,
+)
 from testbed.errors import RunDirectoryError, TestbedError
 from tests.testbed.control.ends import CODEC, PROOF, WEIGHTS, DeskOffice, Table, joins, prepared
 
@@ -415,8 +421,9 @@ def test_strangers_on_ever_new_connections_take_no_memory_and_cost_little(table)
         strangers[-1].say(m.Ping(), number * 1e-5)
     host.say(m.Prepared(round=0, attempt=1, fingerprint=None, draw=1), 0.3)
     assert len(table.sound().of) == 1
-    assert len(table.roster._strangers) <= table.roster._max_strangers
-    assert sum(len(each.heard) for each in strangers) <= table.roster._max_strangers
+    most = STRANGERS_PER_DEVICE * (table.roster.num_devices + STRANGERS_PER_DEVICE)
+    assert len(table.roster._strangers) <= most
+    assert sum(len(each.heard) for each in strangers) <= most
 
 
 def test_who_asks_to_stop_is_heard_within_the_patience_and_answers_that_come_meanwhile_count(table):
