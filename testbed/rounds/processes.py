@@ -120,7 +120,8 @@ def _host_thread(host: LearnerHost) -> None:
 
 
 def _outcome(session: Session, summary: Summary) -> Outcome:
-    write_report(session.directory)
+    if summary.stopped != INTERRUPTED:  # who pressed Ctrl-C does not wait for pictures
+        write_report(session.directory)
     if not session.directory.summary.exists():
         raise RunDirectoryError(
             f"{session.directory.path}: was removed or moved while the report was written; put it back, and write that "

@@ -11,6 +11,7 @@ from rich.table import Table
 from testbed.commands.screen.terminal import console
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.report import summary_rows
+from testbed.rounds.loop import INTERRUPTED
 from testbed.rounds.processes import Outcome
 
 _SMOOTHING = 0.05
@@ -107,7 +108,11 @@ def print_outcome(outcome: Outcome) -> None:
         table.add_row(label, text)
     out.print(table)
     out.print(summary.privacy)
-    out.print(f"report: {outcome.directory.report}", soft_wrap=True)
+    if summary.stopped == INTERRUPTED:
+        path = outcome.directory.path
+        out.print(f"no report was drawn; `testbed report {path}` does, --resume {path} goes on", soft_wrap=True)
+    else:
+        out.print(f"report: {outcome.directory.report}", soft_wrap=True)
 
 
 def _number(value: float | None, form: str) -> str:

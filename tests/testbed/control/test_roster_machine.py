@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from testbed.control import messages as m
 from testbed.control.proof import Proof
+from testbed.control.roster import STRANGERS_PER_DEVICE
 from testbed.control.seats import Loss
 from tests.testbed.control.ends import CODE, PROOF, WEIGHTS, DeskOffice, Peer, Table, joins, prepared
 
@@ -153,7 +154,7 @@ class Seats(RuleBasedStateMachine):
 
     @invariant()
     def strangers_take_no_memory(self) -> None:
-        assert len(self.roster._strangers) <= self.roster._max_strangers
+        assert len(self.roster._strangers) <= STRANGERS_PER_DEVICE * (self.roster.num_devices + STRANGERS_PER_DEVICE)
 
 
 def _is_just(loss: Loss) -> bool:
