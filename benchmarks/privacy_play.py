@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from benchmarks.privacy_cells import ADVANTAGES_DB, Cell
@@ -38,6 +39,8 @@ from testbed.privacy.accountants import Accountant
 from testbed.results import journal as j
 from testbed.results.records import RoundRecord, Summary
 from testbed.rounds.loop import Quiet, conduct
+from testbed.rounds.office import RunOffice
+from testbed.rounds.round import round_seed
 from testbed.rounds.session import begin
 
 IN_BAND_CYCLES = 3 / 256  # a bin of the payload's block
@@ -140,7 +143,12 @@ def play(config: RunConfig, *, jammer: Jammer | None = None, spoil_rate: float =
             thread.start()
             try:
                 summary = conduct(
-                    session, server=server, medium=air, air_address="", progress=Quiet(), check=watch.check
+                    session,
+                    server=server,
+                    office=RunOffice(session=session, is_one_process=True),
+                    medium=air,
+                    progress=Quiet(),
+                    check=watch.check,
                 )
             finally:
                 done.set()
@@ -157,7 +165,8 @@ def play(config: RunConfig, *, jammer: Jammer | None = None, spoil_rate: float =
         start = payload.start
         if observation.directions:
             heard.setdefault(start.round, []).append(observation)
-            values = drawn_values(start.seed, config.rig.num_devices, clip)
+            seed = round_seed(config.experiment.seed, start.round)
+            values = drawn_values(seed, config.rig.num_devices, clip)
             exact[start.round] = np.asarray(scheme.mapped(np.clip(values, -clip, clip)))
     return Played(
         config=config,
@@ -286,7 +295,10 @@ class _ListeningClient(Client[m.ControlMessage]):
     def receive(self, timeout_s: float) -> m.ControlMessage | None:
         message = super().receive(timeout_s)
         if isinstance(message, m.RoundStart):
-            self.air.announced(message)
+            everybody = tuple(range(self.air.num_devices))
+            active = everybody if message.active is None else m.unpacked(message.active)
+            plan = msgspec.structs.replace(message.plan, active=active)
+            self.air.announced(msgspec.structs.replace(message, plan=plan))
         return message
 
 

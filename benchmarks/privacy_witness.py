@@ -165,7 +165,7 @@ class Observation:
 class _Oracle(Air):
     """Tells gains at any later time, and keeps the frames that links send."""
 
-    def transmit(self, station: int, frame: IQ, num_repeats: int | None) -> None:
+    def transmit(self, station: int, frame: IQ, num_repeats: int | None, *, after_samples: int = 0) -> None:
         """Keep the frame."""
         self.kept = frame if num_repeats is None else np.tile(frame, num_repeats)
 

@@ -145,16 +145,21 @@ def conduct(
         crash = CrashError(f"access point: {in_one_line(err)}", trace=traceback_of(err))
         raise _kept(session, crash) from err
     except BaseException:
-        _fail(session, roster, "it was stopped at once")
+        _let_go(session, roster, "it was stopped at once")
         raise
     return summary
 
 
-def _fail(session: Session, roster: Roster, cause: str) -> None:
-    """Let the hosts go, who need not say Goodbye, and say in run.json why the run could not go on; where that cannot
-    be written, the cause is still what is said."""
+def _let_go(session: Session, roster: Roster, cause: str) -> None:
+    """Let the hosts go, who need not say Goodbye."""
     reason = f"the run failed: {cause}"[:_MAX_REASON]
     roster.tell(m.Finish(reason=reason, failed=True, next_round=session.next_round), everybody=True)
+
+
+def _fail(session: Session, roster: Roster, cause: str) -> None:
+    """Let the hosts go, and say in run.json why the run could not go on; where that cannot be written, the cause is
+    still what is said."""
+    _let_go(session, roster, cause)
     session.info = failed(session.info, cause)
     with contextlib.suppress(RunDirectoryError):
         session.directory.write_json(session.directory.info, session.info)
