@@ -25,6 +25,7 @@ from testbed.results.records import FORMAT, RoundRecord, RunInfo, Summary
 from testbed.results.space import MIB, Space, needed_space
 
 R = TypeVar("R", bound=msgspec.Struct)
+MAX_TRACEBACKS = 100
 _MAX_NAME_BYTES = 100
 _FOLDERS = ("plots", "captures", "checkpoints")
 
@@ -179,8 +180,12 @@ class RunDirectory:
         self.write(path, json.dumps(msgspec.to_builtins(record), indent=2, ensure_ascii=False) + "\n")
 
     def keep_traceback(self, trace: str) -> Path:
-        """Write the traceback of what ended the run into a file of its own; returns its path."""
-        serial = next(n for n in range(1, 10_000) if not (self.path / f"crash-{n}.txt").exists())
+        """Write the traceback of what ended the run, or a host, into a file of its own; returns its path.
+
+        Hosts may come and crash for ever: of more than `MAX_TRACEBACKS` the newest takes the last one's place.
+        """
+        free = (n for n in range(1, MAX_TRACEBACKS) if not (self.path / f"crash-{n}.txt").exists())
+        serial = next(free, MAX_TRACEBACKS)
         path = self.path / f"crash-{serial}.txt"
         self.write(path, trace)
         return path

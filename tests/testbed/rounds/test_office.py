@@ -12,6 +12,7 @@ from testbed.control.transport import MAX_MESSAGE_BYTES
 from testbed.errors import CrashError, RunDirectoryError, TestbedError
 from testbed.hosts.proof import code_fingerprint, config_fingerprint, toolkit_fingerprint
 from testbed.results import journal as j
+from testbed.results.directory import MAX_TRACEBACKS
 from testbed.rounds import office as offices
 from testbed.rounds.office import RunOffice
 from testbed.rounds.session import begin
@@ -132,3 +133,13 @@ def test_a_loss_ends_a_run_of_one_process_only_if_its_host_said_so(office, tmp_p
         office.lost(said)
     with pytest.raises(TestbedError, match="stopped"):
         office.lost(Loss(devices=(0,), reason="stopped", is_said=True))
+
+
+def test_hosts_that_come_and_crash_for_ever_neither_fill_the_disk_nor_end_the_run(office):
+    for serial in range(1, MAX_TRACEBACKS + 1):
+        office.lost(Loss(devices=(0,), reason="r", trace=f"Traceback {serial}", is_said=True))
+    for _ in range(10):
+        office.lost(Loss(devices=(0,), reason="r", trace="the newest", is_said=True))
+    kept = sorted(office.session.directory.path.glob("crash-*.txt"))
+    assert len(kept) == MAX_TRACEBACKS
+    assert (office.session.directory.path / f"crash-{MAX_TRACEBACKS}.txt").read_text() == "the newest"
