@@ -127,6 +127,8 @@ class Turns(Watcher):
             self.rates.append((sent.value - num) / took)
             self.share = min(1.0, max(0.02, (_cpu_s(process.pid) - cpu_s) / took))
         stop.set()
+        process.join(2.0)
+        process.kill()  # a client that floods may wait for its own context for ever
         process.join()
         self._beside = None
 
