@@ -39,7 +39,6 @@ from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
 from testbed.rounds import budget
-from testbed.rounds import session as sessions
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.office import RunOffice
@@ -49,6 +48,8 @@ from testbed.rounds.summary import summarise
 from testbed.rounds.verification import Live, Verification, failed, verify
 
 INTERRUPTED = "interrupted"
+LAST_HOSTS_S = 10.0
+"""How long a run that was cut off behind its last round waits for hosts that are still there."""
 _MAX_REASON = 4_000
 
 
@@ -78,10 +79,6 @@ class Quiet:
         """Say nothing."""
 
 
-def _from_the_journal(session: Session) -> Replica:
-    return sessions.rebuild(session.directory, session.config, session.results)
-
-
 def conduct(
     session: Session,
     *,
@@ -91,7 +88,7 @@ def conduct(
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
     check: Callable[[], None] = lambda: None,
-    rebuild: Callable[[Session], Replica] = _from_the_journal,
+    rebuild: Callable[[Session], Replica] = Session.rebuild,
 ) -> Summary:
     """Play the rounds that are left and write the results, but for the report; returns the summary.
 
@@ -179,7 +176,7 @@ def access_point_of(
     link: AccessPointLink,
     terms: Terms,
     ledger: Ledger,
-    rebuild: Callable[[Session], Replica] = _from_the_journal,
+    rebuild: Callable[[Session], Replica] = Session.rebuild,
 ) -> AccessPoint:
     """The access point of a session, with everything that it decides by."""
     config = session.config
@@ -256,7 +253,9 @@ def _until_the_end(
 def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Progress) -> None:
     roster, control = access_point.roster, session.config.rig.control
     everybody = session.config.rig.num_devices
-    if not roster.wait_for(everybody, control.join_timeout_s, progress.waiting) and (
+    if session.next_round >= session.config.experiment.rounds.num:  # all that is left is the end, which hosts may know
+        roster.wait_for(everybody, min(LAST_HOSTS_S, control.join_timeout_s), progress.waiting)
+    elif not roster.wait_for(everybody, control.join_timeout_s, progress.waiting) and (
         len(roster.served) < access_point.transmitter.quorum
     ):
         raise PeerTimeoutError(

@@ -41,6 +41,10 @@ class Session:
         """The first round without a Result."""
         return len(self.results)
 
+    def rebuild(self) -> Replica:
+        """The model that the journal leads to."""
+        return rebuild(self.directory, self.config, self.results)
+
     @property
     def memory(self) -> ReceiverMemory | None:
         """What the access point's receiver remembers of the rounds so far; None before any is on record."""
@@ -102,6 +106,7 @@ def promise_of(config: RunConfig) -> j.Promised:
         *(experiment.privacy, experiment.schedule, experiment.scheme, experiment.learner, experiment.task),
         *(rig.backend, rig.num_devices, rig.air, rig.frame, rig.radio, rig.bounds),
         *(terms.estimate_failure, terms.sensitivity, terms.clip),
+        *([experiment.rounds.min_devices] if experiment.rounds.min_devices else []),  # so many devices' noise counts
     )
     return j.Promised(
         limit=terms.accountant.limit if terms.enforced else None,

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.control.bare import round_seconds
+from benchmarks.control.flood import ROUNDS_A_TURN, delay
 from benchmarks.control.rejoin import rejoin_seconds
 from benchmarks.control.rounds import play
 from benchmarks.control_plane import phases_of
@@ -35,3 +36,11 @@ def test_the_bare_exchange_has_the_same_phases():
 def test_a_host_comes_back_to_a_history_of_several_messages():
     took_s, replay_s = rejoin_seconds(20_500)
     assert 0 < replay_s < took_s
+
+
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_a_flooded_round_is_one_beside_a_stranger_who_sends(with_keys):
+    found = delay(with_keys=with_keys, num_turns=1)
+    assert found["messages_per_s"] > ROUNDS_A_TURN
+    assert 0 < found["burnt_share_of_a_core"] <= 1
+    assert found["ratio"] > 0

@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from testbed.results import journal as j
+from testbed.results.directory import RunDirectory
 from testbed.rounds.replay import replay_run
 from tests.system.conftest import GIVE_UP_S, Bench, free_port
 from tests.system.nursery import Child
@@ -114,6 +115,8 @@ class Chaos:
         self.hosts = {share: self._start_host(share) for share in SHARES}
         self.access_point = self._start_access_point("--out", self.run.name, *SETTINGS)
         self.said: list[str] = []
+        self.is_late = False
+        """Whether anything happened behind the last round but a few: then not everybody hears the end."""
 
     def _start_air(self) -> Child:
         return self._bench.start("air", "--bind", f"tcp://127.0.0.1:{self._air_port}")
@@ -136,17 +139,23 @@ class Chaos:
     def play(self) -> None:
         """Wait for rounds, and let things happen in between; then for the end."""
         for _ in range(self._draw.randint(1, 3)):
-            self._wait_for_rounds(self._draw.randrange(NUM_ROUNDS - 4))
+            self._wait_for_rounds(self._draw.randrange(NUM_ROUNDS + 1))
             time.sleep(self._draw.random() * 0.3)
             happens = self._draw.choice(
                 (self._kill_access_point, self._kill_host, self._kill_air, self._cut, self._stall)
             )
             self.said.append(happens.__name__)
+            self.is_late = self.is_late or self._num_rounds() >= NUM_ROUNDS - 4
             happens()
+            self.is_late = self.is_late or self._num_rounds() >= NUM_ROUNDS - 4
+
+    def _num_rounds(self) -> int:
+        lines = self.run / "rounds.jsonl"
+        return lines.read_bytes().count(b"\n") if lines.exists() else 0
 
     def _wait_for_rounds(self, num: int) -> None:
-        lines, deadline = self.run / "rounds.jsonl", time.monotonic() + GIVE_UP_S
-        while not (lines.exists() and lines.read_bytes().count(b"\n") >= num) and time.monotonic() < deadline:
+        deadline = time.monotonic() + GIVE_UP_S
+        while self._num_rounds() < num and time.monotonic() < deadline:
             if self.access_point.poll() is not None:
                 return
             time.sleep(0.01)
@@ -213,6 +222,10 @@ def endure(bench: Bench, seed: int, plain: list[j.Result]) -> None:
         ended = [share for share, host in chaos.hosts.items() if host.wait(5 * GIVE_UP_S) == 0]
         for share in ended:
             assert weights(chaos.saved(share)) == final, said
+        seen = RunDirectory.open(chaos.run).read_info().verified_devices
+        assert seen is not None, said
+        assert len(ended) == len(SHARES) or chaos.is_late, said  # else everybody came back, and heard the end
+        assert len(seen) == 5 or chaos.is_late, said
         charged = {record.round for record in j.read(chaos.run / "journal.bin") if isinstance(record, j.Spent)}
         assert {result.round for result in played if result.coefficients} <= charged, said
     finally:

@@ -9,11 +9,17 @@ from learner.zo.replica import Replica
 from testbed.bench.rig import resolve
 from testbed.commands.cli import main
 from testbed.config.files import load
+from testbed.control import messages as m
+from testbed.control.air_wire import air_setup, make_air
+from testbed.control.transport import Server, context
 from testbed.errors import CrashError, NothingUsedError, RunDirectoryError, StalledRunError
 from testbed.failures import Watch
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
+from testbed.rounds import loop
+from testbed.rounds.office import RunOffice
 from testbed.rounds.processes import run_in_one_process
+from testbed.rounds.resume import resume
 
 SMALL = ("rounds.num=6", "rounds.eval_every=6", "task.num_test=32")
 SHORT = (
@@ -174,3 +180,17 @@ def test_a_planned_silence_is_a_result_that_the_journal_keeps(tmp_path: Path):
     journal.append(silent)
     journal.close()
     assert j.read(tmp_path / "journal.bin") == [start, silent]
+
+
+def test_a_run_that_was_cut_off_behind_its_last_round_ends_without_hosts_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LAST_HOSTS_S", 0.2)
+    directory = run_in_one_process(config(), out=tmp_path / "run").directory
+    directory.summary.unlink()
+    session = resume(directory.path)
+    air = make_air(air_setup(session.config, session.info.run_id, clock_samples=session.clock_samples))
+    with session.journal, context() as sockets, Server(sockets, m.control_codec(), "inproc://nobody") as server:
+        office = RunOffice(session=session)
+        summary = loop.conduct(session, server=server, office=office, medium=air, progress=loop.Quiet())
+    assert summary.stopped == "done"
+    assert summary.verified_devices == ()
+    assert "they had no host at the end" in (summary.not_verified or "")

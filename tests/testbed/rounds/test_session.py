@@ -110,7 +110,9 @@ def test_what_once_voided_the_claim_voids_it_after_every_resume(tmp_path):
     assert ledger.statement == "VOID: no privacy is claimed: scalars were sent."
 
 
-@pytest.mark.parametrize("changed", ["bounds.doppler_max_hz=0", "radio.max_power_dbfs=-7", "learner.clip=99"])
+@pytest.mark.parametrize(
+    "changed", ["bounds.doppler_max_hz=0", "radio.max_power_dbfs=-7", "learner.clip=99", "rounds.min_devices=1"]
+)
 def test_whatever_a_claim_rests_on_is_part_of_its_promise(changed):
     small = ["num_devices=2", "rounds.num=5", "ground_truth=false", "schedule.name=static"]
     assert promise_of(resolve(load(None, None, [*small, changed]))) != promise_of(CONFIG)
