@@ -32,7 +32,7 @@ Devices = Annotated[tuple[Device, ...], msgspec.Meta(max_length=10_000)]
 MAX_TEXT = 4_000
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Trace = Annotated[str, msgspec.Meta(max_length=40_000)]
-Name = Annotated[str, msgspec.Meta(max_length=256)]
+Name = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 RunId = Annotated[str, msgspec.Meta(max_length=64)]
 Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Sample = Annotated[int, msgspec.Meta(ge=-(2**60), le=2**60)]
@@ -51,7 +51,9 @@ class PastResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True, for
 
 
 def cut(text: str) -> str:
-    """As much of a text as a message may carry: whoever receives a longer one drops it unread."""
+    """As much of a text as a message may carry, in one line that no terminal takes for more: whoever receives a longer
+    one drops it unread."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 2]} …"
 
 

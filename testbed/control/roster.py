@@ -288,7 +288,7 @@ class Roster:
             case m.Ping():
                 self.server.send(sender.route, m.Pong())
             case m.Trouble(reason=reason, trace=trace):
-                self.drop(seat, reason, trace=trace, is_said=True)
+                self.drop(seat, m.cut(reason), trace=trace, is_said=True)
             case _:
                 log.debug("late %s from %s", type(message).__name__, seat.name)
 

@@ -232,6 +232,16 @@ def test_trouble_of_one_host_is_its_own(table):
     assert table.office.losses == answers.losses
 
 
+def test_what_a_host_says_is_one_line_of_the_log_and_moves_no_cursor(table):
+    liar = table.seat(1, also=lambda _: ())
+    liar.say(m.Trouble(reason="bye\n2026 INFO all is well\x1b[2J"), 0.2)
+    table.sound(1.0)
+    (loss,) = table.office.losses
+    assert str(loss) == "device 1: bye 2026 INFO all is well [2J"
+    renamed = msgspec.structs.replace(liar.hello(), host="gpu1\nroot")
+    assert isinstance(CODEC.decode(CODEC.encode(renamed)), str)
+
+
 def test_an_answer_with_a_fault_costs_the_seat_and_the_host_is_told(table):
     liar = table.seat(0, also=prepared)
     table.seat(1, instance="two")
