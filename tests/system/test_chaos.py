@@ -19,7 +19,7 @@ from testbed.rounds.replay import replay_run
 from tests.system.conftest import GIVE_UP_S, Bench, free_port
 from tests.system.nursery import Child
 
-NUM, NUM_LONG = 2, 200
+NUM, NUM_LONG = 1, 200
 NUM_ROUNDS = 12
 SETTINGS = [
     *("--set", f"rounds.num={NUM_ROUNDS}", "--set", "rounds.eval_every=6", "--set", "task.num_test=16"),
