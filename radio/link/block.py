@@ -261,7 +261,8 @@ class Channels:
         begin = receiver.radio.clock_samples if self._arrival is None else self._arrival
         plan = Plan(gain=0.0, artificial_noise_std=0.0, clip=1.0, num_queries=num_queries, active=alignment.active)
         end = begin + receiver.setup.waveform.payload_lengths(plan).on_air_samples
-        known = [self._sounded(device, end, failure) for device in alignment.active]
+        loudest = receiver.in_band.largest(failure)
+        known = [self._sounded(device, end, loudest) for device in alignment.active]
         margins = [
             largest_amplitude(each, bounds, failure) * each.amplitude / (each.amplitude**2 + alignment.ridge)
             for each in known
@@ -272,8 +273,11 @@ class Channels:
             margin=max(margins, default=1.0),
         )
 
-    def _sounded(self, device: int, end: int, failure: float) -> Sounded:
-        """What is known of a device before a payload that ends at a sample; of a told channel, that it is so now."""
+    def _sounded(self, device: int, end: int, loudest: float) -> Sounded:
+        """What is known of a device before a payload that ends at a sample; of a told channel, that it is so now.
+
+        loudest: the most that noise in the band may be, in power.
+        """
         receiver, sounding = self._receiver, self._soundings.get(device)
         frame, rate_hz = receiver.setup.frame, receiver.setup.radio_config.sample_rate_hz
         if not isinstance(sounding, ChannelEstimate):
@@ -283,8 +287,8 @@ class Channels:
                 elapsed_s=(end - receiver.radio.clock_samples) / rate_hz,
             )
         spacing = frame.pilot_spacing_symbols * frame.symbol_samples
-        heard, most = sounding.noise_power, receiver.in_band.largest(failure)
-        worse = max(1.0, most / heard) if heard > 0 else 1.0
+        heard = sounding.noise_power
+        worse = max(1.0, loudest / heard) if heard > 0 else 1.0
         return Sounded(
             amplitude=abs(sounding.gain),
             variance=sounding.gain_variance * worse,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy.special import gammainccinv, gammaincinv, ndtri
 
@@ -82,6 +83,7 @@ def largest_amplitude(sounded: Sounded, bounds: ChannelBounds, failure: float) -
     return (arrived / seen * bounds.stretch + echoes) * 10 ** (bounds.gain_drift_db / 20)
 
 
+@lru_cache  # the same for all devices and rounds
 def tail(failure: float) -> float:
     """x with P(|s|² > x·E|s|²) ≤ failure, for sums of independent phasors with uniform phases, or Gaussian vectors.
 
