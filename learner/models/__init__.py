@@ -1,0 +1,1 @@
+"""Where models come from: GGUF files, packages, and the cache of what was made of them."""
