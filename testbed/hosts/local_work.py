@@ -150,6 +150,7 @@ def device_scalars(
         seed=seed,
         num_queries=learner.num_queries,
         perturbation_scale=learner.perturbation_scale,
+        estimator=learner.estimator,
         example_clip=privacy.example_clip if bounded else None,
         normaliser=learner.batch_size if bounded else None,
         stops_on_infinity=experiment.ground_truth or not schedule(experiment.schedule.name).keeps_budget,
