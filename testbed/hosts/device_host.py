@@ -239,7 +239,7 @@ class LearnerHost:
         """Apply results that this host missed, and ask for more, or go on with what it was asked meanwhile."""
         if self._loaded is None or self._member.state == "outside" or results.first != self._next_round:
             return  # of an earlier question
-        self._replica.replay((past.seed, past.coefficients) for past in results.results)
+        self._replica.replay(update for past in results.results for update in past.updates)
         if results.until > self._next_round:
             self._next_round = results.until
             self._forget_round()
@@ -374,8 +374,7 @@ class LearnerHost:
                 f"round {result.round}: devices {self._names()} hold other weights than the access point announced; "
                 "check that all hosts run the same version, then restart this host"
             )
-        if result.coefficients:
-            self._replica.update(result.seed, result.coefficients)
+        self._replica.replay(result.updates)
         self._next_round += 1
         self._forget_round()
 

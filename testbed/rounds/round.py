@@ -100,8 +100,10 @@ class AccessPoint:
         last = attempts[-1]
         accepted = last.accepted
         estimate = tuple(float(v) for v in accepted.values) if accepted is not None else ()
-        coefficients = (
-            self.updater.coefficients(round_index, estimate, accepted.error_variance) if accepted is not None else ()
+        own, *earlier = (
+            self.updater.updates(round_index, seed, estimate, accepted.error_variance)
+            if accepted is not None
+            else ((seed, ()),)
         )
         self.journal.append(
             Result(
@@ -110,7 +112,8 @@ class AccessPoint:
                 status=status,
                 seed=seed,
                 estimates=estimate,
-                coefficients=coefficients,
+                coefficients=own[1],
+                earlier=tuple(earlier),
                 error_std=math.sqrt(accepted.error_variance[0]) if accepted is not None else None,
                 told=tuple(attempt.told for attempt in attempts if attempt.told is not None),
                 memory=self.transmitter.link.memory(),
@@ -118,7 +121,12 @@ class AccessPoint:
         )
         self.roster.tell(
             m.RoundResult(
-                round=round_index, seed=seed, status=status, coefficients=coefficients, fingerprint=last.fingerprint
+                round=round_index,
+                seed=seed,
+                status=status,
+                coefficients=own[1],
+                fingerprint=last.fingerprint,
+                earlier=tuple(earlier),
             )
         )
         record = self._record(round_index, seed, status, reason, attempts, time.perf_counter() - started)
