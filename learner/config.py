@@ -103,6 +103,8 @@ class TaskConfig(Settings, frozen=True):
     """Longest completion at evaluation."""
     num_train: PositiveInt | None = None
     """Training examples to keep, drawn by seed; all of them if absent."""
+    num_validation: PositiveInt | None = None
+    """Training examples, drawn by seed, that nobody trains on: they choose the best round. None if absent."""
     num_test: PositiveInt | None = None
     """Evaluation examples to keep, drawn by seed; all of them if absent."""
     partition: Literal["iid", "dirichlet"] = "iid"

@@ -236,6 +236,8 @@ class RoundsConfig(Config, frozen=True):
     """T, the number of rounds."""
     eval_every: Count = 50
     """Rounds between evaluations on the test split; the last round is always evaluated."""
+    patience: Count | None = None
+    """So many evaluations in a row without a lower validation loss end the run; needs task.num_validation."""
     max_attempts: Count = 2
     """Transmissions of one round before it is given up; every one is charged to the privacy ledger."""
     max_skipped_in_a_row: Count = 3
@@ -279,6 +281,11 @@ class Experiment(Config, frozen=True):
             raise ConfigError(
                 f"update.normalise: got 'std' with learner.num_queries = {self.learner.num_queries}, which has none; "
                 "allowed: 2 queries or more; raise that, or use 'rms'"
+            )
+        if self.rounds.patience is not None and self.task.num_validation is None:
+            raise ConfigError(
+                f"rounds.patience: got {self.rounds.patience} without a validation split to be patient about; allowed: "
+                "with task.num_validation, taken from the training examples; set that"
             )
 
 

@@ -169,17 +169,19 @@ class Ready(Message, frozen=True, tag=6):
 
 
 class Evaluated(Message, frozen=True, tag=7):
-    """Loss and metric of the current weights on the test split."""
+    """Loss and metric of the current weights on the test split, and on the validation split if there is one."""
 
     round: Annotated[int, msgspec.Meta(ge=-1, le=2**40)]
     loss: float
     """May be infinite of a model that has diverged, never NaN."""
     metric: Annotated[float, msgspec.Meta(ge=0)]
     num_examples: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+    validation_loss: float | None = None
+    validation_metric: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:
-        _check_finite("metric", (self.metric,))
-        if math.isnan(self.loss):
+        _check_finite("metric", (self.metric, self.validation_metric or 0.0))
+        if math.isnan(self.loss) or math.isnan(self.validation_loss or 0.0):
             raise ValueError("loss: got no number")
 
 

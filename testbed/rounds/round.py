@@ -58,7 +58,11 @@ def _agree(one: m.Evaluated, other: m.Evaluated) -> bool:
     """Whether two hosts mean the same weights and examples; arithmetic may differ between their processors."""
     return one.num_examples == other.num_examples and all(
         math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) or (not math.isfinite(a) and not math.isfinite(b))
-        for a, b in ((one.loss, other.loss), (one.metric, other.metric))
+        for a, b in (
+            (one.loss, other.loss),
+            (one.metric, other.metric),
+            (one.validation_loss or 0.0, other.validation_loss or 0.0),
+        )
     )
 
 
