@@ -18,5 +18,5 @@ class HasUpdates:
 
     @property
     def updates(self) -> tuple[Update, ...]:
-        """In the order in which everyone applies them: this round's own first."""
-        return ((self.seed, self.coefficients), *self.earlier)
+        """In the order in which everyone applies them: this round's own first; none of a round that was not used."""
+        return ((self.seed, self.coefficients), *self.earlier) if self.coefficients else ()
