@@ -14,6 +14,7 @@ NonEmptyStr = Annotated[str, msgspec.Meta(min_length=1)]
 
 DirectionKind = Literal["rademacher", "gaussian"]
 TaskKind = Literal["classification", "completion", "text"]
+Estimator = Literal["two_sided", "one_sided"]
 FloatType = Literal["float32", "bfloat16", "float16"]
 
 EMBEDDED = "embedded"
@@ -103,6 +104,8 @@ class TaskConfig(Settings, frozen=True):
     """Longest completion at evaluation."""
     num_train: PositiveInt | None = None
     """Training examples to keep, drawn by seed; all of them if absent."""
+    num_validation: PositiveInt | None = None
+    """Training examples, drawn by seed, that nobody trains on: they choose the best round. None if absent."""
     num_test: PositiveInt | None = None
     """Evaluation examples to keep, drawn by seed; all of them if absent."""
     partition: Literal["iid", "dirichlet"] = "iid"
@@ -122,6 +125,9 @@ class LearnerConfig(Settings, frozen=True):
     """Examples per device and round."""
     num_queries: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
     """Directions per round, one scalar each."""
+    estimator: Estimator = "two_sided"
+    """``two_sided``: [F(w + μz) − F(w − μz)] / 2μ, 2Q forwards a round. ``one_sided``: [F(w + μz) − F(w)] / μ, Q + 1
+    forwards (docs/method.md §1.1)."""
     direction: DirectionKind = "rademacher"
     """Distribution of z: signs (least variance), or the Gaussian-like binomial of learner/zo/directions.py."""
     clip: Annotated[float, msgspec.Meta(ge=1e-6, le=1e9)] = 100.0

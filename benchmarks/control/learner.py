@@ -89,9 +89,9 @@ def prove(loaded: Loaded, config: RunConfig) -> Proof:
     )
 
 
-def judge(loaded: Loaded) -> Evaluation:
+def judge(loaded: Loaded) -> tuple[Evaluation, None]:
     """The same of all weights."""
-    return Evaluation(1.0, "accuracy", 0.5, 1)
+    return Evaluation(1.0, "accuracy", 0.5, 1), None
 
 
 def prepared(loaded: Loaded, experiment: Experiment, devices: Sequence[int], *_: Any, **__: Any) -> Any:

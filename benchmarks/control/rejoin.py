@@ -68,5 +68,5 @@ def rejoin_seconds(num_rounds: int) -> tuple[float, float]:
         roster.tell(m.Finish(reason="measured", failed=True, next_round=session.next_round))
         thread.join(30)
     started = time.perf_counter()
-    replay(loaded.replica, ((result.seed, result.coefficients) for result in results))
+    replay(loaded.replica, (update for result in results for update in result.updates))
     return took, time.perf_counter() - started

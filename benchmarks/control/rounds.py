@@ -238,7 +238,7 @@ def play(
 def _rebuilt(session: Session) -> Any:
     replica = learner.ChainReplica()
     replica.load_weights(session.directory.initial_weights)
-    replica.replay((r.seed, r.coefficients) for r in session.results if r.coefficients)
+    replica.replay(update for r in session.results for update in r.updates)
     return replica
 
 

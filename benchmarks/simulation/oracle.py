@@ -126,7 +126,7 @@ class Oracle:
     def _states(results: Sequence[j.Result]) -> list[str]:
         """Weights before and after every update."""
         chain = Chain()
-        chain.replay((r.seed, r.coefficients) for r in results if r.coefficients)
+        chain.replay(update for r in results for update in r.updates)
         return chain.states
 
 

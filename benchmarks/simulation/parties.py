@@ -179,5 +179,5 @@ class _Seen:
 def _rebuilt(session: Session) -> Any:
     chain = Chain()
     chain.load_weights(session.directory.initial_weights)
-    chain.replay((r.seed, r.coefficients) for r in session.results if r.coefficients)
+    chain.replay(update for r in session.results for update in r.updates)
     return chain

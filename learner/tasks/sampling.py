@@ -17,6 +17,7 @@ class Stream(IntEnum):
     PARTITION = 4
     BATCH = 5
     SHARES = 6
+    VALIDATION = 7
 
 
 def random_order(seed: int, num: int, stream: Stream, *, device: int = 0, round_index: int = 0) -> NDArray[np.int64]:

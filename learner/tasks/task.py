@@ -52,7 +52,8 @@ class Task:
         examples = read_examples(config, seed=seed)
         self.train_source, self.test_source = examples.train_source, examples.test_source
         self._encoder = PromptEncoder(config, tokenizer)
-        train = _subset(examples.train, config.num_train, seed, Stream.TRAIN_SUBSET, self.train_source)
+        rest, self._validation_examples = _held_out(examples.train, config.num_validation, seed, self.train_source)
+        train = _subset(rest, config.num_train, seed, Stream.TRAIN_SUBSET, self.train_source)
         self._test_examples = _subset(examples.test, config.num_test, seed, Stream.TEST_SUBSET, self.test_source)
         self.template = template_of(config)
         is_classification = self.template.kind == "classification"
@@ -170,10 +171,23 @@ class Task:
                 digest.array(f"{split} starts", encoded.starts, "<i8")
         for device, shard in enumerate(self._shards):
             digest.array(f"shard {device}", shard, "<i8")
+        if (held_out := self.validation) is not None:
+            digest.array("validation tokens", held_out._test.tokens, "<i4")
+            digest.array("validation labels", held_out._test.labels, "<i8")
         if template.kind == "completion":  # scored on what the model writes, in any words of its vocabulary
             digest.words("answers", [(e.text, e.columns, e.answers or (e.label,)) for e in self._test_examples])
             digest.words("vocabulary", [self.config.max_new_tokens, *self._encoder.vocabulary()])
         return digest.hex()
+
+    @cached_property
+    def validation(self) -> "Task | None":
+        """This task with its validation split in place of the test split; None without one."""
+        if not self._validation_examples:
+            return None
+        neighbour = copy(self)
+        neighbour.__dict__.pop("_test", None)
+        neighbour._test_examples = self._validation_examples
+        return neighbour
 
     def decode(self, tokens: list[int]) -> str:
         """The text that tokens stand for."""
@@ -182,6 +196,21 @@ class Task:
     @cached_property
     def _test(self) -> Encoded:
         return self._encoder.encode(self._test_examples)
+
+
+def _held_out(
+    examples: tuple[Example, ...], num_held: int | None, seed: int, source: str
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """What is left to learn from, and so many examples that are not."""
+    if num_held is None:
+        return examples, ()
+    if num_held >= len(examples):
+        raise TaskError(
+            f"task.num_validation is {num_held}, {source} has {len(examples)} examples; allowed 1 to "
+            f"{len(examples) - 1}, so that some are left to learn from; lower it"
+        )
+    held = set(random_subset(seed, len(examples), num_held, Stream.VALIDATION).tolist())
+    return tuple(e for i, e in enumerate(examples) if i not in held), tuple(examples[i] for i in sorted(held))
 
 
 def _subset(

@@ -40,61 +40,67 @@ class ExampleLosses:
         """What a scorer needs for losses at w itself."""
         return AsTheyAre() if self._copies else Sweep(self._weights, None, self._dtype)
 
-    def around_weights(self, batches: Sequence[AnyBatch], shifts: Sequence[Shift]) -> list[NDArray[np.float64]]:
-        """[Q, 2, B_k] of each batch, for Q shifts; batches without examples cost nothing."""
+    def around_weights(
+        self, batches: Sequence[AnyBatch], shifts: Sequence[Shift], sides: Sides = BOTH
+    ) -> list[NDArray[np.float64]]:
+        """[Q, S, B_k] of each batch, for Q shifts and S sides; batches without examples cost nothing."""
         filled = [batch for batch in batches if batch.num_examples]
-        queries = [self._of_query(filled, shift) for shift in shifts] if filled else []
+        queries = [self._of_query(filled, shift, sides) for shift in shifts] if filled else []
         found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
-        return [next(found) if batch.num_examples else np.zeros((len(shifts), 2, 0)) for batch in batches]
+        return [next(found) if batch.num_examples else np.zeros((len(shifts), len(sides), 0)) for batch in batches]
 
-    def of_each_alone(self, batches: Sequence[AnyBatch], shifts: Sequence[Shift]) -> list[NDArray[np.float64]]:
+    def of_each_alone(
+        self, batches: Sequence[AnyBatch], shifts: Sequence[Shift], sides: Sides = BOTH
+    ) -> list[NDArray[np.float64]]:
         """The same, each loss a function of its own example: whatever else is drawn, its bits stay.
 
         Every example is a forward of its own, at its own length. Rows of a batch do not have this property: shapes
         choose kernels, and the order of additions with them; in 16-bit arithmetic projections then move by percents.
         """
         alone = [examples(batch) for batch in batches]
-        losses: list[list[torch.Tensor]] = [[] for _ in batches]  # of each batch, [2, B_k] a query
+        losses: list[list[torch.Tensor]] = [[] for _ in batches]  # of each batch, [S, B_k] a query
         for shift in shifts if any(alone) else ():
-            found = iter(self._of_singles([single for singles in alone for single in singles], shift))
+            found = iter(self._of_singles([single for singles in alone for single in singles], shift, sides))
             for singles, own in zip(alone, losses, strict=True):
-                own.append(torch.cat([next(found) for _ in singles], dim=1) if singles else torch.zeros(2, 0))
-        return [torch.stack(own).cpu().numpy() if own else np.zeros((len(shifts), 2, 0)) for own in losses]
+                own.append(torch.cat([next(found) for _ in singles], dim=1) if singles else torch.zeros(len(sides), 0))
+        return [torch.stack(own).cpu().numpy() if own else np.zeros((len(shifts), len(sides), 0)) for own in losses]
 
-    def _of_singles(self, singles: Sequence[AnyBatch], shift: Shift) -> list[torch.Tensor]:
-        """float64 [2, 1] of each; which way it goes depends on the model and on that example's length alone."""
+    def _of_singles(self, singles: Sequence[AnyBatch], shift: Shift, sides: Sides) -> list[torch.Tensor]:
+        """float64 [S, 1] of each; which way it goes depends on the model and on that example's length alone."""
         if self._copies:
             as_they_are = AsTheyAre()
-            with self._copies.each(shift) as signs:
+            with self._copies.each(shift, sides) as signs:
                 found = [[self._scorer.losses(as_they_are, single)[0] for single in singles] for _ in signs]
             return [torch.stack(both) for both in zip(*found, strict=True)]
         residents = self._residents.shifted(shift)
         sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        return [self._of_single(single, sweeps) for single in singles]
+        return [self._of_single(single, sweeps, sides) for single in singles]
 
-    def _of_single(self, single: AnyBatch, sweeps: dict[Sides, Sweep]) -> torch.Tensor:
+    def _of_single(self, single: AnyBatch, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
         """Both signs together where this example can be; that another could not is not remembered."""
-        if single.input_ids.numel() < _LONG_BATCH_TOKENS:
+        if sides == BOTH and single.input_ids.numel() < _LONG_BATCH_TOKENS:
             try:
                 return torch.stack(self._scorer.losses(sweeps[BOTH], single))
             except UnpairableError:
                 pass
-        return torch.stack([self._scorer.losses(sweeps[(number,)], single)[0] for number in BOTH])
+        return torch.stack([self._scorer.losses(sweeps[(number,)], single)[0] for number in sides])
 
-    def _of_query(self, batches: Sequence[AnyBatch], shift: Shift) -> list[torch.Tensor]:
-        """float64 [2, B_k] of each batch."""
+    def _of_query(self, batches: Sequence[AnyBatch], shift: Shift, sides: Sides) -> list[torch.Tensor]:
+        """float64 [S, B_k] of each batch."""
         if self._copies:
-            return self._of_small_model(batches, self._copies, shift)
+            return self._of_small_model(batches, self._copies, shift, sides)
         residents = self._residents.shifted(shift)
         sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        return [losses for group in self._groups(batches) for losses in self._of_group(group, sweeps)]
+        return [losses for group in self._groups(batches) for losses in self._of_group(group, sweeps, sides)]
 
-    def _of_small_model(self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift) -> list[torch.Tensor]:
+    def _of_small_model(
+        self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift, sides: Sides
+    ) -> list[torch.Tensor]:
         """The same for a small model, one sign after the other for all batches."""
         groups = list(self._groups(batches))
         merged = [merge(group) if len(group) > 1 else group[0] for group in groups]
         as_they_are = AsTheyAre()
-        with copies.each(shift) as signs:
+        with copies.each(shift, sides) as signs:
             found = [[self._scorer.losses(as_they_are, batch)[0] for batch in merged] for _ in signs]
         sizes = [[member.num_examples for member in group] for group in groups]
         both = [torch.stack(losses) for losses in zip(*found, strict=True)]
@@ -103,17 +109,17 @@ class ExampleLosses:
     def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
         return Sweep(self._weights, shift, self._dtype, residents=residents, scratch=self._scratch, sides=sides)
 
-    def _of_group(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep]) -> list[torch.Tensor]:
+    def _of_group(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep], sides: Sides) -> list[torch.Tensor]:
         """The same for batches that share one forward."""
         batch = merge(group) if len(group) > 1 else group[0]
         sizes = [member.num_examples for member in group]
-        if self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
+        if sides == BOTH and self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
             try:
                 losses = torch.stack(self._scorer.losses(sweeps[BOTH], batch))  # [2, B]
                 return list(torch.split(losses, sizes, dim=1))
             except UnpairableError:
                 self._is_pairable = False
-        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
+        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in sides])
         return list(torch.split(losses, sizes, dim=1))
 
     def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from learner.config import DirectionKind, ModelConfig
+from learner.config import DirectionKind, Estimator, ModelConfig
 from learner.errors import LearnerError, ModelError
-from learner.tasks.batches import AnyBatch, Batch
+from learner.tasks.batches import AnyBatch, Batch, examples
 from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
@@ -35,7 +35,7 @@ class Scalars:
     projected_gradients: NDArray[np.float64]
     """[K, Q], p_k before clipping"""
     loss: NDArray[np.float64]
-    """[K], mean over queries and both signs: the loss at w, up to O(μ²)"""
+    """[K], the loss at w; two-sided up to O(μ²), as the mean over queries and both signs"""
     example_projections: tuple[NDArray[np.float64], ...]
     """K arrays [B_k, Q]: the same of every example by itself; their mean over B_k is p_k, up to rounding"""
 
@@ -121,11 +121,15 @@ class Replica:
         seed: int,
         num_queries: int,
         perturbation_scale: float,
+        estimator: Estimator = "two_sided",
         example_clip: float | None = None,
         normaliser: int | None = None,
         stops_on_infinity: bool = True,
     ) -> Scalars:
         """p_k = [F_k(w + μz) − F_k(w − μz)] / (2μ) for one batch per device (arXiv 2604.12401 eq 7).
+
+        One-sided, p_k = [F_k(w + μz) − F_k(w)] / μ, with one F_k(w) for all queries (arXiv 2506.09034 eq 4): Q + 1
+        forwards in place of 2Q, and a bias of μ·zᵀHz/2, of which the mean over z is the same for all queries.
 
         F is the mean over examples of the cross-entropy, over the verbalizer's words or over the example's tokens.
         With `example_clip` C, p_k = Σ_i clip(p_i, ±C)/`normaliser`, a fixed number however many examples there are
@@ -147,11 +151,7 @@ class Replica:
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
         shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
-        per_example = (
-            self._losses.around_weights(placed, shifts)
-            if example_clip is None
-            else self._losses.of_each_alone(placed, shifts)
-        )
+        per_example, width = self._on_both_sides(placed, shifts, estimator, alone=example_clip is not None)
         for device, losses in enumerate(per_example):
             if stops_on_infinity and not np.isfinite(losses).all():
                 raise ModelError(
@@ -159,17 +159,33 @@ class Replica:
                     "lower learner.learning_rate or learner.perturbation_scale and restart from a checkpoint"
                 )
         with np.errstate(invalid="ignore"):  # ∞ − ∞
-            projections = tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / (2 * scale) for x in per_example)
+            projections = tuple(np.ascontiguousarray((x[:, 0] - x[:, 1]).T) / width for x in per_example)
         if example_clip is None or normaliser is None:
             means = [x.mean(axis=2) if x.size else np.zeros((num_queries, 2)) for x in per_example]  # K times [Q, 2]
             table = np.stack(means)
             with np.errstate(invalid="ignore"):
-                projected = _finite_or_zero((table[:, :, 0] - table[:, :, 1]) / (2 * scale))
+                projected = _finite_or_zero((table[:, :, 0] - table[:, :, 1]) / width)
         else:
             bounded = [np.clip(_finite_or_zero(p), -example_clip, example_clip) for p in projections]
             projected = np.stack([each.sum(axis=0) for each in bounded]) / normaliser
-        loss = np.array([x.mean(axis=2).mean() if x.size else math.nan for x in per_example])
+        at_weights = slice(None) if estimator == "two_sided" else slice(1, None)
+        loss = np.array([x[:, at_weights].mean(axis=2).mean() if x.size else math.nan for x in per_example])
         return Scalars(projected, loss, projections)
+
+    def _on_both_sides(
+        self, batches: Sequence[AnyBatch], shifts: Sequence[Shift], estimator: Estimator, *, alone: bool
+    ) -> tuple[list[NDArray[np.float64]], float]:
+        """Losses [Q, 2, B_k] of each batch at two points of each direction, and how far these are apart."""
+        losses = self._losses.of_each_alone if alone else self._losses.around_weights
+        scale = shifts[0].scale
+        if estimator == "two_sided":
+            return losses(batches, shifts), 2 * scale
+        moved = losses(batches, shifts, (0,))  # [Q, 1, B_k]
+        parts = [examples(batch) if alone else [batch] if batch.num_examples else [] for batch in batches]
+        base = [np.concatenate([np.zeros(0), *self.losses(part)]) for part in parts]  # [B_k], one for all queries
+        return [
+            np.concatenate([x, np.broadcast_to(b, x.shape)], axis=1) for x, b in zip(moved, base, strict=True)
+        ], scale
 
     def update(self, seed: int, coefficients: Sequence[float]) -> None:
         """w ← w − coefficient_q · z(seed, q) in query order; zero leaves every bit.

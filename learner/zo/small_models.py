@@ -12,7 +12,7 @@ import torch
 
 from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
-from learner.zo.pairs import Sides
+from learner.zo.pairs import BOTH, Sides
 from learner.zo.products import product
 
 _SMALL_ELEMENTS = 1 << 20
@@ -71,17 +71,17 @@ class Copies:
         self._moved = [[(parameter, side[place].view(shape)) for parameter, place, shape in cut] for side in self._flat]
 
     @contextmanager
-    def each(self, shift: Shift) -> Iterator[Iterator[int]]:
-        """Iterate over both signs, the parameters pointing at that sign's copy; afterwards at the weights."""
+    def each(self, shift: Shift, sides: Sides = BOTH) -> Iterator[Iterator[int]]:
+        """Iterate over the signs, the parameters pointing at that sign's copy; afterwards at the weights."""
         shift.both(self._run.values, self._run.first, out=self._flat)
         try:
-            yield self._signs()
+            yield self._signs(sides)
         finally:
             _point(self._own)
 
-    def _signs(self) -> Iterator[int]:
-        for number, copies in enumerate(self._moved):
-            _point(copies)
+    def _signs(self, sides: Sides) -> Iterator[int]:
+        for number in sides:
+            _point(self._moved[number])
             yield number
 
 

@@ -167,8 +167,8 @@ def _played_again(
     run = witness(config, load=lambda _: loaded, num_rounds=len(results))
     played = {r.round for r in results}
     spent = tuple(r for r in recorded if isinstance(r, j.Spent) and r.round in played)
-    again = [(r.round, r.attempt, r.status, r.estimates, r.coefficients) for r in run.results]
-    if again != [(r.round, r.attempt, r.status, r.estimates, r.coefficients) for r in results]:
+    again = [(r.round, r.attempt, r.status, r.estimates, r.updates) for r in run.results]
+    if again != [(r.round, r.attempt, r.status, r.estimates, r.updates) for r in results]:
         return None
     if [(s.round, s.attempt, s.rho) for s in spent] != [(s.round, s.attempt, s.rho) for s in run.spent]:
         return None
@@ -218,8 +218,7 @@ def _as_recorded(
         if record is not None and record.received and record.gain and rho:
             residuals.append(_residual(config, loaded, record))
             noise.append(terms.sensitivity**2 / (2 * rho))
-        if result.coefficients:
-            loaded.replica.update(result.seed, result.coefficients)
+        loaded.replica.replay(result.updates)
     if not residuals:
         raise RunDirectoryError(f"{path}: no round with a recorded y(t); run it again with this version of the toolkit")
     return Observations(

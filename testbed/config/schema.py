@@ -211,7 +211,18 @@ class UpdateConfig(Config, frozen=True):
     """What the access point makes of an estimate; post-processing, which costs no privacy."""
 
     optimiser: str = "sgd"
-    """What makes coefficients of estimates: ``sgd``, or one that another package brings (docs/extending.md)."""
+    """What makes coefficients of estimates: ``sgd``, or one that another package brings (docs/extending.md). The other
+    keys are for ``sgd``."""
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate goes on behind the warm-up: as it is, or down to 0 at the end of ``rounds.num``."""
+    warmup_rounds: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Rounds over which the learning rate first rises in a line."""
+    normalise: Literal["none", "rms", "std"] = "none"
+    """Estimates in units of their running rms, or of the standard deviation of this round's queries (FZOO)."""
+    max_step: Positive | None = None
+    """Estimates are clipped to ± this, after they were normalised."""
+    momentum: Annotated[float, msgspec.Meta(ge=0, le=0.99)] = 0.0
+    """β of m ← β m + p̂ z, w ← w − η m, over past directions whose share is 5 % or more (docs/method.md §1.4)."""
     shrinkage: bool = False
     """Shrink each estimate by its own estimated SNR: p̂·max(0, 1 − v/p̂²), v the known noise variance."""
     noise_aware_step: bool = False
@@ -225,6 +236,8 @@ class RoundsConfig(Config, frozen=True):
     """T, the number of rounds."""
     eval_every: Count = 50
     """Rounds between evaluations on the test split; the last round is always evaluated."""
+    patience: Count | None = None
+    """So many evaluations in a row without a lower validation loss end the run; needs task.num_validation."""
     max_attempts: Count = 2
     """Transmissions of one round before it is given up; every one is charged to the privacy ledger."""
     max_skipped_in_a_row: Count = 3
@@ -261,6 +274,19 @@ class Experiment(Config, frozen=True):
     update: UpdateConfig = UpdateConfig()
     rounds: RoundsConfig = RoundsConfig()
     results: ResultsConfig = ResultsConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.update.normalise == "std" and self.learner.num_queries < 2:
+            raise ConfigError(
+                f"update.normalise: got 'std' with learner.num_queries = {self.learner.num_queries}, which has none; "
+                "allowed: 2 queries or more; raise that, or use 'rms'"
+            )
+        if self.rounds.patience is not None and self.task.num_validation is None:
+            raise ConfigError(
+                f"rounds.patience: got {self.rounds.patience} without a validation split to be patient about; allowed: "
+                "with task.num_validation, taken from the training examples; set that"
+            )
 
 
 class RunConfig(Config, frozen=True):

@@ -19,6 +19,7 @@ from testbed.config.schema import RunConfig
 from testbed.control.proof import Proof
 from testbed.control.transport import PROTOCOL_VERSION, Codec
 from testbed.results.journal import Status
+from testbed.results.updates import HasUpdates
 
 __all__ = ["PROTOCOL_VERSION"]
 
@@ -42,12 +43,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid
     """Base of everything that travels on the control plane."""
 
 
-class PastResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
+class PastResult(
+    msgspec.Struct, HasUpdates, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """One update that a host has to catch up with."""
 
     round: Round
     seed: Number
     coefficients: tuple[float, ...]
+    earlier: tuple[tuple[Number, tuple[float, ...]], ...] = ()
+    """As in `RoundResult`."""
 
 
 def cut(text: str) -> str:
@@ -164,17 +169,19 @@ class Ready(Message, frozen=True, tag=6):
 
 
 class Evaluated(Message, frozen=True, tag=7):
-    """Loss and metric of the current weights on the test split."""
+    """Loss and metric of the current weights on the test split, and on the validation split if there is one."""
 
     round: Annotated[int, msgspec.Meta(ge=-1, le=2**40)]
     loss: float
     """May be infinite of a model that has diverged, never NaN."""
     metric: Annotated[float, msgspec.Meta(ge=0)]
     num_examples: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+    validation_loss: float | None = None
+    validation_metric: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:
-        _check_finite("metric", (self.metric,))
-        if math.isnan(self.loss):
+        _check_finite("metric", (self.metric, self.validation_metric or 0.0))
+        if math.isnan(self.loss) or math.isnan(self.validation_loss or 0.0):
             raise ValueError("loss: got no number")
 
 
@@ -284,8 +291,9 @@ class RoundStart(Message, frozen=True, tag=28):
     """Of slots on a simulated air: device → how long after now its own begins."""
 
 
-class RoundResult(Message, frozen=True, tag=29):
-    """What everyone applies: w ← w − coefficient_q · z(seed, q), in query order; no coefficients, no update."""
+class RoundResult(Message, HasUpdates, frozen=True, tag=29):
+    """What everyone applies: w ← w − coefficient_q · z(seed, q), in query order, for this round's seed and then for
+    earlier ones; no coefficients, no update."""
 
     round: Round
     seed: Number
@@ -293,6 +301,8 @@ class RoundResult(Message, frozen=True, tag=29):
     coefficients: tuple[float, ...]
     fingerprint: Fingerprint | None
     """Of the weights before this update, where this round compared them."""
+    earlier: tuple[tuple[Number, tuple[float, ...]], ...] = ()
+    """(seed, coefficients) of directions of rounds before this one, that this round's update has a share of."""
 
 
 class Evaluate(Message, frozen=True, tag=30):

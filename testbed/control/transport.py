@@ -25,7 +25,7 @@ from testbed.control.doorman import HANDSHAKE_S, Doorman, Grumbler, Guard
 from testbed.control.keys import Credentials, is_loopback
 from testbed.errors import TransportError
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 MAX_MESSAGE_BYTES = 4 * 2**20
 _PREFIX = bytes([PROTOCOL_VERSION])
 _LINGER_MS = 2000

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from learner.zo.evaluation import Evaluation, evaluate
+from learner.zo.evaluation import Evaluation
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
 from testbed.config.schema import RunConfig
@@ -23,7 +23,7 @@ from testbed.control.proof import Proof
 from testbed.control.transport import ClientEnd
 from testbed.errors import CrashError, DivergenceError, TransportError
 from testbed.failures import EXPECTED, in_one_line, traceback_of
-from testbed.hosts.local_work import Loaded, LocalRound, load_model_and_task, prepare
+from testbed.hosts.local_work import Loaded, LocalRound, judged, load_model_and_task, prepare
 from testbed.hosts.membership import Membership, SilentAccessPointError
 from testbed.hosts.proof import proof_of, toolkit_fingerprint
 from testbed.hosts.randomness import DeviceRandomness, device_randomness
@@ -34,10 +34,6 @@ log = logging.getLogger(__name__)
 _LOOK_UP_EVERY_S = 1.0
 MediumFactory = Callable[[m.Welcome], Medium | None]
 """Makes the air of a simulated rig; None for real radios."""
-
-
-def _on_the_test_split(loaded: Loaded) -> Evaluation:
-    return evaluate(loaded.replica, loaded.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ class LearnerHost:
         *,
         load: Callable[[RunConfig], Loaded] = load_model_and_task,
         prove: Callable[[Loaded, RunConfig], Proof] = proof_of,
-        judge: Callable[[Loaded], Evaluation] = _on_the_test_split,
+        judge: Callable[[Loaded], tuple[Evaluation, Evaluation | None]] = judged,
         localise: Callable[[RunConfig], RunConfig] = lambda config: config,
         host_name: str = "",
         timeout_s: float = 60.0,
@@ -239,7 +235,7 @@ class LearnerHost:
         """Apply results that this host missed, and ask for more, or go on with what it was asked meanwhile."""
         if self._loaded is None or self._member.state == "outside" or results.first != self._next_round:
             return  # of an earlier question
-        self._replica.replay((past.seed, past.coefficients) for past in results.results)
+        self._replica.replay(update for past in results.results for update in past.updates)
         if results.until > self._next_round:
             self._next_round = results.until
             self._forget_round()
@@ -374,8 +370,7 @@ class LearnerHost:
                 f"round {result.round}: devices {self._names()} hold other weights than the access point announced; "
                 "check that all hosts run the same version, then restart this host"
             )
-        if result.coefficients:
-            self._replica.update(result.seed, result.coefficients)
+        self._replica.replay(result.updates)
         self._next_round += 1
         self._forget_round()
 
@@ -390,10 +385,12 @@ class LearnerHost:
 
     def _evaluated(self, round_index: int) -> m.Evaluated:
         assert self._loaded is not None
-        evaluation = self._judge(self._loaded)
+        evaluation, held_out = self._judge(self._loaded)
         return m.Evaluated(
             round=round_index,
             loss=evaluation.loss,
             metric=evaluation.metric,
             num_examples=evaluation.num_examples,
+            validation_loss=None if held_out is None else held_out.loss,
+            validation_metric=None if held_out is None else held_out.metric,
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learner.tasks.task import Task
+from learner.zo.evaluation import Evaluation, evaluate
 from learner.zo.replica import Replica, Scalars
 from radio.records import Plan
 from radio.schemes.base import Scheme
@@ -49,6 +50,15 @@ def load_model_and_task(config: RunConfig) -> Loaded:
         max_model_tokens=replica.max_tokens,
     )
     return Loaded(replica, task)
+
+
+def judged(loaded: Loaded) -> tuple[Evaluation, Evaluation | None]:
+    """How good the present weights are on the test split, and on the validation split if there is one.
+
+    Raises LearnerError.
+    """
+    held_out = loaded.task.validation
+    return evaluate(loaded.replica, loaded.task), None if held_out is None else evaluate(loaded.replica, held_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +160,7 @@ def device_scalars(
         seed=seed,
         num_queries=learner.num_queries,
         perturbation_scale=learner.perturbation_scale,
+        estimator=learner.estimator,
         example_clip=privacy.example_clip if bounded else None,
         normaliser=learner.batch_size if bounded else None,
         stops_on_infinity=experiment.ground_truth or not schedule(experiment.schedule.name).keeps_budget,

@@ -33,5 +33,5 @@ def num_protected(config: RunConfig) -> int | None:
         return config.rig.num_devices
     task = config.experiment.task
     if task.num_train is None and task.path == EMBEDDED:
-        return EMBEDDED_NUM_TRAIN
+        return EMBEDDED_NUM_TRAIN - (task.num_validation or 0)
     return task.num_train

@@ -53,6 +53,7 @@ class RunDirectory:
         self.captures = path / "captures"
         self.initial_weights = path / "checkpoints" / "initial.safetensors"
         self.final_weights = path / "checkpoints" / "final.safetensors"
+        self.best_weights = path / "checkpoints" / "best.safetensors"
 
     # ---- making and opening
 

@@ -25,9 +25,10 @@ import msgspec
 from radio.link.memory import ReceiverMemory
 from testbed.errors import JournalError
 from testbed.results import files, old_journal
+from testbed.results.updates import HasUpdates, Update
 from testbed.schedule.base import Told
 
-VERSION = 4
+VERSION = 5
 """Of the records below; a journal says it in its Start."""
 SEALED_SINCE, REMEMBERS_SINCE = 3, 4
 """The versions from which on a journal shows that nothing is missing, and holds what decides later rounds."""
@@ -40,11 +41,7 @@ HEAD_BYTES = _HEAD.size
 FIRST_BYTE = len(_MAGIC) + 2 * _SEAL.size
 _NO_CHAIN = bytes(16)
 _MAX_RECORD_BYTES = 16 * 2**20
-_RESTORE = (
-    "restore the whole run directory from a copy, or start a new run; weights and privacy ledger follow from every "
-    "record, so none is guessed"
-)
-
+_RESTORE = "restore the whole run directory from a copy, or start a new run; weights and ledger need all records"
 
 Status = Literal["ok", "retried", "skipped", "rejected", "silent"]
 """``ok`` and ``retried`` were used; ``skipped``: nobody or not everybody transmitted; ``rejected``: received, but not
@@ -84,7 +81,7 @@ class Spent(Record, frozen=True):
     """why this transmission leaves no claim, whatever the configuration says later"""
 
 
-class Result(Record, frozen=True, omit_defaults=True):
+class Result(Record, HasUpdates, frozen=True, omit_defaults=True):
     """What one round came to, written before it is announced, and all that it means for later rounds: a run that goes
     on from here is the run that was never cut off, bit for bit on a simulated rig."""
 
@@ -95,6 +92,8 @@ class Result(Record, frozen=True, omit_defaults=True):
     estimates: tuple[float, ...]
     coefficients: tuple[float, ...]
     """float32 values: what every host multiplies its directions with."""
+    earlier: tuple[Update, ...] = ()
+    """Of rounds before, applied after its own; since version 5"""
     error_std: float | None = None
     """Of the first estimate, as the optimiser was told; None where there is none, or in versions before 4"""
     told: tuple[Told, ...] = ()
@@ -221,9 +220,9 @@ def read(path: Path) -> list[AnyRecord]:
 
 def renew(path: Path) -> None:
     """Give the records of an old journal this version's layout, with the old file kept as a backup."""
-    records = read(path)
+    whole, _ = _whole(read(path))
     files.keep_copy(path, _bytes_of(path))
-    files.write(path, _whole(records)[0])
+    files.write(path, whole)
 
 
 def _whole(records: Iterable[AnyRecord]) -> tuple[bytes, bytes]:

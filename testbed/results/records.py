@@ -44,6 +44,9 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     eval_loss: float | None = None
     metric: float | None = None
     """Test accuracy after this round, where it was evaluated."""
+    validation_loss: float | None = None
+    """On the validation split, where there is one; it decides which round is the best."""
+    validation_metric: float | None = None
     airtime_s: float = 0.0
     uplink_bits_per_device: int | None = None
     learner_s: float = 0.0
@@ -135,6 +138,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     metric_final: float | None
     """Mean of the last three evaluations."""
     metric_last: float | None
+    best_round: int | None = None
+    """That of the least validation loss, whose weights are checkpoints/best.safetensors; null without such a split."""
+    metric_best: float | None = None
+    """On the test split, after that round."""
     num_test: int | None
     nmse_db_median: float | None
     nmse_db_pooled: float | None

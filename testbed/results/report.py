@@ -63,6 +63,11 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
         ("model", f"{summary.num_parameters:,} parameters"),
         ("test accuracy, untouched", _percent(summary.metric_initial)),
         ("test accuracy, last 3 evaluations", _percent(summary.metric_final)),
+        *(
+            [(f"test accuracy, best by validation (round {summary.best_round})", _percent(summary.metric_best))]
+            if summary.best_round is not None
+            else []
+        ),
         (
             "rounds used / played / asked",
             f"{summary.rounds_ok} / {summary.rounds_total} / {summary.rounds_asked}{_troubles(summary)}",

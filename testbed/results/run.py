@@ -96,12 +96,16 @@ class Run:
         """
         return columns_of(self.rounds)
 
-    def weights(self, which: Literal["initial", "final"] = "final") -> dict[str, Tensor]:
+    def weights(self, which: Literal["initial", "final", "best"] = "final") -> dict[str, Tensor]:
         """The trained weights by Hugging Face name, as torch tensors on the CPU. Raises RunDirectoryError."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        path = self.directory.initial_weights if which == "initial" else self.directory.final_weights
+        path = {
+            "initial": self.directory.initial_weights,
+            "final": self.directory.final_weights,
+            "best": self.directory.best_weights,
+        }[which]
         try:
             loaded: dict[str, Tensor] = load_file(path)
         except FileNotFoundError as err:

@@ -37,10 +37,11 @@ from testbed.planning.ledger import BudgetSpentError, Ledger
 from testbed.planning.planner import Planner
 from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
-from testbed.results.records import InitialEvaluation, RoundRecord, RunInfo, Summary
+from testbed.results.records import RoundRecord, RunInfo, Summary
 from testbed.rounds import budget
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
+from testbed.rounds.evaluations import early_end, initial_evaluation, is_due, keep_best, with_evaluation
 from testbed.rounds.office import RunOffice
 from testbed.rounds.round import AccessPoint
 from testbed.rounds.session import Session
@@ -264,15 +265,7 @@ def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Pro
         )
     untouched = session.info.initial_evaluation is None and session.next_round == 0
     if untouched and (evaluated := access_point.evaluate(-1)) is not None:
-        said = evaluated.said
-        initial = InitialEvaluation(
-            loss=said.loss,
-            metric=said.metric,
-            num_examples=said.num_examples,
-            evaluated_by=evaluated.num_hosts,
-            evaluated_here=evaluated.is_here,
-        )
-        session.info = msgspec.structs.replace(session.info, initial_evaluation=initial)
+        session.info = msgspec.structs.replace(session.info, initial_evaluation=initial_evaluation(evaluated))
         session.directory.write_json(session.directory.info, session.info)
     _evaluate_again(session, access_point)
     progress.started(session.info, session.next_round, session.config.experiment.rounds.num)
@@ -289,14 +282,16 @@ def _play(
     for round_index in range(session.next_round, rounds.num):
         if should_stop():
             return INTERRUPTED
+        if (ended := early_end(session.config.experiment, session.records)) is not None:
+            return ended
         played = access_point.play(round_index)
         record = played.record
         if played.capture is not None and is_recorded(round_index, eval_every=rounds.eval_every):
             record = _keep_capture(session, played.capture, record)
         interrupted = False
-        if _is_evaluated(session.config, round_index):
+        if is_due(rounds, round_index):
             try:
-                record = _evaluated(access_point, record)
+                record = with_evaluation(record, access_point.evaluate(record.round))
             except InterruptedRunError:
                 interrupted = True
         session.directory.append_round(record)
@@ -314,32 +309,13 @@ def _play(
     return "done"
 
 
-def _is_evaluated(config: RunConfig, round_index: int) -> bool:
-    rounds = config.experiment.rounds
-    return (round_index + 1) % rounds.eval_every == 0 or round_index + 1 == rounds.num
-
-
 def _evaluate_again(session: Session, access_point: AccessPoint) -> None:
     """Evaluate the last round, where the run was cut off before that was on disk."""
     last = session.records[-1] if session.records else None
-    if last is None or last.metric is not None or not _is_evaluated(session.config, last.round):
+    if last is None or last.metric is not None or not is_due(session.config.experiment.rounds, last.round):
         return
-    session.records[-1] = _evaluated(access_point, last)
+    session.records[-1] = with_evaluation(last, access_point.evaluate(last.round))
     session.directory.rewrite_rounds(session.records)
-
-
-def _evaluated(access_point: AccessPoint, record: RoundRecord) -> RoundRecord:
-    evaluated = access_point.evaluate(record.round)
-    if evaluated is None:
-        return record
-    said = evaluated.said
-    return msgspec.structs.replace(
-        record,
-        metric=said.metric,
-        eval_loss=said.loss,
-        evaluated_by=evaluated.num_hosts,
-        evaluated_here=evaluated.is_here,
-    )
 
 
 def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRecord:
@@ -395,4 +371,6 @@ def _finish(session: Session, roster: Roster, stopped: str, rebuild: Callable[[S
     session.info = verification.ended(session.info)
     session.directory.write_json(session.directory.info, session.info)
     verification.check()
+    del rebuilt  # of a large model there is room for one
+    keep_best(session)
     return verification

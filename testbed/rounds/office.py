@@ -68,14 +68,20 @@ class RunOffice:
         """Results from a round on, as many as fit one message. Raises JournalError for rounds that have not been."""
         if first > self.next_round:
             raise JournalError(f"the host is at round {first}, the journal at {self.next_round}; restart that host")
-        num_queries = self.session.config.experiment.learner.num_queries
-        until = min(self.next_round, first + max(1, RESULTS_PER_MESSAGE // num_queries))
+        until, num_coefficients = first, 0
+        for result in self.session.results[first : self.next_round]:
+            num_coefficients += max(1, sum(len(coefficients) for _, coefficients in result.updates))
+            if num_coefficients > RESULTS_PER_MESSAGE and until > first:
+                break
+            until += 1
         return m.Results(
             first=first,
             until=until,
             next_round=self.next_round,
             results=tuple(
-                m.PastResult(round=result.round, seed=result.seed, coefficients=result.coefficients)
+                m.PastResult(
+                    round=result.round, seed=result.seed, coefficients=result.coefficients, earlier=result.earlier
+                )
                 for result in self.session.results[first:until]
                 if result.coefficients
             ),

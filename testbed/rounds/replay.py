@@ -91,7 +91,7 @@ def _rebuilt(directory: RunDirectory, config: RunConfig, results: list[j.Result]
             f"{directory.initial_weights}: not the weights that this run started from "
             f"({replica.fingerprint()[:12]} instead of {info.initial_fingerprint[:12]}); restore that file"
         )
-    replay(replica, ((r.seed, r.coefficients) for r in results if r.coefficients))
+    replay(replica, (update for r in results for update in r.updates))
     return replica
 
 

@@ -58,7 +58,11 @@ def _agree(one: m.Evaluated, other: m.Evaluated) -> bool:
     """Whether two hosts mean the same weights and examples; arithmetic may differ between their processors."""
     return one.num_examples == other.num_examples and all(
         math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) or (not math.isfinite(a) and not math.isfinite(b))
-        for a, b in ((one.loss, other.loss), (one.metric, other.metric))
+        for a, b in (
+            (one.loss, other.loss),
+            (one.metric, other.metric),
+            (one.validation_loss or 0.0, other.validation_loss or 0.0),
+        )
     )
 
 
@@ -100,8 +104,10 @@ class AccessPoint:
         last = attempts[-1]
         accepted = last.accepted
         estimate = tuple(float(v) for v in accepted.values) if accepted is not None else ()
-        coefficients = (
-            self.updater.coefficients(round_index, estimate, accepted.error_variance) if accepted is not None else ()
+        own, *earlier = (
+            self.updater.updates(round_index, seed, estimate, accepted.error_variance)
+            if accepted is not None
+            else ((seed, ()),)
         )
         self.journal.append(
             Result(
@@ -110,7 +116,8 @@ class AccessPoint:
                 status=status,
                 seed=seed,
                 estimates=estimate,
-                coefficients=coefficients,
+                coefficients=own[1],
+                earlier=tuple(earlier),
                 error_std=math.sqrt(accepted.error_variance[0]) if accepted is not None else None,
                 told=tuple(attempt.told for attempt in attempts if attempt.told is not None),
                 memory=self.transmitter.link.memory(),
@@ -118,7 +125,12 @@ class AccessPoint:
         )
         self.roster.tell(
             m.RoundResult(
-                round=round_index, seed=seed, status=status, coefficients=coefficients, fingerprint=last.fingerprint
+                round=round_index,
+                seed=seed,
+                status=status,
+                coefficients=own[1],
+                fingerprint=last.fingerprint,
+                earlier=tuple(earlier),
             )
         )
         record = self._record(round_index, seed, status, reason, attempts, time.perf_counter() - started)

@@ -120,5 +120,5 @@ def rebuild(directory: RunDirectory, config: RunConfig, results: list[j.Result])
     learner = config.experiment.learner
     replica = Replica.load(config.experiment.model, direction=learner.direction, num_threads=learner.num_threads)
     replica.load_weights(directory.initial_weights)
-    replay(replica, ((r.seed, r.coefficients) for r in results if r.coefficients))
+    replay(replica, (update for r in results for update in r.updates))
     return replica

@@ -12,6 +12,7 @@ from testbed.planning.cautions import cautions
 from testbed.planning.ledger import Ledger
 from testbed.results.records import RoundRecord, RunInfo, Summary
 from testbed.results.statistics import evaluations_of, median, pooled_nmse_db
+from testbed.rounds.evaluations import best_round
 from testbed.rounds.verification import Verification
 
 _MANY = 0.1
@@ -36,7 +37,7 @@ def summarise(
     used = [record for record in records if record.is_used]
     bits = [record.uplink_bits_per_device for record in records]
     statuses = Counter(record.status for record in records)
-    evaluations = evaluations_of(initial, records)
+    evaluations, best = evaluations_of(initial, records), best_round(records)
     return Summary(
         name=config.experiment.name,
         scheme=config.experiment.scheme.name,
@@ -65,6 +66,8 @@ def summarise(
         metric_initial=initial.metric if initial else None,
         metric_final=math.fsum(metrics[-3:]) / len(metrics[-3:]) if metrics else None,
         metric_last=metrics[-1] if metrics else None,
+        best_round=best.round if best is not None else None,
+        metric_best=best.metric if best is not None else None,
         num_test=initial.num_examples if initial else None,
         nmse_db_median=median(record.nmse_db for record in used),
         nmse_db_pooled=pooled_nmse_db(used),

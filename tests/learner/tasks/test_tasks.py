@@ -237,3 +237,33 @@ def test_the_whole_of_sst2_becomes_a_task(word_tokenizer: PreTrainedTokenizerFas
     batch = task.batch(4, 7999, 16)
     assert batch.input_ids.shape[0] == 16
     assert batch.input_ids.shape[1] <= 64
+
+
+def test_validation_examples_come_from_the_training_ones_and_nobody_trains_on_them(make_task: MakeTask) -> None:
+    whole, task, again = make_task(), make_task(num_validation=20), make_task(num_validation=20)
+    assert whole.validation is None
+    assert task.validation is not None
+    assert again.validation is not None
+    assert (whole.num_train, task.num_train) == (60, 40)
+    held = examples_in(task.validation.test_batches(64))
+    assert held == examples_in(again.validation.test_batches(64))
+    assert len(held) == 20
+    trained = examples_in([task.rows(np.concatenate([task.shard(k) for k in range(3)]))])
+    assert sorted(held + trained) == sorted(examples_in([whole.rows(np.arange(60))]))
+    assert examples_in(task.test_batches(64)) == examples_in(whole.test_batches(64))
+    assert task.fingerprint() == again.fingerprint() != make_task(num_validation=21).fingerprint()
+    assert make_task(num_train=40).fingerprint() != task.fingerprint()
+
+
+def test_all_training_examples_cannot_be_held_out(make_task: MakeTask) -> None:
+    with pytest.raises(TaskError, match=r"task\.num_validation is 60, .* has 60 examples; allowed 1 to 59"):
+        make_task(num_validation=60)
+
+
+def examples_in(batches: list) -> list[tuple[int, ...]]:
+    """Unpadded tokens and the label of every example."""
+    return [
+        (*row[: last + 1].tolist(), label)
+        for batch in batches
+        for row, last, label in zip(batch.input_ids, batch.last_positions.tolist(), batch.labels.tolist(), strict=True)
+    ]

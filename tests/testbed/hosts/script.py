@@ -108,8 +108,8 @@ def results(first: int, until: int, next_round: int, *past: m.PastResult) -> m.R
     return m.Results(first=first, until=until, next_round=next_round, results=past)
 
 
-def past(round_index: int) -> m.PastResult:
-    return m.PastResult(round=round_index, seed=7 + round_index, coefficients=(0.25,))
+def past(round_index: int, *earlier: tuple[int, tuple[float, ...]]) -> m.PastResult:
+    return m.PastResult(round=round_index, seed=7 + round_index, coefficients=(0.25,), earlier=earlier)
 
 
 SEATED = m.Seated(next_round=0)
@@ -123,7 +123,7 @@ def host_of(script: Script, replica: Any = None, **named: Any) -> LearnerHost:
         lambda _: air,
         load=lambda _: Loaded(replica or FakeReplica(), FakeTask()),  # type: ignore[arg-type]
         prove=lambda *_: PROOF,
-        judge=lambda _: Evaluation(loss=0.5, metric_name="accuracy", metric=0.75, num_examples=8),
+        judge=lambda _: (Evaluation(loss=0.5, metric_name="accuracy", metric=0.75, num_examples=8), None),
         timeout_s=SILENT_S,
         **named,
     )

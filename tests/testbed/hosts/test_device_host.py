@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -62,6 +63,14 @@ def test_a_host_catches_up_in_as_many_messages_as_it_takes_and_then_proves_what_
     assert replica.updates == [(8, (0.25,)), (9, (0.25,))]
     assert [asked.first for asked in script.answers(m.CatchUp)] == [0, 2]
     assert script.answers(m.Joined) == [m.Joined(next_round=3, proof=PROOF)]
+
+
+def test_momentum_is_applied_behind_a_rounds_own_directions_live_as_in_a_catch_up():
+    live = msgspec.structs.replace(result(2, 0.5), earlier=((8, (0.25,)), (7, (0.125,))))
+    _, replica = served(welcome(next_round=2), results(0, 2, 2, past(0), past(1, (7, (0.125,)))), SEATED, live)
+    assert replica.updates == [
+        (7, (0.25,)), (8, (0.25,)), (7, (0.125,)), (9, (0.5,)), (8, (0.25,)), (7, (0.125,)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("said", "asked"), [((), m.Hello), ((welcome(3),), m.CatchUp), ((welcome(),), m.Joined)])

@@ -24,7 +24,8 @@ def test_shrinkage_never_turns_or_enlarges_an_estimate(value, variance):
 
 
 def test_without_options_coefficients_are_the_plain_ones():
-    assert Updater(PLAIN).coefficients(0, [2.0], np.array([1.0])) == coefficients_of([2.0], PLAIN.learner.learning_rate)
+    plain = coefficients_of([2.0], PLAIN.learner.learning_rate)
+    assert Updater(PLAIN).updates(0, 7, [2.0], np.array([1.0])) == ((7, plain),)
 
 
 def test_shrinkage_reduces_the_error_of_noisy_estimates():
@@ -39,10 +40,10 @@ def test_noisier_rounds_step_less_far():
     quiet, loud = Updater(AWARE), Updater(AWARE)
     for updater in (quiet, loud):
         for _ in range(50):
-            updater.coefficients(50, [1.0], np.array([0.01]))
+            updater.updates(50, 7, [1.0], np.array([0.01]))
     assert (
-        abs(loud.coefficients(50, [1.0], np.array([100.0]))[0])
-        < 0.1 * quiet.coefficients(50, [1.0], np.array([0.01]))[0]
+        abs(loud.updates(50, 7, [1.0], np.array([100.0]))[0][1][0])
+        < 0.1 * quiet.updates(50, 7, [1.0], np.array([0.01]))[0][1][0]
     )
 
 
@@ -50,7 +51,7 @@ def test_a_resumed_run_remembers_the_signal():
     generator = np.random.default_rng(2)
     live, past = Updater(AWARE), []
     for index, value in enumerate(generator.standard_normal(30)):
-        live.coefficients(index, [float(value)], np.array([0.25]))
+        live.updates(index, 7, [float(value)], np.array([0.25]))
         past.append(
             RoundRecord(
                 round=index, seed=0, scheme="coherent", status="ok", attempt=1,
@@ -58,7 +59,7 @@ def test_a_resumed_run_remembers_the_signal():
             )
         )  # fmt: skip
     again = Updater.after(AWARE, past)
-    assert again.coefficients(50, [1.0], np.array([1.0])) == live.coefficients(50, [1.0], np.array([1.0]))
+    assert again.updates(50, 7, [1.0], np.array([1.0])) == live.updates(50, 7, [1.0], np.array([1.0]))
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=8), st.floats(1e-7, 1e-2))

@@ -37,7 +37,15 @@ FEW = [
     ("loopback", "scheme.name=digital", "update.shrinkage=true", "update.noise_aware_step=true"),
     ("pluto_indoor", "scheme.name=energy"),
     ("pluto_indoor", "scheme.name=energy", "scheme.csi=reciprocity", "clock.trigger=true"),
-    ("ideal", "scheme.name=ideal"),
+    (
+        "ideal",
+        "scheme.name=ideal",
+        "update.momentum=0.5",
+        "update.normalise=std",
+        "update.decay=cosine",
+        "learner.num_queries=2",
+        "learner.estimator=one_sided",
+    ),
 ]
 ALL = [
     (rig, f"scheme.name={scheme}", f"air.level={level}", *more)
