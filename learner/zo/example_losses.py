@@ -1,6 +1,7 @@
 """The loss of every example on either side of the weights, by the way that suits the model and the batch."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class ExampleLosses:
     def around_weights(self, batches: Sequence[AnyBatch], shifts: Sequence[Shift]) -> list[NDArray[np.float64]]:
         """[Q, 2, B_k] of each batch, for Q shifts; batches without examples cost nothing."""
         filled = [batch for batch in batches if batch.num_examples]
-        queries = [self._of_query(filled, shift) for shift in shifts] if filled else []
+        queries = self._weights.in_step([partial(self._of_query, filled, shift) for shift in shifts if filled])
         found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
         return [next(found) if batch.num_examples else np.zeros((len(shifts), 2, 0)) for batch in batches]
 
@@ -55,8 +56,9 @@ class ExampleLosses:
         """
         alone = [examples(batch) for batch in batches]
         losses: list[list[torch.Tensor]] = [[] for _ in batches]  # of each batch, [2, B_k] a query
-        for shift in shifts if any(alone) else ():
-            found = iter(self._of_singles([single for singles in alone for single in singles], shift))
+        together = [single for singles in alone for single in singles]
+        for each in self._weights.in_step([partial(self._of_singles, together, shift) for shift in shifts if together]):
+            found = iter(each)
             for singles, own in zip(alone, losses, strict=True):
                 own.append(torch.cat([next(found) for _ in singles], dim=1) if singles else torch.zeros(2, 0))
         return [torch.stack(own).cpu().numpy() if own else np.zeros((len(shifts), 2, 0)) for own in losses]
@@ -70,7 +72,7 @@ class ExampleLosses:
             return [torch.stack(both) for both in zip(*found, strict=True)]
         residents = self._residents.shifted(shift)
         sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        return [self._of_single(single, sweeps) for single in singles]
+        return self._weights.in_step([partial(self._of_single, single, sweeps) for single in singles])
 
     def _of_single(self, single: AnyBatch, sweeps: dict[Sides, Sweep]) -> torch.Tensor:
         """Both signs together where this example can be; that another could not is not remembered."""
@@ -79,7 +81,7 @@ class ExampleLosses:
                 return torch.stack(self._scorer.losses(sweeps[BOTH], single))
             except UnpairableError:
                 pass
-        return torch.stack([self._scorer.losses(sweeps[(number,)], single)[0] for number in BOTH])
+        return self._one_by_one(single, sweeps)
 
     def _of_query(self, batches: Sequence[AnyBatch], shift: Shift) -> list[torch.Tensor]:
         """float64 [2, B_k] of each batch."""
@@ -87,7 +89,8 @@ class ExampleLosses:
             return self._of_small_model(batches, self._copies, shift)
         residents = self._residents.shifted(shift)
         sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        return [losses for group in self._groups(batches) for losses in self._of_group(group, sweeps)]
+        found = self._weights.in_step([partial(self._of_group, group, sweeps) for group in self._groups(batches)])
+        return [losses for each in found for losses in each]
 
     def _of_small_model(self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift) -> list[torch.Tensor]:
         """The same for a small model, one sign after the other for all batches."""
@@ -113,8 +116,12 @@ class ExampleLosses:
                 return list(torch.split(losses, sizes, dim=1))
             except UnpairableError:
                 self._is_pairable = False
-        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in BOTH])
-        return list(torch.split(losses, sizes, dim=1))
+        return list(torch.split(self._one_by_one(batch, sweeps), sizes, dim=1))
+
+    def _one_by_one(self, batch: AnyBatch, sweeps: dict[Sides, Sweep]) -> torch.Tensor:
+        """float64 [2, B], a forward for each sign."""
+        found = self._weights.in_step([partial(self._scorer.losses, sweeps[(number,)], batch) for number in BOTH])
+        return torch.stack([losses for (losses,) in found])
 
     def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
         """Batches that share a forward: each by itself, unless devices are batched."""

@@ -69,8 +69,7 @@ class Scorer:
         hidden = [side(hidden, n)[rows, positions] for n in _of(sweep)]
         if not self._takes_rows:
             return [label_losses(logits.float(), targets) for logits in hidden]
-        num_rows, place = len(self._head.weight), self._head.weight.device
-        hidden = [h.to(place) for h in hidden]
+        num_rows = len(self._head.weight)
         totals: list[Any] = [None] * len(hidden)  # running log-sum-exp over the vocabulary
         wanted = [torch.empty(len(targets), device=targets.device) for _ in hidden]
         for start in range(0, num_rows, _VOCABULARY_CHUNK):
