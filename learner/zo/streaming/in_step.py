@@ -89,11 +89,12 @@ class InStep:
             parent.wait()
         return [each.result for each in passes]
 
-    def wait_for(self, block: str, num_bytes: int) -> None:
-        """Called before a block is used, by a pass that holds so many bytes: until its turn."""
-        if self._current is not None:
-            self._current.block, self._current.num_bytes = block, num_bytes
-            self._current.wait()
+    def wait_for(self, block: str, num_bytes: int | None = None) -> None:
+        """Called before a block is used, by a pass that holds so many bytes, or as many as before: until its turn."""
+        current = self._current
+        if current is not None:
+            current.block, current.num_bytes = block, current.num_bytes if num_bytes is None else num_bytes
+            current.wait()
 
     def _play(self, passes: Sequence[_Pass]) -> None:
         self._passes = list(passes)

@@ -24,7 +24,7 @@ class Block:
     @property
     def num_bytes(self) -> int:
         """Of memory on the device, each tensor aligned."""
-        return sum(_aligned(tensor.nbytes) for tensor in self.tensors)
+        return sum(aligned(tensor.nbytes) for tensor in self.tensors)
 
 
 class Place:
@@ -57,7 +57,7 @@ class Place:
                 there = self._memory[begin : begin + host.nbytes].view(host.dtype).view(host.shape)
                 there.copy_(host, non_blocking=True)
                 self.tensors.append(there)
-                begin += _aligned(host.nbytes)
+                begin += aligned(host.nbytes)
             if stream is not None:
                 self._arrived.record(stream)
         self.block = block
@@ -95,6 +95,7 @@ class Transfers:
         self._places = [Place(device), Place(device)]  # least recently filled first
         self.fetches: Counter[str] = Counter()
         """How often each block was copied"""
+        self.num_fetched_bytes = 0
 
     @property
     def num_bytes(self) -> int:
@@ -132,6 +133,7 @@ class Transfers:
         self._prepare(block)
         place.fill(block, self._stream)
         self.fetches[block.name] += 1
+        self.num_fetched_bytes += block.num_bytes
         self._places.remove(place)
         self._places.append(place)
         return place
@@ -148,5 +150,6 @@ class Transfers:
         return self._places[-1]
 
 
-def _aligned(num_bytes: int) -> int:
+def aligned(num_bytes: int) -> int:
+    """Bytes up to where the next tensor may begin."""
     return -(-num_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES

@@ -19,11 +19,14 @@ from typing import Any
 
 import torch
 
+from learner.errors import ModelError
 from learner.zo.directions import Update, apply_updates
 from learner.zo.flat_weights import FlatWeights, Slot
 from learner.zo.pairs import Pair
 from learner.zo.streaming.in_step import InStep
-from learner.zo.streaming.transfers import Block, Transfers
+from learner.zo.streaming.transfers import Block, Transfers, aligned
+
+_PINNED_BYTES = 64 << 20  # a shorter buffer may share a page with others, and is copied fast enough as it is
 
 
 class _Pass(threading.local):
@@ -43,6 +46,7 @@ class StreamedWeights(FlatWeights):
     def __init__(self, model: torch.nn.Module, device: torch.device) -> None:
         """Take over the model: its buffers move to the device, its modules fetch their parameters when called."""
         super().__init__(model)
+        _gather([parameter for parameter in model.parameters() if id(parameter) not in self.slot_of])
         self.device = device
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._hosted = {id(parameter): parameter.data for parameter in model.parameters()}
@@ -59,7 +63,7 @@ class StreamedWeights(FlatWeights):
         for name, module, parameters in _parts(model):
             block = self._block(name, parameters)
             largest = max(largest, block.num_bytes)
-            module.register_forward_pre_hook(partial(self._enter, block, parameters))
+            module.register_forward_pre_hook(partial(self._enter, block, parameters), with_kwargs=True)
             module.register_forward_hook(self._leave)
         self._in_step = InStep(largest)
         for module in model.modules():
@@ -90,12 +94,17 @@ class StreamedWeights(FlatWeights):
         self._order = self._pass.order
 
     def _enter(
-        self, block: Block, parameters: Sequence[torch.nn.Parameter], _: torch.nn.Module, inputs: Sequence[Any]
+        self,
+        block: Block,
+        parameters: Sequence[torch.nn.Parameter],
+        _: torch.nn.Module,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
     ) -> None:
         """Before a module is called."""
         if not self._pass.is_open:
             return
-        self._in_step.wait_for(block.name, sum(map(_num_bytes, inputs)))
+        self._in_step.wait_for(block.name, sum(map(_num_bytes, (*args, *kwargs.values()))))
         self._end_chunk()
         number = len(self._pass.order)
         self._pass.order.append(block)
@@ -147,7 +156,7 @@ class StreamedWeights(FlatWeights):
         if id(parameter) in self._present or id(parameter) not in self._hosted:
             return parameter[start:stop]
         chunk = self._rows(parameter, start, stop)
-        self._in_step.wait_for(chunk.name, 0)
+        self._in_step.wait_for(chunk.name)
         self._end_chunk()
         (values,) = self.transfers.take(chunk)
         self._chunk = [chunk]
@@ -236,16 +245,33 @@ def _num_bytes(value: Any) -> int:
     return sum(side.nbytes for side in sides if isinstance(side, torch.Tensor))
 
 
+def _gather(parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Move frozen parameters into one buffer in host memory, freeing each one's own memory at once."""
+    buffer = torch.empty(sum(aligned(parameter.nbytes) for parameter in parameters), dtype=torch.uint8)
+    begin = 0
+    for parameter in parameters:
+        there = buffer[begin : begin + parameter.nbytes].view(parameter.dtype).view(parameter.shape)
+        parameter.data = there.copy_(parameter.detach())
+        begin += aligned(parameter.nbytes)
+
+
 def _pin(owner: object, tensors: Sequence[torch.Tensor]) -> None:
     """Lock host memory, so that copies to CUDA are asynchronous; as long as `owner` lives.
 
-    Registered where it is: allocating pinned memory would round a buffer up to a power of two.
+    It is registered where it is: `pin_memory` would round a buffer up to a power of two.
     """
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors if tensor.numel()}
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors}
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     for address, storage in storages.items():
-        if int(runtime.cudaHostRegister(address, storage.nbytes(), 0)) == 0:
-            weakref.finalize(owner, _unpin, storage)
+        if storage.nbytes() < _PINNED_BYTES:
+            continue
+        failure = int(runtime.cudaHostRegister(address, storage.nbytes(), 0))
+        if failure:
+            raise ModelError(
+                f'CUDA cannot lock {storage.nbytes() >> 20} MiB of host memory for model.device = "stream:cuda" (error '
+                f"{failure}); allowed what the machine has free; use a smaller model or a 16-bit model.dtype"
+            )
+        weakref.finalize(owner, _unpin, storage)
 
 
 def _unpin(storage: torch.UntypedStorage) -> None:

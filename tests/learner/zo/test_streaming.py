@@ -91,14 +91,21 @@ def trained(replica: Replica, directory: Path) -> dict[str, object]:
     return made
 
 
+WAYS = [
+    *((name, "float32", None) for name in ("opt", "opt_projected", "gpt2", "llama", "qwen3")),
+    ("opt", "float32", "bfloat16"),
+    ("gpt2", "bfloat16", None),
+]
+
+
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("dtype", "compute_dtype"), [("float32", None), ("float32", "bfloat16"), ("bfloat16", None)])
+@pytest.mark.parametrize(("name", "dtype", "compute_dtype"), WAYS)
 def test_streamed_weights_give_every_bit_of_resident_ones(
-    any_model_dir: Path, tmp_path: Path, device: str, dtype: str, compute_dtype: str | None
+    model_dirs: dict[str, Path], tmp_path: Path, device: str, name: str, dtype: str, compute_dtype: str | None
 ) -> None:
     made = {}
     for way in (device, f"stream:{device}"):
-        config = ModelConfig(path=str(any_model_dir), device=way, dtype=dtype, compute_dtype=compute_dtype)  # type: ignore[arg-type]
+        config = ModelConfig(path=str(model_dirs[name]), device=way, dtype=dtype, compute_dtype=compute_dtype)  # type: ignore[arg-type]
         made[way] = trained(Replica.load(config), tmp_path / way)
     resident, through = made.values()
     assert [name for name in resident if resident[name] != through[name]] == []
