@@ -10,6 +10,8 @@ JSON object.
 import argparse
 import json
 from functools import partial
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -32,29 +34,41 @@ def step(replica: Replica, batches: list[AnyBatch], num_queries: int = 1) -> Non
 
 
 def peaks(replica: Replica, *, elsewhere_bytes: int) -> dict[str, int]:
-    """Bytes on the device of steps of several kinds."""
+    """Bytes on the device of steps of two kinds."""
     batch = make_batch(*SHAPE)
-    short: list[AnyBatch] = [make_batch(*SHORT, seed=k) for k in range(NUM_DEVICES)]
     kinds: dict[str, Action] = {
         "labels": lambda: step(replica, [batch]),
         "text": lambda: step(replica, [as_text(batch)]),
-        "in_step": lambda: step(replica, short, NUM_QUERIES),
     }
     return {name: peak_bytes(action, elsewhere_bytes=elsewhere_bytes) for name, action in kinds.items()}
 
 
-def fetches(replica: Replica) -> tuple[float, float]:
-    """How often a block goes to the device in a round, the mean over blocks; and all bytes that go over the model's."""
-    weights = replica._weights
-    assert isinstance(weights, StreamedWeights)
-    counts = weights.transfers.fetches
-    short: list[AnyBatch] = [make_batch(*SHORT, seed=k) for k in range(NUM_DEVICES)]
-    step(replica, short, NUM_QUERIES)
-    counts.clear()
-    before = weights.transfers.num_fetched_bytes
-    step(replica, short, NUM_QUERIES)
-    fetched = weights.transfers.num_fetched_bytes - before
-    return counts.total() / len(counts), fetched / sum(p.nbytes for p in replica.model.parameters())
+def of_a_round(replica: Replica, weights: StreamedWeights) -> dict[str, float]:
+    """What several devices and queries share, and what waits meanwhile."""
+    held_bytes = 0
+
+    def watched() -> Any:
+        nonlocal held_bytes
+        held_bytes = max(held_bytes, sum(each.num_bytes for each in weights.steps.passes))
+        return original()
+
+    step(replica, devices(), NUM_QUERIES)
+    original = weights.steps.next_passes
+    weights.transfers.fetches.clear()
+    fetched_bytes = weights.transfers.num_fetched_bytes
+    with patch.object(weights.steps, "next_passes", watched):
+        step(replica, devices(), NUM_QUERIES)
+    fetched_bytes = weights.transfers.num_fetched_bytes - fetched_bytes
+    return {
+        "fetches_per_block_and_round": max(weights.transfers.fetches.values()),
+        "fetched_bytes_per_round_over_model": fetched_bytes / sum(p.nbytes for p in replica.model.parameters()),
+        "waiting_bytes_over_block": held_bytes / weights.steps.most_bytes,
+    }
+
+
+def devices() -> list[AnyBatch]:
+    """A batch of each hosted device."""
+    return [make_batch(*SHORT, seed=k) for k in range(NUM_DEVICES)]
 
 
 def main() -> None:
@@ -73,9 +87,10 @@ def main() -> None:
     model_bytes = sum(parameter.nbytes for parameter in streamed.model.parameters())
     on_host_bytes = 0 if device.type == "cuda" else model_bytes  # counted, and not on the device
     through = peaks(streamed, elsewhere_bytes=elsewhere + on_host_bytes)
-    assert isinstance(streamed._weights, StreamedWeights)
-    places_bytes = streamed._weights.transfers.num_bytes
-    per_round, bytes_ratio = fetches(streamed)
+    weights = streamed._weights
+    assert isinstance(weights, StreamedWeights)
+    places_bytes = weights.transfers.num_bytes
+    shared = of_a_round(streamed, weights)
     elsewhere = live_bytes()
     resident = make(make_model())
     whole = peaks(resident, elsewhere_bytes=elsewhere)
@@ -86,25 +101,22 @@ def main() -> None:
     print(f"two blocks: {places_bytes / MIB:.0f} MiB; model: {model_bytes / MIB:.0f} MiB", flush=True)
 
     batch = make_batch(*SHAPE)
-    short: list[AnyBatch] = [make_batch(*SHORT, seed=k) for k in range(NUM_DEVICES)]
     actions: dict[str, Action] = {
         "streamed": lambda: step(streamed, [batch]),
         "resident": lambda: step(resident, [batch]),
-        "streamed, in step": lambda: step(streamed, short, NUM_QUERIES),
-        "resident, in step": lambda: step(resident, short, NUM_QUERIES),
+        "streamed round": lambda: step(streamed, devices(), NUM_QUERIES),
+        "resident round": lambda: step(resident, devices(), NUM_QUERIES),
     }
     seconds = interleaved_medians_s(actions, num_runs=arguments.runs)
     print({name: round(value, 4) for name, value in seconds.items()}, flush=True)
     results = {
         "device_mib_over_model": through["labels"] / model_bytes,
         "device_mib_over_model_text": through["text"] / model_bytes,
-        "device_mib_over_model_in_step": through["in_step"] / model_bytes,
         "resident_mib_over_model": whole["labels"] / model_bytes,
         "two_blocks_over_model": places_bytes / model_bytes,
-        "fetches_per_block_and_round": per_round,
-        "fetched_bytes_per_round_over_model": bytes_ratio,
+        **shared,
         "step_over_resident_step": seconds["streamed"] / seconds["resident"],
-        "step_over_resident_step_in_step": seconds["streamed, in step"] / seconds["resident, in step"],
+        "round_over_resident_round": seconds["streamed round"] / seconds["resident round"],
     }
     print(json.dumps(results))
 

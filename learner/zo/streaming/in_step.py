@@ -70,8 +70,8 @@ class InStep:
 
     def __init__(self, most_bytes: int) -> None:
         """most_bytes: passes begin until those that wait hold so much."""
-        self._most_bytes = most_bytes
-        self._passes: list[_Pass] = []
+        self.most_bytes = most_bytes
+        self.passes: list[_Pass] = []
         self._current: _Pass | None = None
 
     def run(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -83,8 +83,8 @@ class InStep:
         if parent is None:
             self._play(passes)
         else:
-            at = self._passes.index(parent)
-            self._passes[at:at] = passes
+            at = self.passes.index(parent)
+            self.passes[at:at] = passes
             parent.others, parent.block, parent.num_bytes = passes, None, 0
             parent.wait()
         return [each.result for each in passes]
@@ -97,21 +97,21 @@ class InStep:
             current.wait()
 
     def _play(self, passes: Sequence[_Pass]) -> None:
-        self._passes = list(passes)
+        self.passes = list(passes)
         try:
-            while self._passes:
-                for each in self._next():
+            while self.passes:
+                for each in self.next_passes():
                     self._resume(each)
         finally:
-            left, self._passes, self._current = self._passes, [], None
+            left, self.passes, self._current = self.passes, [], None
             for each in left:
                 each.cancel()
 
-    def _next(self) -> list[_Pass]:
+    def next_passes(self) -> list[_Pass]:
         """One that begins or goes on after others, if there is room; else all that want what the first one wants."""
-        able = [each for each in self._passes if all(other.is_done for other in each.others)]
+        able = [each for each in self.passes if all(other.is_done for other in each.others)]
         free = next((each for each in able if each.block is None), None)
-        if free is not None and sum(each.num_bytes for each in self._passes) < self._most_bytes:
+        if free is not None and sum(each.num_bytes for each in self.passes) < self.most_bytes:
             return [free]
         block = next(each.block for each in able if each.block is not None)
         return [each for each in able if each.block == block]
@@ -121,6 +121,6 @@ class InStep:
         each.resume()
         self._current = None
         if each.is_done:
-            self._passes.remove(each)
+            self.passes.remove(each)
         if each.error is not None:
             raise each.error

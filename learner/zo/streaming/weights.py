@@ -65,7 +65,7 @@ class StreamedWeights(FlatWeights):
             largest = max(largest, block.num_bytes)
             module.register_forward_pre_hook(partial(self._enter, block, parameters), with_kwargs=True)
             module.register_forward_hook(self._leave)
-        self._in_step = InStep(largest)
+        self.steps = InStep(max(1, largest))
         for module in model.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None:
@@ -77,14 +77,14 @@ class StreamedWeights(FlatWeights):
 
     def in_step(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         """What jobs return; a block is fetched once for all whose activations, waiting for it, fit into its memory."""
-        return self._in_step.run(jobs)
+        return self.steps.run(jobs)
 
     def begin_pass(self) -> None:
         """A forward pass begins: modules fetch their parameters."""
         self._end_chunk()
-        self._pass.is_open, self._pass.order = True, []
         if self._order:
             self.transfers.prefetch(self._order[0])
+        self._pass.is_open, self._pass.order = True, []
 
     def end_pass(self) -> None:
         """It is over, by an error perhaps: its modules need no parameters any more."""
@@ -104,7 +104,7 @@ class StreamedWeights(FlatWeights):
         """Before a module is called."""
         if not self._pass.is_open:
             return
-        self._in_step.wait_for(block.name, sum(map(_num_bytes, (*args, *kwargs.values()))))
+        self.steps.wait_for(block.name, sum(map(_num_bytes, (*args, *kwargs.values()))))
         self._end_chunk()
         number = len(self._pass.order)
         self._pass.order.append(block)
@@ -156,7 +156,7 @@ class StreamedWeights(FlatWeights):
         if id(parameter) in self._present or id(parameter) not in self._hosted:
             return parameter[start:stop]
         chunk = self._rows(parameter, start, stop)
-        self._in_step.wait_for(chunk.name)
+        self.steps.wait_for(chunk.name)
         self._end_chunk()
         (values,) = self.transfers.take(chunk)
         self._chunk = [chunk]

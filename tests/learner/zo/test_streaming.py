@@ -39,13 +39,13 @@ def batches() -> list[Batch | TextBatch]:
     ]
 
 
-def deep_model() -> LlamaForCausalLM:
+def deep_model(hidden_size: int = 32, num_hidden_layers: int = LAYERS) -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=50,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=LAYERS,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        num_hidden_layers=num_hidden_layers,
         num_attention_heads=2,
         max_position_embeddings=64,
         tie_word_embeddings=False,
@@ -132,14 +132,14 @@ def test_all_devices_and_queries_of_a_round_share_a_fetch_as_far_as_their_activa
     for most_bytes, num_passes in ((1 << 20, 1), (1, 4), (40_000, 2)):  # one waits with 16 KiB
         replica.update(0, [0.5])
         weights.transfers.fetches.clear()
-        weights._in_step._most_bytes = most_bytes
+        weights.steps.most_bytes = most_bytes
         replica.scalars(batches(), **SETTINGS)
         expected = {**dict.fromkeys([*layers, "model.norm"], num_passes), "lm_head.weight[0:50]": min(num_passes, 2)}
         assert weights.transfers.fetches == expected
         assert len(weights.transfers._places) == 2
     replica.update(0, [0.5])
     weights.transfers.fetches.clear()
-    weights._in_step._most_bytes = 1 << 20
+    weights.steps.most_bytes = 1 << 20
     replica.scalars(batches(), example_clip=1.0, normaliser=4, **SETTINGS)
     assert set(weights.transfers.fetches.values()) == {1}
 
@@ -164,6 +164,18 @@ def test_the_device_holds_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     order = [name for name, _ in fetched[-LAYERS - 5 :]]
     chunks = [f"lm_head.weight[{start}:{stop}]" for start, stop in ((0, 16), (16, 32), (32, 48), (48, 50))]
     assert order == [*(f"model.layers.{number}" for number in range(LAYERS)), "model.norm", *chunks]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_holds_two_blocks_however_far_python_runs_ahead() -> None:
+    replica = Replica(deep_model(hidden_size=768, num_hidden_layers=20), None, device="cuda", is_streamed=True)
+    assert isinstance(replica._weights, StreamedWeights)
+    replica.update(1, [0.5])
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    replica.scalars(batches(), **SETTINGS)
+    layer_bytes = sum(parameter.nbytes for parameter in replica.model.model.layers[0].parameters())
+    assert torch.cuda.max_memory_allocated() - before < 4 * layer_bytes
 
 
 def test_the_next_block_is_fetched_before_the_present_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
