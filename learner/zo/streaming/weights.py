@@ -105,6 +105,10 @@ class StreamedWeights(FlatWeights):
         if not self._pass.is_open:
             return
         self.steps.wait_for(block.name, sum(map(_num_bytes, (*args, *kwargs.values()))))
+        with torch._C.DisableTorchFunction():  # a sweep is active, for which a parameter is never written
+            self._bring(block, parameters)
+
+    def _bring(self, block: Block, parameters: Sequence[torch.nn.Parameter]) -> None:
         self._end_chunk()
         number = len(self._pass.order)
         self._pass.order.append(block)
@@ -120,7 +124,8 @@ class StreamedWeights(FlatWeights):
     def _leave(self, *_: Any) -> None:
         """After a module was called."""
         if self._pass.is_open:
-            self._pass.entered.pop()()
+            with torch._C.DisableTorchFunction():
+                self._pass.entered.pop()()
 
     def _free(self, block: Block, parameters: Sequence[torch.nn.Parameter]) -> None:
         """One user less; after the last one, parameters are in host memory again."""

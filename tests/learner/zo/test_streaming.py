@@ -166,6 +166,36 @@ def test_the_device_holds_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert order == [*(f"model.layers.{number}" for number in range(LAYERS)), "model.norm", *chunks]
 
 
+def test_what_is_computed_with_is_what_was_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica, _ = streamed()
+    twin = Replica(deep_model(), None)
+    for parameter in twin.model.model.layers.parameters():
+        parameter.zero_()
+
+    def fill(place: Place, block: Block, stream: object) -> None:
+        original(place, block, stream)  # type: ignore[arg-type]
+        for values in place.tensors if block.name.startswith("model.layers") else ():
+            values.zero_()
+
+    original = Place.fill
+    monkeypatch.setattr(Place, "fill", fill)
+    for found, expected in zip(replica.losses(batches()), twin.losses(batches()), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_blocks_that_are_still_there_are_fetched_anew_after_an_update(tmp_path: Path) -> None:
+    shallow = [Replica(deep_model(num_hidden_layers=1), None, is_streamed=way) for way in (True, False)]
+    for change in ("none", "update", "load"):
+        for number, replica in enumerate(shallow):
+            if change == "update":
+                replica.save_weights(tmp_path / f"{number}.safetensors")
+                replica.update(1, [0.5])
+            if change == "load":
+                replica.load_weights(tmp_path / f"{number}.safetensors")
+        found, expected = (replica.losses(batches()[:1])[0] for replica in shallow)
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_holds_two_blocks_however_far_python_runs_ahead() -> None:
     replica = Replica(deep_model(hidden_size=768, num_hidden_layers=20), None, device="cuda", is_streamed=True)
