@@ -1,4 +1,4 @@
-"""Medians of interleaved runs, and peaks of live tensor memory."""
+"""Medians of interleaved runs, and peaks of live tensor memory: of the GPU once CUDA is in use, else of the host."""
 
 import gc
 import random
@@ -29,6 +29,8 @@ def interleaved_medians_s(
         for name, action in order.sample(in_turn, len(in_turn)):
             started = time.perf_counter()
             action()
+            if torch.cuda.is_initialized():
+                torch.cuda.synchronize()
             times[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -36,6 +38,8 @@ def interleaved_medians_s(
 def live_bytes() -> int:
     """Bytes of all tensor storages that exist now, each once."""
     gc.collect()
+    if torch.cuda.is_initialized():
+        return torch.cuda.memory_allocated()
     storages = {}
     for thing in gc.get_objects():
         if issubclass(type(thing), torch.Tensor) and thing.device.type != "meta":
@@ -50,6 +54,10 @@ def peak_bytes(action: Action, *, elsewhere_bytes: int = 0) -> int:
     elsewhere_bytes: what is alive but has nothing to do with the action.
     """
     action()  # what stays alive after a first call (optimizer state, gradients) counts as there before
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+        action()
+        return torch.cuda.max_memory_allocated() - elsewhere_bytes
     before = live_bytes() - elsewhere_bytes
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         action()

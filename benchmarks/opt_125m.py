@@ -58,7 +58,8 @@ class MezoReference:
     def _normals(self, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         torch.manual_seed(seed)
         for parameter in self._model.parameters():
-            yield parameter, torch.normal(0.0, 1.0, size=parameter.shape, dtype=parameter.dtype)
+            kind = {"dtype": parameter.dtype, "device": parameter.device}
+            yield parameter, torch.normal(0.0, 1.0, size=parameter.shape, **kind)
 
     def _perturb(self, seed: int, amplitude: float) -> None:
         for parameter, z in self._normals(seed):

@@ -1,6 +1,6 @@
 """Time and memory of a zeroth-order step, against two forward passes, the published procedure and AdamW.
 
-python -m benchmarks.zo_step [--threads 2] [--runs 7]
+python -m benchmarks.zo_step [--device cuda] [--threads 2] [--runs 7]
 
 The shape is OPT-125M with random weights. Seconds are medians of interleaved runs in this process; ratios of them are
 what counts. "Two forwards" are this code's own inference with the same loss and head; the references are plain Hugging
@@ -34,7 +34,8 @@ class Zo:
     """Steps of one replica, each with its own seed."""
 
     def __init__(self, model: Any, *, threads: int, compute_dtype: torch.dtype | None = None) -> None:
-        self.replica = Replica(model, None, num_threads=threads, compute_dtype=compute_dtype)
+        device = model.device
+        self.replica = Replica(model, None, num_threads=threads, compute_dtype=compute_dtype, device=device)
         self._seeds = itertools.count()
 
     def step(self, batch: AnyBatch) -> None:
@@ -48,24 +49,25 @@ class Zo:
         self.replica.losses([batch, batch])
 
 
-def step_times(threads: int, runs: int) -> dict[str, float]:
+def step_times(threads: int, runs: int, device: str) -> dict[str, float]:
     """All ratios of seconds."""
-    zo = Zo(make_model(), threads=threads)
-    bf16 = Zo(make_model(), threads=threads, compute_dtype=torch.bfloat16) if has_bf16_units() else None
-    mezo_model = make_model()
-    mezo = MezoReference(mezo_model)
-    adamw = adamw_step(make_model())
+    zo = Zo(make_model().to(device), threads=threads)
+    has_bf16 = has_bf16_units(device)
+    bf16 = Zo(make_model().to(device), threads=threads, compute_dtype=torch.bfloat16) if has_bf16 else None
+    mezo = MezoReference(make_model().to(device))
+    adamw = adamw_step(make_model().to(device))
     times = {}
     for name, size in SHAPES.items():
         batch = make_batch(*size)
+        ids = batch.input_ids.to(device)
         actions = {
             "step": lambda batch=batch: zo.step(batch),
             "two_forwards": lambda batch=batch: zo.two_forwards(batch),
-            "mezo": lambda batch=batch: mezo.step(batch.input_ids, 1),
+            "mezo": lambda ids=ids: mezo.step(ids, 1),
         }
         if name == "8x128":
             actions["lm"] = lambda batch=batch: zo.step(as_text(batch))
-            actions["adamw"] = lambda batch=batch: adamw(batch.input_ids)
+            actions["adamw"] = lambda ids=ids: adamw(ids)
             actions["forward"] = lambda batch=batch: zo.replica.losses([batch])
             if bf16 is not None:
                 actions["bf16"] = lambda batch=batch: bf16.step(batch)
@@ -89,8 +91,10 @@ def step_times(threads: int, runs: int) -> dict[str, float]:
     }
 
 
-def has_bf16_units() -> bool:
-    """Whether the CPU multiplies bfloat16 natively."""
+def has_bf16_units(device: str) -> bool:
+    """Whether the device multiplies bfloat16 natively."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -110,7 +114,7 @@ def correlation(first: Zo, second: Zo, num_seeds: int = 96) -> float:
     return float(np.corrcoef(found)[0, 1])
 
 
-def peaks(threads: int) -> dict[str, float]:
+def peaks(threads: int, device: str) -> dict[str, float]:
     """All ratios of live tensor bytes, at 8 x 128 tokens."""
     batch = make_batch(*SHAPES["8x128"])
 
@@ -121,7 +125,7 @@ def peaks(threads: int) -> dict[str, float]:
             yield peak_bytes(action, elsewhere_bytes=elsewhere)
 
     def fp32() -> Iterator[Any]:
-        zo = Zo(make_model(), threads=threads)
+        zo = Zo(make_model().to(device), threads=threads)
         yield lambda: zo.replica.losses([batch])
         yield lambda: zo.step(batch)
         for hosted in (1, NUM_HOSTED):
@@ -129,12 +133,12 @@ def peaks(threads: int) -> dict[str, float]:
             yield lambda batches=batches: zo.replica.scalars(batches, seed=1, num_queries=1, perturbation_scale=SCALE)
 
     def short() -> Iterator[Any]:
-        zo = Zo(make_model(torch.bfloat16), threads=threads)
+        zo = Zo(make_model(torch.bfloat16).to(device), threads=threads)
         yield lambda: zo.step(batch)
 
     def adamw() -> Iterator[Any]:
-        step = adamw_step(make_model())
-        yield lambda: step(batch.input_ids)
+        step, ids = adamw_step(make_model().to(device)), batch.input_ids.to(device)
+        yield lambda: step(ids)
 
     inference, step, one, many = measured(fp32)
     (sixteen,) = measured(short)
@@ -151,7 +155,7 @@ def peaks(threads: int) -> dict[str, float]:
     }
 
 
-def changed_bits(threads: int) -> int:
+def changed_bits(threads: int, device: str) -> int:
     """Bits of the weights that idle probes change: 1,000 rounds of the embedded model and 3 of OPT-125M's shape."""
     changed = 0
     for dtype in ("float32", "float16", "bfloat16"):
@@ -159,8 +163,9 @@ def changed_bits(threads: int) -> int:
         small = make_batch(2, 16)
         small.input_ids.remainder_(model.config.vocab_size)
         small.class_tokens.remainder_(model.config.vocab_size)
-        changed += _changed(Replica(model, None, num_threads=1), small, 1000)
-        changed += _changed(Replica(make_model(getattr(torch, dtype)), None, num_threads=threads), make_batch(1, 32), 3)
+        changed += _changed(Replica(model, None, num_threads=1, device=device), small, 1000)
+        large = Replica(make_model(getattr(torch, dtype)), None, num_threads=threads, device=device)
+        changed += _changed(large, make_batch(1, 32), 3)
     return changed
 
 
@@ -169,19 +174,25 @@ def _changed(replica: Replica, batch: AnyBatch, rounds: int) -> int:
     for seed in range(rounds):
         replica.scalars([batch], seed=seed, num_queries=1, perturbation_scale=SCALE)
     after = [p.detach().view(torch.uint8) for p in replica.model.parameters()]
-    return sum(int(np.bitwise_count((a ^ b).numpy()).sum(dtype=np.int64)) for a, b in zip(before, after, strict=True))
+    return sum(
+        int(np.bitwise_count((a ^ b).cpu().numpy()).sum(dtype=np.int64)) for a, b in zip(before, after, strict=True)
+    )
 
 
 def main() -> None:
     """Print every ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results: dict[str, float | None] = {"probe_changed_weights": changed_bits(arguments.threads)}
-    results |= peaks(arguments.threads)
-    results |= step_times(arguments.threads, arguments.runs)
+    device = arguments.device
+    if device != "cpu":
+        torch.empty(0, device=device)  # from here on, figures are of the device
+    results: dict[str, float | None] = {"probe_changed_weights": changed_bits(arguments.threads, device)}
+    results |= peaks(arguments.threads, device)
+    results |= step_times(arguments.threads, arguments.runs, device)
     print(json.dumps(results))
 
 

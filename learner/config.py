@@ -76,7 +76,8 @@ class ModelConfig(Settings, frozen=True):
     compute_dtype: FloatType | None = None
     """Element type of the arithmetic; that of the weights if absent. bfloat16 beside float32 weights is fast."""
     device: NonEmptyStr = "cpu"
-    """A torch device ("cpu", "cuda", "cuda:1"), or "auto": spread over all GPUs by accelerate."""
+    """A torch device ("cpu", "cuda", "cuda:1"); "auto": spread over all GPUs by accelerate; "stream:cuda": for a model
+    larger than the GPU, weights stay in host memory and pass through it (generation then fetches them once a token)."""
     lora: LoraSettings | None = None
     """Train low-rank adapters (package peft) instead of all weights."""
 

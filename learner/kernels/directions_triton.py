@@ -21,6 +21,7 @@ from learner.kernels import directions_torch
 from learner.kernels.philox import FIELDS, ROUNDING, Key
 
 _SIGN_BLOCKS = 16  # Philox blocks of 128 elements that one program makes
+_MOST_ROWS = 65535  # programs of the second axis of a CUDA grid
 _ROUNDING_STREAM, _FIELD_STREAM = tl.constexpr(ROUNDING), tl.constexpr(FIELDS)
 _PER_BLOCK = tl.constexpr(128)
 _FLOAT32, _BFLOAT16, _FLOAT16 = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
@@ -193,7 +194,9 @@ def both_rows(
     weights: torch.Tensor, rows: torch.Tensor, out: torch.Tensor, first: int, key: Key, table: NDArray[np.float32]
 ) -> None:
     """out [2, N, H] = rows of weights [V, H] ± amplitude · z."""
-    _launch(weights, rows, out[0], out[1], (weights.shape[1], len(rows)), first, key, table)
+    for lo in range(0, len(rows), _MOST_ROWS):
+        part, made = rows[lo : lo + _MOST_ROWS], out[:, lo : lo + _MOST_ROWS]
+        _launch(weights, part, made[0], made[1], (weights.shape[1], len(part)), first, key, table)
 
 
 def _launch(
@@ -208,41 +211,49 @@ def _launch(
 ) -> None:
     if not all(shape):
         return
-    _both_kernel[_grid(*shape)](
-        _as_integers(weights),
-        weights if rows is None else rows,
-        _as_integers(minus if plus is None else plus),
-        _as_integers(minus),
-        torch.from_numpy(table).to(weights.device),
-        shape[0],
-        first,
-        *map(_signed, key),
-        has_rows=rows is not None,
-        has_plus=plus is not None,
-        is_sign=len(table) == 2,
-        stored=_KINDS[weights.dtype],
-        made_as=_KINDS[minus.dtype],
-        num=_SIGN_BLOCKS,
-        enable_fp_fusion=False,
-    )
+    with torch.cuda.device_of(weights):  # Triton launches on the current device, wherever the tensors are
+        _both_kernel[_grid(*shape)](
+            _as_integers(weights),
+            weights if rows is None else rows,
+            _as_integers(minus if plus is None else plus),
+            _as_integers(minus),
+            _table_on(weights.device, table.tobytes()),
+            shape[0],
+            first,
+            *map(_signed, key),
+            has_rows=rows is not None,
+            has_plus=plus is not None,
+            is_sign=len(table) == 2,
+            stored=_KINDS[weights.dtype],
+            made_as=_KINDS[minus.dtype],
+            num=_SIGN_BLOCKS,
+            enable_fp_fusion=False,
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _table_on(device: torch.device, table: bytes) -> torch.Tensor:
+    """float32 amplitudes on a device; kept, because the copy makes Python wait for all kernels before it."""
+    return torch.from_numpy(np.frombuffer(table, np.float32).copy()).to(device)
 
 
 def sweep(weights: torch.Tensor, first: int, keys: list[Key], tables: NDArray[np.float32]) -> None:
     """weights [n] += amplitude · z of all updates, in order."""
     if not len(weights):
         return
-    _sweep_kernel[_grid(len(weights))](
-        _as_integers(weights),
-        torch.tensor(keys, dtype=torch.int64, device=weights.device),
-        torch.from_numpy(tables).to(weights.device),
-        len(weights),
-        first,
-        len(keys),
-        entries=tables.shape[1],
-        stored=_KINDS[weights.dtype],
-        num=_SIGN_BLOCKS,
-        enable_fp_fusion=False,
-    )
+    with torch.cuda.device_of(weights):
+        _sweep_kernel[_grid(len(weights))](
+            _as_integers(weights),
+            torch.tensor(keys, dtype=torch.int64, device=weights.device),
+            torch.from_numpy(tables).to(weights.device),
+            len(weights),
+            first,
+            len(keys),
+            entries=tables.shape[1],
+            stored=_KINDS[weights.dtype],
+            num=_SIGN_BLOCKS,
+            enable_fp_fusion=False,
+        )
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """The loss of every example on either side of the weights, by the way that suits the model and the batch."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class ExampleLosses:
     ) -> list[NDArray[np.float64]]:
         """[Q, S, B_k] of each batch, for Q shifts and S sides; batches without examples cost nothing."""
         filled = [batch for batch in batches if batch.num_examples]
-        queries = [self._of_query(filled, shift, sides) for shift in shifts] if filled else []
+        queries = self._weights.in_step([partial(self._of_query, filled, shift, sides) for shift in shifts if filled])
         found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
         return [next(found) if batch.num_examples else np.zeros((len(shifts), len(sides), 0)) for batch in batches]
 
@@ -59,8 +60,10 @@ class ExampleLosses:
         """
         alone = [examples(batch) for batch in batches]
         losses: list[list[torch.Tensor]] = [[] for _ in batches]  # of each batch, [S, B_k] a query
-        for shift in shifts if any(alone) else ():
-            found = iter(self._of_singles([single for singles in alone for single in singles], shift, sides))
+        together = [single for singles in alone for single in singles]
+        jobs = [partial(self._of_singles, together, shift, sides) for shift in shifts if together]
+        for each in self._weights.in_step(jobs):
+            found = iter(each)
             for singles, own in zip(alone, losses, strict=True):
                 own.append(torch.cat([next(found) for _ in singles], dim=1) if singles else torch.zeros(len(sides), 0))
         return [torch.stack(own).cpu().numpy() if own else np.zeros((len(shifts), len(sides), 0)) for own in losses]
@@ -74,7 +77,7 @@ class ExampleLosses:
             return [torch.stack(both) for both in zip(*found, strict=True)]
         residents = self._residents.shifted(shift)
         sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        return [self._of_single(single, sweeps, sides) for single in singles]
+        return self._weights.in_step([partial(self._of_single, single, sweeps, sides) for single in singles])
 
     def _of_single(self, single: AnyBatch, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
         """Both signs together where this example can be; that another could not is not remembered."""
@@ -83,7 +86,7 @@ class ExampleLosses:
                 return torch.stack(self._scorer.losses(sweeps[BOTH], single))
             except UnpairableError:
                 pass
-        return torch.stack([self._scorer.losses(sweeps[(number,)], single)[0] for number in sides])
+        return self._one_by_one(single, sweeps, sides)
 
     def _of_query(self, batches: Sequence[AnyBatch], shift: Shift, sides: Sides) -> list[torch.Tensor]:
         """float64 [S, B_k] of each batch."""
@@ -91,7 +94,8 @@ class ExampleLosses:
             return self._of_small_model(batches, self._copies, shift, sides)
         residents = self._residents.shifted(shift)
         sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        return [losses for group in self._groups(batches) for losses in self._of_group(group, sweeps, sides)]
+        jobs = [partial(self._of_group, group, sweeps, sides) for group in self._groups(batches)]
+        return [losses for each in self._weights.in_step(jobs) for losses in each]
 
     def _of_small_model(
         self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift, sides: Sides
@@ -119,8 +123,12 @@ class ExampleLosses:
                 return list(torch.split(losses, sizes, dim=1))
             except UnpairableError:
                 self._is_pairable = False
-        losses = torch.stack([self._scorer.losses(sweeps[(n,)], batch)[0] for n in sides])
-        return list(torch.split(losses, sizes, dim=1))
+        return list(torch.split(self._one_by_one(batch, sweeps, sides), sizes, dim=1))
+
+    def _one_by_one(self, batch: AnyBatch, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
+        """float64 [S, B], a forward for each side."""
+        found = self._weights.in_step([partial(self._scorer.losses, sweeps[(number,)], batch) for number in sides])
+        return torch.stack([losses for (losses,) in found])
 
     def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
         """Batches that share a forward: each by itself, unless devices are batched."""

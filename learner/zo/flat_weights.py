@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,12 @@ class Run:
 
 
 class FlatWeights:
-    """The parameters of a model that are trained, moved into flat buffers of which the model keeps views."""
+    """The parameters of a model that are trained, moved into flat buffers of which the model keeps views.
+
+    They are computed with where they lie; `StreamedWeights` overrides what says so.
+    """
+
+    is_streamed = False
 
     def __init__(self, model: torch.nn.Module) -> None:
         """Take over the parameters that require a gradient; ModelError if one is not a float type.
@@ -76,6 +81,35 @@ class FlatWeights:
                 self.parameters[slot.name].data = view
                 place += _padded(slot.count)
             yield Run(begun[0], buffer[begun[1] : place])
+
+    def in_step(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+        """What jobs return that make forward passes, one after the other where nothing is won by more."""
+        return [job() for job in jobs]
+
+    def begin_pass(self) -> None:
+        """A forward pass begins."""
+
+    def end_pass(self) -> None:
+        """It is over."""
+
+    def device_of(self, parameter: torch.Tensor) -> torch.device:
+        """Where a parameter takes part in a computation."""
+        return parameter.device
+
+    def stored(self, parameter: torch.Tensor) -> torch.Tensor:
+        """A parameter up to date, wherever it lies."""
+        return parameter
+
+    def at_hand(self, parameter: torch.Tensor) -> torch.Tensor:
+        """A parameter where it is computed with."""
+        return parameter
+
+    def rows(self, parameter: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """Rows start … stop−1 of a matrix where they are computed with, until rows are asked for again."""
+        return parameter[start:stop]
+
+    def settle(self, slots: Sequence[Slot] | None = None) -> None:
+        """Make updates that wait, of these slots or of all; here none ever waits."""
 
     def update(self, updates: Sequence[Update], *, num_threads: int) -> None:
         """w ← w − coefficient · z for all updates in order, in one pass over the weights."""

@@ -28,6 +28,7 @@ _TOKENIZER_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+_STREAMED = "stream:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LOADING_ERRORS = (
     OSError,
@@ -83,18 +84,23 @@ def compute_dtype_of(config: ModelConfig) -> torch.dtype:
     return dtype
 
 
+def is_streamed(config: ModelConfig) -> bool:
+    """Whether weights stay in host memory and pass through the device."""
+    return config.device.startswith(_STREAMED)
+
+
 def device_of(config: ModelConfig) -> torch.device:
-    """The torch device of a configuration; ModelError if torch has none of that name."""
+    """The torch device on which a configuration computes; ModelError if torch has none of that name."""
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(config.device)
+        device = torch.device(config.device.removeprefix(_STREAMED))
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as err:
         raise ModelError(
             f"model.device is {config.device!r}, which torch {torch.__version__} cannot use "
             f"({_first_line(err)}); "
-            'allowed "cpu", or "cuda" with a CUDA build and a GPU; set model.device = "cpu"'
+            'allowed "cpu", or "cuda" and "stream:cuda" with a CUDA build and a GPU; set model.device = "cpu"'
         ) from err
     return device
 

@@ -58,11 +58,20 @@ class Sweep(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self._scratch = scratch or Scratch()
+        self._weights = weights
         self._slot_of = weights.slot_of
         self._shift = shift
         self._residents = residents or {}
         self._dtype = dtype
         self.sides: Sides = sides if shift is not None else (0,)
+
+    def __enter__(self) -> Any:
+        self._weights.begin_pass()
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._weights.end_pass()
 
     # ---- parameters
 
@@ -76,60 +85,63 @@ class Sweep(TorchFunctionMode):
     ) -> list[torch.Tensor]:
         """x Rᵀ + b of every side, R: rows start … stop−1 of a matrix."""
         biases = biases or [None] * len(xs)
-        num_rows, width = stop - start, parameter.shape[1]
-        part, slot = parameter[start:stop], self._slot_of.get(id(parameter))
-        is_plain = slot is None or self._shift is None
-        if is_plain and parameter.dtype == self._dtype:
+        part, slot = self._weights.rows(parameter, start, stop), self._slot_of.get(id(parameter))
+        num_rows, width = part.shape
+        xs = [x.to(part.device) for x in xs]
+        first = None if slot is None or self._shift is None else slot.offset + start * width
+        if first is None and part.dtype == self._dtype:
             return [self._linear(x, part, b) for x, b in zip(xs, biases, strict=True)]
-        if slot is not None and self._shift is not None and self._dtype == torch.float32:
-            first = slot.offset + start * width
+        if first is not None and self._shift is not None and self._dtype == torch.float32:
             made = perturbed_products(self._shift, part, first, xs, biases, self.sides)
             if made is not None:
                 return made
         step = math.ceil(num_rows / math.ceil(num_rows * width / _SCRATCH_ELEMENTS))
         if num_rows <= step:
-            parts = self._rows(parameter, start, stop)
+            parts = self._moved(part, first)
             return [self._linear(x, part, b) for x, part, b in zip(xs, parts, biases, strict=True)]
         made = [x.new_empty(*x.shape[:-1], num_rows, dtype=self._dtype) for x in xs]
         for at in range(0, num_rows, step):
             end = min(at + step, num_rows)
-            for x, y, part, bias in zip(xs, made, self._rows(parameter, start + at, start + end), biases, strict=True):
-                y[..., at:end] = self._linear(x, part, None if bias is None else bias[at:end])
+            parts = self._moved(part[at:end], None if first is None else first + at * width)
+            for x, y, matrix, bias in zip(xs, made, parts, biases, strict=True):
+                y[..., at:end] = self._linear(x, matrix, None if bias is None else bias[at:end])
         return made
 
-    def _rows(self, parameter: torch.Tensor, start: int, stop: int) -> list[torch.Tensor]:
-        """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side; until the next call."""
-        slot = self._slot_of.get(id(parameter))
-        if slot is None or self._shift is None:
-            return [parameter[start:stop].to(self._dtype)]
-        width = parameter.shape[1]
-        part, first = parameter[start:stop].view(-1), slot.offset + start * width
+    def _moved(self, matrix: torch.Tensor, first: int | None) -> list[torch.Tensor]:
+        """A matrix in the dtype of the arithmetic, one tensor per side; until the next call.
+
+        first: the global index of its first element; None for one that is not perturbed.
+        """
+        if first is None or self._shift is None:
+            return [matrix.to(self._dtype)]
+        flat = matrix.view(-1)
         if len(self.sides) == 1:
-            out = self._scratch.take((len(part),), self._dtype, part.device)
-            return [self._shift.one(part, first, self.sides[0], dtype=self._dtype, out=out).view(stop - start, width)]
-        out = self._scratch.take((2, len(part)), self._dtype, part.device)
-        made = self._shift.both(part, first, dtype=self._dtype, out=out)
-        return [made[number].view(stop - start, width) for number in self.sides]
+            out = self._scratch.take((len(flat),), self._dtype, flat.device)
+            return [self._shift.one(flat, first, self.sides[0], dtype=self._dtype, out=out).view(matrix.shape)]
+        out = self._scratch.take((2, len(flat)), self._dtype, flat.device)
+        made = self._shift.both(flat, first, dtype=self._dtype, out=out)
+        return [made[number].view(matrix.shape) for number in self.sides]
 
     def gather(self, parameter: torch.Tensor, index: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Rows of a matrix by number, [*index.shape, H]; only these are perturbed."""
         dtype = dtype or self._dtype
-        slot = self._slot_of.get(id(parameter))
+        slot, table = self._slot_of.get(id(parameter)), self._weights.stored(parameter)
+        place, index = index.device, index.to(table.device)
         if slot is None or self._shift is None:
-            return parameter[index].to(dtype)
-        made = self._shift.both_rows(parameter, index, slot.offset, dtype=dtype)
+            return table[index].to(place, dtype)
+        made = self._shift.both_rows(table, index, slot.offset, dtype=dtype).to(place)
         return self._join([made[number] for number in self.sides])
 
     def whole(self, parameter: torch.Tensor) -> torch.Tensor:
         """A parameter for calls that need all of it: short ones in float32, others in the dtype of the arithmetic."""
         slot = self._slot_of[id(parameter)]
+        dtype = torch.float32 if slot.count <= RESIDENT_ELEMENTS else self._dtype
         if self._shift is None:
-            return parameter.detach().to(torch.float32 if slot.count <= RESIDENT_ELEMENTS else self._dtype)
-        if slot.name in self._residents:
-            made = self._residents[slot.name]
-        else:
-            dtype = torch.float32 if slot.count <= RESIDENT_ELEMENTS else self._dtype
-            made = self._shift.both(parameter.view(-1), slot.offset, dtype=dtype).view(2, *slot.shape)
+            return self._weights.at_hand(parameter).detach().to(dtype)
+        made = self._residents.get(slot.name)
+        if made is None:
+            values = self._weights.at_hand(parameter).view(-1)
+            made = self._shift.both(values, slot.offset, dtype=dtype).view(2, *slot.shape)
         return self._join([made[number] for number in self.sides])
 
     def _join(self, tensors: list[torch.Tensor]) -> torch.Tensor:
@@ -146,6 +158,8 @@ class Sweep(TorchFunctionMode):
         if special is not None:
             return special(self, *args, **kwargs)
         if getattr(func, "__name__", "") == "__get__" and func.__self__.__name__ not in _VIEW_ATTRIBUTES:  # type: ignore[attr-defined]
+            if func.__self__.__name__ == "device":  # type: ignore[attr-defined]
+                return self._weights.device_of(args[0])
             return func(*args, **kwargs)  # shape, dtype, device: the same for both signs
         return self._call(func, args, kwargs)
 
@@ -216,13 +230,15 @@ class Sweep(TorchFunctionMode):
         if options or id(weight) not in self._slot_of:
             return self._call(torch.addmm, (bias, x, weight), options)
         bias = self._replaced(bias)
-        weight = self._join(self._rows(weight, 0, len(weight)))
+        first = None if self._shift is None else self._slot_of[id(weight)].offset
+        weight = self._join(self._moved(self._weights.rows(weight, 0, len(weight)), first))
         return self._each(lambda x, w, b: self._linear(x, w.t(), b), x, weight, bias)
 
     def embedding(self, index: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Rows of a table, only the wanted ones perturbed."""
         if id(weight) not in self._slot_of:
-            return self._call(torch.nn.functional.embedding, (index, weight, *args), kwargs)
+            there = index.to(weight.device)
+            return self._call(torch.nn.functional.embedding, (there, weight, *args), kwargs).to(index.device)
         is_wide = torch.float32 in (
             weight.dtype,
             self._dtype,

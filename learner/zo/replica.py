@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.memory import keep_freed_memory
-from learner.zo.models import compute_dtype_of, device_of, load_model
+from learner.zo.models import compute_dtype_of, device_of, is_streamed, load_model
 from learner.zo.scoring import Scorer
+from learner.zo.streaming.weights import StreamedWeights
 
 _REPLAY_UPDATES = 256
 _NO_CONTENT = ("transformers_version", "torch_dtype", "dtype")
@@ -57,6 +59,7 @@ class Replica:
         tokenizer: Any,
         *,
         device: str | torch.device = "cpu",
+        is_streamed: bool = False,
         compute_dtype: torch.dtype | None = None,
         direction: DirectionKind = "rademacher",
         num_threads: int = 1,
@@ -65,6 +68,7 @@ class Replica:
         """Take over `model` (its parameters are moved); prefer `Replica.load`.
 
         Parameters that require no gradient stay as they are. A model that accelerate spread over devices stays there.
+        is_streamed: weights stay in host memory and pass through `device` (`learner/zo/streaming`).
         """
         keep_freed_memory()
         self.tokenizer = tokenizer
@@ -74,12 +78,14 @@ class Replica:
             raise LearnerError(f"num_threads is {num_threads}; allowed 1 or more; use 1 for a small model")
         self._num_threads = num_threads
         torch.set_num_threads(num_threads)  # of this process: torch has one such number for all replicas
-        if not getattr(model, "hf_device_map", None):
+        if is_streamed:
+            model.to("cpu")
+        elif not getattr(model, "hf_device_map", None):
             model.to(torch.device(device))
-        self._device = model.get_input_embeddings().weight.device
         dtype = compute_dtype or model.get_input_embeddings().weight.dtype
         self._scorer = Scorer(model)
-        self._weights = FlatWeights(model)
+        self._weights = StreamedWeights(model, torch.device(device)) if is_streamed else FlatWeights(model)
+        self._device = self._weights.device_of(model.get_input_embeddings().weight)
         self._losses = ExampleLosses(model, self._weights, self._scorer, dtype, batch_devices=batch_devices)
 
     @classmethod
@@ -97,6 +103,7 @@ class Replica:
             model,
             tokenizer,
             device=device_of(config),
+            is_streamed=is_streamed(config),
             compute_dtype=compute_dtype_of(config),
             direction=direction,
             num_threads=num_threads,
@@ -204,13 +211,15 @@ class Replica:
     def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
         """Class logits [B, C] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        return [self._scorer.class_logits(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+        jobs = [partial(self._scorer.class_logits, plain, batch.to(self._device)) for batch in batches]
+        return [logits.cpu().numpy() for (logits,) in self._weights.in_step(jobs)]
 
     @torch.inference_mode()
     def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
         """The loss of every example [B] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        return [self._scorer.losses(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+        jobs = [partial(self._scorer.losses, plain, batch.to(self._device)) for batch in batches]
+        return [losses.cpu().numpy() for (losses,) in self._weights.in_step(jobs)]
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
@@ -258,6 +267,7 @@ class Replica:
         directory = Path(directory)
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise ModelError(f"cannot save a model to {directory}: it is not an empty directory; choose another")
+        self._weights.settle()
         try:
             self.model.save_pretrained(directory)
             if self.tokenizer is not None:
@@ -267,6 +277,7 @@ class Replica:
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Copies of all trained parameters by Hugging Face name; bfloat16, which numpy lacks, as float32."""
+        self._weights.settle()
         copies = {name: parameter.detach().cpu() for name, parameter in self._weights.parameters.items()}
         return {n: (c.float() if c.dtype == torch.bfloat16 else c).numpy().copy() for n, c in copies.items()}
 

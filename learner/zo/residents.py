@@ -14,6 +14,7 @@ class Residents:
     """The many short parameters (biases, norms), perturbed by one call per query for all forward passes of it."""
 
     def __init__(self, weights: FlatWeights) -> None:
+        self._weights = weights
         self._runs = []
         self._total = 0
         for run in weights.runs:
@@ -31,7 +32,9 @@ class Residents:
         """float32 [2, *shape] by name."""
         made = {}
         for run, slots, spans in self._runs:
+            self._weights.settle(slots)
             values = shift.both_spans(run.values, spans, run.first)
+            values = values.to(self._weights.device_of(self._weights.parameters[slots[0].name]))
             for slot, place in zip(slots, spans.places, strict=True):
                 made[slot.name] = values[:, place : place + slot.count].view(2, *slot.shape)
         return made

@@ -58,8 +58,8 @@ class Scorer:
         rows, positions, targets = batch.scored()
         counts = torch.bincount(rows, minlength=batch.num_examples)
         per_token = self._token_losses(sweep, batch, rows, positions, targets)
-        sums = [torch.zeros(batch.num_examples, dtype=torch.float64, device=rows.device) for _ in per_token]
-        return [total.index_add_(0, rows, nll) / counts for total, nll in zip(sums, per_token, strict=True)]
+        sums = [torch.segment_reduce(nll, "sum", lengths=counts) for nll in per_token]  # in order, on CUDA too
+        return [total / counts for total in sums]
 
     def _token_losses(
         self, sweep: AnySweep, batch: TextBatch, rows: torch.Tensor, positions: torch.Tensor, targets: torch.Tensor
@@ -69,8 +69,7 @@ class Scorer:
         hidden = [side(hidden, n)[rows, positions] for n in _of(sweep)]
         if not self._takes_rows:
             return [label_losses(logits.float(), targets) for logits in hidden]
-        num_rows, place = len(self._head.weight), self._head.weight.device
-        hidden = [h.to(place) for h in hidden]
+        num_rows = len(self._head.weight)
         totals: list[Any] = [None] * len(hidden)  # running log-sum-exp over the vocabulary
         wanted = [torch.empty(len(targets), device=targets.device) for _ in hidden]
         for start in range(0, num_rows, _VOCABULARY_CHUNK):

@@ -20,7 +20,7 @@ _SMALL_ELEMENTS = 1 << 20
 
 def is_small(weights: FlatWeights, dtype: torch.dtype) -> bool:
     """Whether a model is small, in one float32 buffer on the CPU, and computes in float32."""
-    if len(weights.runs) != 1 or dtype != torch.float32:
+    if weights.is_streamed or len(weights.runs) != 1 or dtype != torch.float32:
         return False
     values = weights.runs[0].values
     return values.dtype == dtype and values.device.type == "cpu" and len(values) <= _SMALL_ELEMENTS
