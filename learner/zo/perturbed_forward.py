@@ -5,21 +5,40 @@ that call only; what comes out is a Pair, one tensor per sign, and calls on Pair
 as they are, of any Hugging Face model; weights are read once for both signs, and scratch memory is that of one layer.
 """
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from learner.zo.directions import Shift
+from learner.errors import ModelError
+from learner.zo.directions import Shift, check_rows
 from learner.zo.flat_weights import FlatWeights
-from learner.zo.pairs import BOTH, Pair, Sides, check_target, joined, side
+from learner.zo.guards.covers import Covers
+from learner.zo.pairs import BOTH, Pair, Sides, UnpairableError, joined, mapped, name_of, side
 from learner.zo.products import Bias, perturbed_products, product
 from learner.zo.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
-_VIEW_ATTRIBUTES = frozenset(("T", "mT", "H", "mH", "data", "real"))
+_IN_PLACE_OPERATORS = frozenset(
+    f"__i{name}__" for name in "add sub mul div truediv floordiv mod pow matmul and or xor lshift rshift".split()
+)
+_T = torch.Tensor
+_DESCRIPTIONS: frozenset[Any] = frozenset(
+    (
+        *(
+            getattr(_T, name).__get__
+            for name in "shape dtype device ndim layout requires_grad is_cuda is_cpu is_meta is_leaf grad grad_fn "
+            "is_sparse is_quantized is_nested is_mps is_xpu itemsize nbytes".split()
+        ),
+        *(_T.size, _T.dim, _T.ndimension, _T.numel, _T.nelement, _T.__len__, _T.element_size, _T.get_device),
+        *(_T.is_floating_point, _T.is_complex, _T.__hash__, torch.numel, torch.is_floating_point, torch.is_complex),
+    )
+)
+"""What says nothing of values: the same for a parameter, covered or not, and for both signs."""
 
 
 class Scratch:
@@ -54,9 +73,12 @@ class Sweep(TorchFunctionMode):
         *,
         residents: dict[str, torch.Tensor] | None = None,
         scratch: Scratch | None = None,
+        covers: Covers | None = None,
         sides: Sides = BOTH,
     ) -> None:
         super().__init__()
+        self._covers = None if shift is None else covers or Covers(weights.parameters)
+        self._values: dict[int, torch.Tensor] = {}  # of covered parameters
         self._scratch = scratch or Scratch()
         self._slot_of = weights.slot_of
         self._shift = shift
@@ -64,7 +86,24 @@ class Sweep(TorchFunctionMode):
         self._dtype = dtype
         self.sides: Sides = sides if shift is not None else (0,)
 
+    def __enter__(self) -> "Sweep":
+        """From here on nothing but the sweep itself can read the weights."""
+        if self._covers:
+            self._values = self._covers.put()
+        return super().__enter__()  # type: ignore[no-any-return]
+
+    def __exit__(self, *args: Any) -> None:
+        """Weights are weights again."""
+        super().__exit__(*args)
+        if self._covers:
+            self._covers.take_off(self._values)
+            self._values = {}
+
     # ---- parameters
+
+    def _value(self, parameter: torch.Tensor) -> torch.Tensor:
+        """The unperturbed values, covered or not."""
+        return self._values.get(id(parameter), parameter)
 
     def times_rows(
         self,
@@ -77,7 +116,7 @@ class Sweep(TorchFunctionMode):
         """x Rᵀ + b of every side, R: rows start … stop−1 of a matrix."""
         biases = biases or [None] * len(xs)
         num_rows, width = stop - start, parameter.shape[1]
-        part, slot = parameter[start:stop], self._slot_of.get(id(parameter))
+        part, slot = self._value(parameter)[start:stop], self._slot_of.get(id(parameter))
         is_plain = slot is None or self._shift is None
         if is_plain and parameter.dtype == self._dtype:
             return [self._linear(x, part, b) for x, b in zip(xs, biases, strict=True)]
@@ -101,9 +140,9 @@ class Sweep(TorchFunctionMode):
         """Rows start … stop−1 of a matrix in the dtype of the arithmetic, one tensor per side; until the next call."""
         slot = self._slot_of.get(id(parameter))
         if slot is None or self._shift is None:
-            return [parameter[start:stop].to(self._dtype)]
+            return [self._value(parameter)[start:stop].to(self._dtype)]
         width = parameter.shape[1]
-        part, first = parameter[start:stop].view(-1), slot.offset + start * width
+        part, first = self._value(parameter)[start:stop].view(-1), slot.offset + start * width
         if len(self.sides) == 1:
             out = self._scratch.take((len(part),), self._dtype, part.device)
             return [self._shift.one(part, first, self.sides[0], dtype=self._dtype, out=out).view(stop - start, width)]
@@ -116,8 +155,9 @@ class Sweep(TorchFunctionMode):
         dtype = dtype or self._dtype
         slot = self._slot_of.get(id(parameter))
         if slot is None or self._shift is None:
+            check_rows(index, len(parameter))
             return parameter[index].to(dtype)
-        made = self._shift.both_rows(parameter, index, slot.offset, dtype=dtype)
+        made = self._shift.both_rows(self._value(parameter), index, slot.offset, dtype=dtype)
         return self._join([made[number] for number in self.sides])
 
     def whole(self, parameter: torch.Tensor) -> torch.Tensor:
@@ -129,7 +169,7 @@ class Sweep(TorchFunctionMode):
             made = self._residents[slot.name]
         else:
             dtype = torch.float32 if slot.count <= RESIDENT_ELEMENTS else self._dtype
-            made = self._shift.both(parameter.view(-1), slot.offset, dtype=dtype).view(2, *slot.shape)
+            made = self._shift.both(self._value(parameter).view(-1), slot.offset, dtype=dtype).view(2, *slot.shape)
         return self._join([made[number] for number in self.sides])
 
     def _join(self, tensors: list[torch.Tensor]) -> torch.Tensor:
@@ -145,39 +185,51 @@ class Sweep(TorchFunctionMode):
         special = _SPECIAL.get(func)
         if special is not None:
             return special(self, *args, **kwargs)
-        if getattr(func, "__name__", "") == "__get__" and func.__self__.__name__ not in _VIEW_ATTRIBUTES:  # type: ignore[attr-defined]
-            return func(*args, **kwargs)  # shape, dtype, device: the same for both signs
+        if func in _DESCRIPTIONS:
+            return func(*args, **kwargs)
         return self._call(func, args, kwargs)
 
     def _call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Any function: trained parameters become perturbed ones, and Pairs are computed side by side."""
-        touched = paired = False
-        for value in (*args, *kwargs.values()):
-            kind = type(value)
-            if kind is Pair:
-                paired = True
-            elif kind is torch.nn.Parameter:
-                touched = touched or id(value) in self._slot_of
-            elif kind is list or kind is tuple:
-                paired = paired or any(type(item) is Pair for item in value)
+        touched, paired = self._found((*args, *kwargs.values()))
+        if not touched and not paired:
+            return func(*args, **kwargs)
+        targets = list(_targets(func, args, kwargs))
         if touched:
-            args = tuple(self._replaced(value) for value in args)
-            kwargs = {name: self._replaced(value) for name, value in kwargs.items()}
+            if any(id(target) in self._slot_of for target in targets):
+                raise ModelError(
+                    f"the model writes to a trained weight in its forward pass ({name_of(func)}); weights may change "
+                    "by updates only; choose another implementation of this model"
+                )
+            args, kwargs = mapped(args, self._replaced), mapped(kwargs, self._replaced)
             paired = paired or len(self.sides) == 2
         if not paired:
             result = func(*args, **kwargs)
         else:
-            check_target(func, args)
-            result = joined(func, [self._on_side(n, func, args, kwargs) for n in range(len(BOTH))])
+            if any(type(target) is not Pair for target in targets):
+                raise UnpairableError(f"{name_of(func)} writes values that depend on the sign into what does not")
+            made = [func(*side(args, n), **side(kwargs, n)) for n in range(len(BOTH))]
+            if any(target.shape != target.sides[0].shape for target in targets):
+                raise UnpairableError(f"{name_of(func)} gives an existing tensor another shape")
+            result = joined(func, made)
         return self._narrowed(result, args) if touched else result
 
-    def _on_side(self, n: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if kwargs:
-            kwargs = {name: side(value, n) for name, value in kwargs.items()}
-        return func(*[side(value, n) for value in args], **kwargs)
+    def _found(self, values: Iterable[Any]) -> tuple[bool, bool]:
+        """Whether a trained parameter, and whether a Pair, is among these values or in containers among them."""
+        touched = paired = False
+        for value in values:
+            kind = type(value)
+            if kind is Pair:
+                paired = True
+            elif isinstance(value, torch.nn.Parameter):
+                touched = touched or id(value) in self._slot_of
+            elif isinstance(value, list | tuple | dict) and kind is not torch.Size:
+                inner = self._found(value.values() if isinstance(value, dict) else value)
+                touched, paired = touched or inner[0], paired or inner[1]
+        return touched, paired
 
     def _replaced(self, value: Any) -> Any:
-        if type(value) is torch.nn.Parameter and id(value) in self._slot_of:
+        if isinstance(value, torch.nn.Parameter) and id(value) in self._slot_of:
             return self.whole(value)
         return value
 
@@ -198,7 +250,7 @@ class Sweep(TorchFunctionMode):
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """y = x Wᵀ + b."""
-        bias = bias if bias is None or id(bias) not in self._slot_of else self.whole(bias)
+        x, bias = self._replaced(x), self._replaced(bias)
         if type(weight) is Pair or id(weight) not in self._slot_of:
             return self._each(self._linear, x, weight, bias)
         xs, biases = ([side(value, n) for n in range(len(self.sides))] for value in (x, bias))
@@ -215,7 +267,7 @@ class Sweep(TorchFunctionMode):
         """y = b + x W, the layer of GPT-2."""
         if options or id(weight) not in self._slot_of:
             return self._call(torch.addmm, (bias, x, weight), options)
-        bias = self._replaced(bias)
+        bias, x = self._replaced(bias), self._replaced(x)
         weight = self._join(self._rows(weight, 0, len(weight)))
         return self._each(lambda x, w, b: self._linear(x, w.t(), b), x, weight, bias)
 
@@ -223,6 +275,11 @@ class Sweep(TorchFunctionMode):
         """Rows of a table, only the wanted ones perturbed."""
         if id(weight) not in self._slot_of:
             return self._call(torch.nn.functional.embedding, (index, weight, *args), kwargs)
+        if (args[1] if len(args) > 1 else kwargs.get("max_norm")) is not None:
+            raise ModelError(
+                "the model writes to a trained weight in its forward pass (embedding with max_norm); weights may change "
+                "by updates only; choose another implementation of this model"
+            )
         is_wide = torch.float32 in (
             weight.dtype,
             self._dtype,
@@ -231,7 +288,7 @@ class Sweep(TorchFunctionMode):
 
     def attention(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         """Attention wants one type; rotations by float32 angles widen queries and keys."""
-        operands = [self._each(lambda x: x.to(self._dtype), x) for x in (query, key, value)]
+        operands = [self._each(lambda x: x.to(self._dtype), self._replaced(x)) for x in (query, key, value)]
         return self._call(torch.nn.functional.scaled_dot_product_attention, (*operands, *args), kwargs)
 
     def layer_norm(
@@ -244,13 +301,44 @@ class Sweep(TorchFunctionMode):
     ) -> torch.Tensor:
         """Normalise in float32, whatever the activations are."""
         dtype = x.dtype
-        weight, bias = self._replaced(weight), self._replaced(bias)
+        x, weight, bias = self._replaced(x), self._replaced(weight), self._replaced(bias)
 
         def norm(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
             w, b = (None if values is None else values.float() for values in (weight, bias))
             return torch.nn.functional.layer_norm(x.float(), shape, w, b, eps).to(dtype)
 
         return self._each(norm, x, weight, bias)
+
+
+def _targets(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+    """What a call writes to: `out`, or its first operand where its name or an option says in place."""
+    name = name_of(func)
+    writes = name in ("__setitem__", "__set__", "__delitem__") or name in _IN_PLACE_OPERATORS
+    if writes or (name.endswith("_") and not name.endswith("__")) or _is_in_place(func, args, kwargs):
+        yield from _leaves(args[:1] or list(kwargs.values())[:1])
+    yield from _leaves(kwargs.get("out"))
+
+
+def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    place = _place_of_in_place(func)
+    return bool(kwargs.get("inplace", place is not None and len(args) > place and args[place]))
+
+
+@lru_cache(maxsize=1024)
+def _place_of_in_place(func: Callable[..., Any]) -> int | None:
+    """Which operand of a function is its option `inplace`."""
+    try:
+        return list(inspect.signature(func).parameters).index("inplace")
+    except (TypeError, ValueError):  # no signature, or no such option
+        return None
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    elif value is not None:
+        yield value
 
 
 _SPECIAL: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
