@@ -23,17 +23,30 @@ from learner.zo.products import Bias, perturbed_products, product
 from learner.zo.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
+_ARITHMETIC = (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+)
 _IN_PLACE_OPERATORS = frozenset(
-    f"__i{name}__" for name in "add sub mul div truediv floordiv mod pow matmul and or xor lshift rshift".split()
+    ("__setitem__", "__set__", "__delitem__", "__idiv__", *(f"__i{n}__" for n in _ARITHMETIC))
 )
 _T = torch.Tensor
 _DESCRIPTIONS: frozenset[Any] = frozenset(
     (
-        *(
-            getattr(_T, name).__get__
-            for name in "shape dtype device ndim layout requires_grad is_cuda is_cpu is_meta is_leaf grad grad_fn "
-            "is_sparse is_quantized is_nested is_mps is_xpu itemsize nbytes".split()
-        ),
+        *(p.__get__ for p in (_T.shape, _T.dtype, _T.device, _T.ndim, _T.layout, _T.itemsize, _T.nbytes)),
+        *(p.__get__ for p in (_T.is_cuda, _T.is_cpu, _T.is_meta, _T.is_mps, _T.is_xpu, _T.is_quantized, _T.is_sparse)),
+        *(p.__get__ for p in (_T.is_nested, _T.requires_grad, _T.is_leaf, _T.grad, _T.grad_fn)),
         *(_T.size, _T.dim, _T.ndimension, _T.numel, _T.nelement, _T.__len__, _T.element_size, _T.get_device),
         *(_T.is_floating_point, _T.is_complex, _T.__hash__, torch.numel, torch.is_floating_point, torch.is_complex),
     )
@@ -197,10 +210,7 @@ class Sweep(TorchFunctionMode):
         targets = list(_targets(func, args, kwargs))
         if touched:
             if any(id(target) in self._slot_of for target in targets):
-                raise ModelError(
-                    f"the model writes to a trained weight in its forward pass ({name_of(func)}); weights may change "
-                    "by updates only; choose another implementation of this model"
-                )
+                raise _written(name_of(func))
             args, kwargs = mapped(args, self._replaced), mapped(kwargs, self._replaced)
             paired = paired or len(self.sides) == 2
         if not paired:
@@ -276,10 +286,7 @@ class Sweep(TorchFunctionMode):
         if id(weight) not in self._slot_of:
             return self._call(torch.nn.functional.embedding, (index, weight, *args), kwargs)
         if (args[1] if len(args) > 1 else kwargs.get("max_norm")) is not None:
-            raise ModelError(
-                "the model writes to a trained weight in its forward pass (embedding with max_norm); weights may change "
-                "by updates only; choose another implementation of this model"
-            )
+            raise _written("embedding with max_norm")
         is_wide = torch.float32 in (
             weight.dtype,
             self._dtype,
@@ -313,10 +320,20 @@ class Sweep(TorchFunctionMode):
 def _targets(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
     """What a call writes to: `out`, or its first operand where its name or an option says in place."""
     name = name_of(func)
-    writes = name in ("__setitem__", "__set__", "__delitem__") or name in _IN_PLACE_OPERATORS
-    if writes or (name.endswith("_") and not name.endswith("__")) or _is_in_place(func, args, kwargs):
+    if (
+        name in _IN_PLACE_OPERATORS
+        or (name.endswith("_") and not name.endswith("__"))
+        or _is_in_place(func, args, kwargs)
+    ):
         yield from _leaves(args[:1] or list(kwargs.values())[:1])
     yield from _leaves(kwargs.get("out"))
+
+
+def _written(by: str) -> ModelError:
+    return ModelError(
+        f"the model writes to a trained weight in its forward pass ({by}); weights may change by updates only; choose "
+        "another implementation of this model"
+    )
 
 
 def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from learner.tasks.batches import AnyBatch, Batch
 from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
+from learner.zo.guards.interception import check_interception
 from learner.zo.memory import keep_freed_memory
 from learner.zo.models import compute_dtype_of, device_of, load_model
 from learner.zo.scoring import Scorer
@@ -78,8 +79,9 @@ class Replica:
             model.to(torch.device(device))
         self._device = model.get_input_embeddings().weight.device
         dtype = compute_dtype or model.get_input_embeddings().weight.dtype
-        self._scorer = Scorer(model)
         self._weights = FlatWeights(model)
+        check_interception(model, self._weights, dtype)
+        self._scorer = Scorer(model)
         self._losses = ExampleLosses(model, self._weights, self._scorer, dtype, batch_devices=batch_devices)
 
     @classmethod

@@ -24,7 +24,7 @@ def check_aliases(model: torch.nn.Module, trained: Mapping[str, torch.nn.Paramet
                 raise _error(name, other)
         owners.setdefault(where, []).append((name, first, last))
     known = {id(parameter) for parameter in trained.values()}
-    for name, tensor in _tensors(model):
+    for name, tensor in tensors_of(model):
         if id(tensor) in known or not tensor.numel() or tensor.layout != torch.strided or tensor.is_meta:
             continue
         where, first, last = _place(tensor)
@@ -33,7 +33,7 @@ def check_aliases(model: torch.nn.Module, trained: Mapping[str, torch.nn.Paramet
                 raise _error(name, other)
 
 
-def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def tensors_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Parameters, buffers and attributes, also in lists and dicts."""
     for prefix, module in model.named_modules():
         held = {**vars(module), **module._parameters, **module._buffers}
