@@ -8,7 +8,7 @@ as they are, of any Hugging Face model; weights are read once for both signs, an
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -105,12 +105,14 @@ class Sweep(TorchFunctionMode):
             self._values = self._covers.put()
         return super().__enter__()  # type: ignore[no-any-return]
 
-    def __exit__(self, *args: Any) -> None:
-        """Weights are weights again."""
-        super().__exit__(*args)
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        """Weights are weights again; what fails for both signs together may be done for one after the other."""
+        super().__exit__(kind, error, trace)
         if self._covers:
             self._covers.take_off(self._values)
             self._values = {}
+        if len(self.sides) == 2 and isinstance(error, RuntimeError):
+            raise UnpairableError(f"both signs together give {type(error).__name__}: {error}") from error
 
     # ---- parameters
 
@@ -206,7 +208,7 @@ class Sweep(TorchFunctionMode):
         """Any function: trained parameters become perturbed ones, and Pairs are computed side by side."""
         touched, paired = self._found((*args, *kwargs.values()))
         if not touched and not paired:
-            return func(*args, **kwargs)
+            return self._made(func, args, kwargs)
         targets = list(_targets(func, args, kwargs))
         if touched:
             if any(id(target) in self._slot_of for target in targets):
@@ -214,15 +216,25 @@ class Sweep(TorchFunctionMode):
             args, kwargs = mapped(args, self._replaced), mapped(kwargs, self._replaced)
             paired = paired or len(self.sides) == 2
         if not paired:
-            result = func(*args, **kwargs)
+            result = self._made(func, args, kwargs)
         else:
             if any(type(target) is not Pair for target in targets):
                 raise UnpairableError(f"{name_of(func)} writes values that depend on the sign into what does not")
-            made = [func(*side(args, n), **side(kwargs, n)) for n in range(len(BOTH))]
+            made = [self._made(func, side(args, n), side(kwargs, n)) for n in range(len(BOTH))]
             if any(target.shape != target.sides[0].shape for target in targets):
                 raise UnpairableError(f"{name_of(func)} gives an existing tensor another shape")
             result = joined(func, made)
         return self._narrowed(result, args) if touched else result
+
+    def _made(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a function gives; where it does not take float32 beside 16 bits, with one type for all operands."""
+        try:
+            return func(*args, **kwargs)
+        except RuntimeError:
+            if self._dtype == torch.float32:
+                raise
+            change = partial(_in_type, next((t.dtype for t in _targets(func, args, kwargs)), self._dtype))
+            return func(*mapped(args, change), **mapped(kwargs, change))
 
     def _found(self, values: Iterable[Any]) -> tuple[bool, bool]:
         """Whether a trained parameter, and whether a Pair, is among these values or in containers among them."""
@@ -258,9 +270,9 @@ class Sweep(TorchFunctionMode):
 
     # ---- functions that deserve better than the general way
 
-    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    def linear(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """y = x Wᵀ + b."""
-        x, bias = self._replaced(x), self._replaced(bias)
+        x, bias = self._replaced(input), self._replaced(bias)
         if type(weight) is Pair or id(weight) not in self._slot_of:
             return self._each(self._linear, x, weight, bias)
         xs, biases = ([side(value, n) for n in range(len(self.sides))] for value in (x, bias))
@@ -273,25 +285,25 @@ class Sweep(TorchFunctionMode):
             weight = weight.to(self._dtype)
         return product(x, weight, bias)
 
-    def addmm(self, bias: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, **options: Any) -> torch.Tensor:
+    def addmm(self, input: torch.Tensor, mat1: torch.Tensor, mat2: torch.Tensor, **options: Any) -> torch.Tensor:
         """y = b + x W, the layer of GPT-2."""
-        if options or id(weight) not in self._slot_of:
-            return self._call(torch.addmm, (bias, x, weight), options)
-        bias, x = self._replaced(bias), self._replaced(x)
-        weight = self._join(self._rows(weight, 0, len(weight)))
+        if options or id(mat2) not in self._slot_of:
+            return self._call(torch.addmm, (input, mat1, mat2), options)
+        bias, x = self._replaced(input), self._replaced(mat1)
+        weight = self._join(self._rows(mat2, 0, len(mat2)))
         return self._each(lambda x, w, b: self._linear(x, w.t(), b), x, weight, bias)
 
-    def embedding(self, index: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def embedding(self, input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Rows of a table, only the wanted ones perturbed."""
         if id(weight) not in self._slot_of:
-            return self._call(torch.nn.functional.embedding, (index, weight, *args), kwargs)
+            return self._call(torch.nn.functional.embedding, (input, weight, *args), kwargs)
         if (args[1] if len(args) > 1 else kwargs.get("max_norm")) is not None:
             raise _written("embedding with max_norm")
         is_wide = torch.float32 in (
             weight.dtype,
             self._dtype,
         )  # what residuals add to stays float32 beside a master copy
-        return self.gather(weight, index, dtype=torch.float32 if is_wide else None)
+        return self.gather(weight, input, dtype=torch.float32 if is_wide else None)
 
     def attention(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         """Attention wants one type; rotations by float32 angles widen queries and keys."""
@@ -300,19 +312,19 @@ class Sweep(TorchFunctionMode):
 
     def layer_norm(
         self,
-        x: torch.Tensor,
-        shape: list[int],
+        input: torch.Tensor,
+        normalized_shape: list[int],
         weight: torch.Tensor | None = None,
         bias: torch.Tensor | None = None,
         eps: float = 1e-5,
     ) -> torch.Tensor:
         """Normalise in float32, whatever the activations are."""
-        dtype = x.dtype
-        x, weight, bias = self._replaced(x), self._replaced(weight), self._replaced(bias)
+        x, dtype = self._replaced(input), input.dtype
+        weight, bias = self._replaced(weight), self._replaced(bias)
 
         def norm(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
             w, b = (None if values is None else values.float() for values in (weight, bias))
-            return torch.nn.functional.layer_norm(x.float(), shape, w, b, eps).to(dtype)
+            return torch.nn.functional.layer_norm(x.float(), normalized_shape, w, b, eps).to(dtype)
 
         return self._each(norm, x, weight, bias)
 
@@ -327,6 +339,15 @@ def _targets(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     ):
         yield from _leaves(args[:1] or list(kwargs.values())[:1])
     yield from _leaves(kwargs.get("out"))
+
+
+def _in_type(dtype: torch.dtype, value: Any) -> Any:
+    """An operand in another float type; numbers beyond its range become its largest."""
+    if isinstance(value, torch.Tensor) and value.is_floating_point() and dtype.is_floating_point:
+        return value.to(dtype)
+    if isinstance(value, float) and math.isfinite(value) and dtype.is_floating_point:
+        return min(max(value, torch.finfo(dtype).min), torch.finfo(dtype).max)
+    return value
 
 
 def _written(by: str) -> ModelError:

@@ -51,13 +51,19 @@ class Watch(TorchDispatchMode):
         """Called by torch for every operation on tensors, whoever makes it."""
         with torch._C.DisableTorchFunction():  # else the sweep would answer for what is looked at here
             for value in () if func.is_view else tree_leaves((args, kwargs)):
-                if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
-                    continue
-                name = self._name_of.get(value.untyped_storage().data_ptr())
+                name = self._name_of.get(_address(value)) if isinstance(value, torch.Tensor) else None
                 if name is not None:
                     raise ModelError(
-                        f"the model reads the weight {name} by {func.name()} where it cannot be perturbed (in scripted, "
+                        f"the model reads the weight {name} by {func.name()} where it cannot be perturbed (scripted, "
                         "mapped or foreign code); only models whose layers call torch's functions can be trained; "
                         "choose another implementation of this model"
                     )
             return func(*args, **(kwargs or {}))
+
+
+def _address(tensor: torch.Tensor) -> int:
+    """Of the memory behind a tensor; 0 if there is none of its own (it is sparse, or wraps another)."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return 0

@@ -26,6 +26,7 @@ def check_interception(model: Any, weights: FlatWeights, dtype: torch.dtype) -> 
     covers = Covers(weights.parameters)
     embeddings = model.get_input_embeddings().weight
     ids = torch.arange(2 * _LENGTH, device=embeddings.device).view(2, _LENGTH) % len(embeddings)
+    is_nan = False
     for sides in _SIDES:
         sweep = Sweep(weights, Shift(Direction(0, 0), _SCALE), dtype, covers=covers, sides=sides)
         try:
@@ -44,8 +45,9 @@ def check_interception(model: Any, weights: FlatWeights, dtype: torch.dtype) -> 
             ) from err
         finally:
             _check_nothing_is_kept(model)
-        if any(bool(torch.isnan(logits.sides[n] if type(logits) is Pair else logits).any()) for n in range(len(sides))):
-            _explain_nan(model, ids)
+        made = logits.sides if type(logits) is Pair else (logits,)
+        is_nan = is_nan or any(bool(torch.isnan(each).any()) for each in made)
+    _check_plain_forward(model, weights, ids, is_nan)
 
 
 def _check_nothing_is_kept(model: torch.nn.Module) -> None:
@@ -57,9 +59,17 @@ def _check_nothing_is_kept(model: torch.nn.Module) -> None:
             )
 
 
-def _explain_nan(model: Any, ids: torch.Tensor) -> None:
-    """NaN without perturbation too is not the interception's fault; the scorer finds and names it."""
-    if bool(torch.isfinite(model(input_ids=ids, use_cache=False).logits).all()):
+def _check_plain_forward(model: Any, weights: FlatWeights, ids: torch.Tensor, was_nan: bool) -> None:
+    """At w itself nothing is covered: NaN that are gone now were covers, and weights may have been written."""
+    before = {name: parameter._version for name, parameter in weights.parameters.items()}
+    logits = model(input_ids=ids, use_cache=False).logits
+    for name, parameter in weights.parameters.items():
+        if parameter._version != before[name]:
+            raise ModelError(
+                f"the model writes to the trained weight {name} in its forward pass; weights may change by updates "
+                "only; choose another implementation of this model"
+            )
+    if was_nan and bool(torch.isfinite(logits).all()):  # others are found and named by the scorer
         raise ModelError(
             f"a model of type {model.config.model_type!r} reads a weight where it cannot be perturbed, by a pointer or "
             "in foreign code; choose another implementation of this model"
