@@ -70,9 +70,11 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
     "reformer": {"is_decoder": True},
     "falcon_h1": {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_ssm": 64, "mamba_d_state": 8},
     "codegen": {"rotary_dim": 8},
-    **dict.fromkeys(
-        ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "youtu"), {"head_dim": None, "num_key_value_heads": 4}
-    ),
+    **{
+        kind: {"head_dim": None, "num_key_value_heads": 4}
+        for kind in ("axk2", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu")
+    },
+    "gptj": {"rotary_dim": 8},
 }
 
 
@@ -222,10 +224,11 @@ def page(rows: dict[str, tuple[str, str]]) -> str:
         "# Causal models: exact, or refused",
         "",
         "Made by `python -m benchmarks.causal_models > docs/causal_models.md` with transformers "
-        f"{transformers.__version__}: {len(rows)} types, built small from",
-        "their configuration classes, with random weights. *exact*: losses at w ± μz, μ = 0.01, both signs together and one",
-        "after the other, equal those of a float64 copy whose weights really are w ± μz within 2e-4 nats (float32) or 0.08",
-        "nats (bfloat16 arithmetic beside float32 weights); code that cannot run in float64 is compared with float32.",
+        f"{transformers.__version__}: {len(rows)} types,",
+        "built small from their configuration classes, with random weights. *exact*: losses at w ± μz, μ = 0.01,",
+        "both signs together and one after the other, equal those of a float64 copy whose weights really are w ± μz,",
+        "within 2e-4 nats (float32) or 0.08 nats (bfloat16 arithmetic beside float32 weights); code that cannot run in",
+        "float64 is compared with float32.",
         "",
         f"float32: {', '.join(counts[:half])}.",
         f"bfloat16 arithmetic: {', '.join(counts[half:])}.",

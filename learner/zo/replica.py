@@ -21,6 +21,7 @@ from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.guards.interception import check_interception
+from learner.zo.guards.resolution import check_resolution
 from learner.zo.memory import keep_freed_memory
 from learner.zo.models import compute_dtype_of, device_of, load_model
 from learner.zo.scoring import Scorer
@@ -79,6 +80,8 @@ class Replica:
             model.to(torch.device(device))
         self._device = model.get_input_embeddings().weight.device
         dtype = compute_dtype or model.get_input_embeddings().weight.dtype
+        self._dtype = dtype
+        self._resolved_scales: set[float] = set()
         self._weights = FlatWeights(model)
         check_interception(model, self._weights, dtype)
         self._scorer = Scorer(model)
@@ -148,6 +151,9 @@ class Replica:
             )
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
+        if scale not in self._resolved_scales:
+            check_resolution(self._weights, scale, self._dtype)
+            self._resolved_scales.add(scale)
         shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
         per_example = (
             self._losses.around_weights(placed, shifts)
