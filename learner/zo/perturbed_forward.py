@@ -23,7 +23,21 @@ from learner.zo.products import Bias, perturbed_products, product
 from learner.zo.residents import RESIDENT_ELEMENTS
 
 _SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
-_ARITHMETIC = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+_ARITHMETIC = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]
 _IN_PLACE_OPERATORS = frozenset(
     ("__setitem__", "__set__", "__delitem__", "__idiv__", *(f"__i{n}__" for n in _ARITHMETIC))
 )
