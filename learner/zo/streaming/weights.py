@@ -43,7 +43,7 @@ class StreamedWeights(FlatWeights):
 
     is_streamed = True
 
-    def __init__(self, model: torch.nn.Module, device: torch.device, weights: FlatWeights) -> None:
+    def __init__(self, model: Any, device: torch.device, weights: FlatWeights) -> None:
         """Take over the model and its weights: buffers move to the device, modules fetch parameters when called."""
         vars(self).update(vars(weights))
         _gather([parameter for parameter in model.parameters() if id(parameter) not in self.slot_of])
@@ -62,7 +62,8 @@ class StreamedWeights(FlatWeights):
         largest = 0
         for name, module, parameters in _parts(model):
             block = self._block(name, parameters)
-            largest = max(largest, block.num_bytes)
+            if module is not model.get_output_embeddings():  # scored in chunks
+                largest = max(largest, block.num_bytes)
             module.register_forward_pre_hook(partial(self._enter, block, parameters), with_kwargs=True)
             module.register_forward_hook(self._leave)
         self.steps = InStep(max(1, largest))
