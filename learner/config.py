@@ -69,8 +69,8 @@ class ModelConfig(Settings, frozen=True):
     """Which causal language model is fine-tuned, and where it computes."""
 
     path: NonEmptyStr = EMBEDDED
-    """ "embedded", a local Hugging Face directory, a GGUF file (dequantised once, extra gguf), "smollm2-135m" after
-    `testbed fetch smollm2`, or a name on the Hugging Face hub."""
+    """ "embedded", a local Hugging Face directory, or one of a LoRA adapter, which is trained further; a GGUF file
+    (dequantised once, extra gguf), "smollm2-135m" after `testbed fetch smollm2`, or a name on the Hugging Face hub."""
     dtype: FloatType = "float32"
     """Element type in which the weights are kept and updated; 16-bit updates are rounded stochastically."""
     compute_dtype: FloatType | None = None

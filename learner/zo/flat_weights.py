@@ -50,6 +50,11 @@ class FlatWeights:
         Slots are in order of name, so that neither module order nor placement decides which element of z a weight gets.
         """
         trained = sorted((name, p) for name, p in model.named_parameters() if p.requires_grad)
+        if not trained:
+            raise ModelError(
+                "the model has no weights to train, all are frozen, as under an adapter that came from the hub by its "
+                "name; run `hf download NAME --local-dir DIR`, and set model.path to that DIR"
+            )
         check_aliases(model, dict(trained))
         self.slots = tuple(_slots(trained))
         self.num_elements = sum(_padded(slot.count) for slot in self.slots)

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from learner.config import EMBEDDED, ModelConfig
 from learner.errors import ModelError
 from learner.models.gguf import converted
+from learner.models.kinds import check_kind, check_sentencepiece, quantisation, quantised
 from learner.models.packages import fetched
-from learner.zo.adapters import add_adapters
+from learner.zo.adapters import add_adapters, base_of, is_adapter, load_adapters
 
 EMBEDDED_DIR = Path(__file__).parents[1] / "embedded"
 _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
@@ -45,15 +47,54 @@ _LOADING_ERRORS = (
 def load_model(config: ModelConfig) -> tuple[Any, Any]:
     """Load (model, tokenizer): on the CPU unless device is "auto", eval mode, never with code from the checkpoint.
 
-    Every weight of the model must be in the checkpoint; ModelError says what is missing or unreadable.
+    Every weight of the model must be in the checkpoint; ModelError says what is missing or unreadable. Of an adapter's
+    directory, the base model with these adapters. Beside adapters, frozen weights are kept in the type of the
+    arithmetic.
     """
     device_of(config)
+    directory = Path(config.path).expanduser()
+    if directory.is_dir() and is_adapter(directory):
+        model, tokenizer = _load_adapted(config, directory)
+    else:
+        model, tokenizer = _load_whole(config)
+        if config.lora is not None:
+            add_adapters(model, config.lora, base=str(directory.absolute()) if directory.exists() else config.path)
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.is_floating_point():
+            parameter.data = parameter.data.to(compute_dtype_of(config))
+    return model, tokenizer
+
+
+def _load_adapted(config: ModelConfig, directory: Path) -> tuple[Any, Any]:
+    if config.lora is not None:
+        raise ModelError(
+            f"model.path {directory} is an adapter, and model.lora asks for another; leave model.lora out to go on "
+            "with this one, or set model.path to its base model"
+        )
+    base = base_of(directory)
+    try:
+        model, tokenizer = _load_whole(msgspec.structs.replace(config, path=base))
+    except ModelError as err:
+        raise ModelError(
+            f"the base model of {directory}, base_model_name_or_path in its adapter_config.json: {err}"
+        ) from err
+    load_adapters(model, directory, base=base)
+    if any((directory / name).is_file() for name in _TOKENIZER_FILES):
+        with _quiet_transformers():
+            tokenizer = _load_tokenizer(str(directory), is_local=True)
+        _check_vocabulary(str(directory), model, tokenizer)
+    return model, tokenizer
+
+
+def _load_whole(config: ModelConfig) -> tuple[Any, Any]:
     name, is_local = _locate(config.path)
     with _quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=is_local, trust_remote_code=False)
+            settings = AutoConfig.from_pretrained(name, local_files_only=is_local, trust_remote_code=False)
         except _LOADING_ERRORS as err:
-            raise _loading_error("tokenizer", name, is_local, err) from err
+            raise _loading_error("configuration", name, is_local, err) from err
+        check_kind(name, settings)
+        tokenizer = _load_tokenizer(name, is_local=is_local)
         try:
             model, info = AutoModelForCausalLM.from_pretrained(
                 name,
@@ -64,22 +105,26 @@ def load_model(config: ModelConfig) -> tuple[Any, Any]:
                 **({"device_map": "auto"} if config.device == "auto" else {}),
             )
         except _LOADING_ERRORS as err:
+            if method := quantisation(settings):
+                raise quantised(name, method, _first_line(err)) from err
             raise _loading_error("model", name, is_local, err) from err
     _check_complete(name, info)
     model.eval()
     _check_vocabulary(name, model, tokenizer)
-    if config.lora is not None:
-        add_adapters(model, config.lora)
     return model, tokenizer
+
+
+def _load_tokenizer(name: str, *, is_local: bool) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(name, local_files_only=is_local, trust_remote_code=False)
+    except _LOADING_ERRORS as err:
+        if is_local:
+            check_sentencepiece(Path(name))
+        raise _loading_error("tokenizer", name, is_local, err) from err
 
 
 def compute_dtype_of(config: ModelConfig) -> torch.dtype:
     """The element type of the arithmetic."""
-    if config.lora is not None and config.compute_dtype not in (None, config.dtype):
-        raise ModelError(
-            f"model.compute_dtype is {config.compute_dtype!r} beside model.lora; allowed the dtype of the weights, "
-            f"{config.dtype!r}; leave compute_dtype out"
-        )
     dtype: torch.dtype = getattr(torch, config.compute_dtype or config.dtype)
     return dtype
 

@@ -17,7 +17,9 @@ from safetensors import SafetensorError
 
 from learner.config import DirectionKind, Estimator, ModelConfig
 from learner.errors import LearnerError, ModelError
+from learner.models.kinds import keep_unscaled
 from learner.tasks.batches import AnyBatch, Batch, examples
+from learner.zo.adapters import save_adapters, scalings
 from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
@@ -87,6 +89,7 @@ class Replica:
         dtype = compute_dtype or model.get_input_embeddings().weight.dtype
         self._dtype = dtype
         self._resolved_scales: set[float] = set()
+        keep_unscaled(model)
         self._weights = FlatWeights(model)
         check_interception(model, self._weights, dtype)
         self._scorer = Scorer(model)
@@ -259,6 +262,8 @@ class Replica:
         """
         parts = [self.model.config, getattr(self.model, "generation_config", None)]
         plain = [{} if part is None else _content(part.to_diff_dict()) for part in parts]
+        if factors := scalings(self.model):
+            plain.append(factors)
         return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
     def save_weights(self, path: Path) -> None:
@@ -272,14 +277,15 @@ class Replica:
     def save_model(self, directory: Path) -> None:
         """Write model (safetensors) and tokenizer as a Hugging Face directory, which `model.path` takes again.
 
-        Of a model with LoRA adapters, the adapters, as `peft` writes them.
+        Of a model with LoRA adapters, the adapters as `peft` writes them, with the name or path of the base model.
         """
         directory = Path(directory)
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise ModelError(f"cannot save a model to {directory}: it is not an empty directory; choose another")
         self._weights.settle()
         try:
-            self.model.save_pretrained(directory)
+            if not save_adapters(self.model, directory):
+                self.model.save_pretrained(directory)
             if self.tokenizer is not None:
                 self.tokenizer.save_pretrained(directory)
         except (OSError, SafetensorError) as err:

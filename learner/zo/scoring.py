@@ -11,6 +11,7 @@ import torch
 from learner.errors import ModelError
 from learner.tasks.batches import AnyBatch, Batch, TextBatch
 from learner.zo.directions import check_rows
+from learner.zo.guards.overflow import not_finite
 from learner.zo.pairs import side
 from learner.zo.perturbed_forward import Sweep
 from learner.zo.products import product
@@ -118,7 +119,7 @@ class Scorer:
         ids[1, length // 2 :] = (ids[1, length // 2 :] + 1) % weight.shape[0]  # another ending
         full = self._model(input_ids=ids, use_cache=False).logits.float()
         if not bool(torch.isfinite(full).all()):
-            raise ModelError("the model's logits are not finite; its weights are damaged; fetch or save them again")
+            raise not_finite(self._model, weight.dtype)
         rounding = 4 * torch.finfo(weight.dtype).eps
         before = length // 2 - 1
         if not torch.allclose(full[0, before], full[1, before], rtol=max(1e-4, rounding), atol=max(1e-4, rounding)):

@@ -9,6 +9,7 @@ from learner.zo.directions import Direction, Shift
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.guards.aliases import tensors_of
 from learner.zo.guards.covers import Covers, Watch
+from learner.zo.guards.overflow import not_finite
 from learner.zo.pairs import BOTH, Pair, Sides, UnpairableError
 from learner.zo.perturbed_forward import Sweep
 
@@ -26,7 +27,16 @@ def check_interception(model: Any, weights: FlatWeights, dtype: torch.dtype) -> 
     covers = Covers(weights.parameters)
     embeddings = model.get_input_embeddings().weight
     ids = torch.arange(2 * _LENGTH, device=embeddings.device).view(2, _LENGTH) % len(embeddings)
-    is_nan = False
+    was_finite = _is_finite(model, weights, covers, ids, dtype)
+    is_narrow = not was_finite and dtype == torch.float16 != embeddings.dtype
+    if is_narrow and _is_finite(model, weights, covers, ids, torch.float32):
+        raise not_finite(model, dtype)
+    _check_plain_forward(model, weights, ids, was_finite)
+
+
+def _is_finite(model: Any, weights: FlatWeights, covers: Covers, ids: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether all logits are numbers, as covers are not."""
+    is_finite = True
     for sides in _SIDES:
         sweep = Sweep(weights, Shift(Direction(0, 0), _SCALE), dtype, covers=covers, sides=sides)
         try:
@@ -46,8 +56,8 @@ def check_interception(model: Any, weights: FlatWeights, dtype: torch.dtype) -> 
         finally:
             _check_nothing_is_kept(model)
         made = logits.sides if type(logits) is Pair else (logits,)
-        is_nan = is_nan or any(bool(torch.isnan(each).any()) for each in made)
-    _check_plain_forward(model, weights, ids, is_nan)
+        is_finite = is_finite and all(bool(torch.isfinite(each).all()) for each in made)
+    return is_finite
 
 
 def _check_nothing_is_kept(model: torch.nn.Module) -> None:
@@ -59,7 +69,7 @@ def _check_nothing_is_kept(model: torch.nn.Module) -> None:
             )
 
 
-def _check_plain_forward(model: Any, weights: FlatWeights, ids: torch.Tensor, was_nan: bool) -> None:
+def _check_plain_forward(model: Any, weights: FlatWeights, ids: torch.Tensor, was_finite: bool) -> None:
     """At w itself nothing is covered: NaN that are gone now were covers, and weights may have been written."""
     before = {name: parameter._version for name, parameter in weights.parameters.items()}
     logits = model(input_ids=ids, use_cache=False).logits
@@ -69,7 +79,7 @@ def _check_plain_forward(model: Any, weights: FlatWeights, ids: torch.Tensor, wa
                 f"the model writes to the trained weight {name} in its forward pass; weights may change by updates "
                 "only; choose another implementation of this model"
             )
-    if was_nan and bool(torch.isfinite(logits).all()):  # others are found and named by the scorer
+    if not was_finite and bool(torch.isfinite(logits).all()):  # others are found and named by the scorer
         raise ModelError(
             f"a model of type {model.config.model_type!r} reads a weight where it cannot be perturbed, by a pointer or "
             "in foreign code; choose another implementation of this model"

@@ -42,7 +42,7 @@ def test_a_path_that_is_neither_directory_nor_hub_name_is_refused() -> None:
 def test_a_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # whoever imported it first
     text = error_of("nobody/nothing")
-    assert "model.path 'nobody/nothing' is no local directory, and the tokenizer could not be fetched" in text
+    assert "model.path 'nobody/nothing' is no local directory, and the configuration could not be fetched" in text
     assert "run `hf download nobody/nothing --local-dir DIR`" in text
 
 
