@@ -12,6 +12,8 @@ BOTH: Sides = (0, 1)
 
 _SCALARS = (type(None), bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
 
+_WHOLE = frozenset((*_SCALARS, torch.Tensor, torch.nn.Parameter, torch.Size, slice))
+
 
 class UnpairableError(ModelError):
     """A model does what only one sign at a time can do; its forward passes are made one sign after the other."""
@@ -46,6 +48,11 @@ class Pair(torch.Tensor):
 
 def side(value: Any, number: int) -> Any:
     """The tensor of one sign, in containers too; whatever is no Pair is the same for both."""
+    kind = type(value)
+    if kind is Pair:
+        return value.sides[number]
+    if kind in _WHOLE:
+        return value
     return mapped(value, lambda item: item.sides[number] if type(item) is Pair else item)
 
 
