@@ -34,14 +34,14 @@ class Pair(torch.Tensor):
         first, second = tensors = tuple(sides)
         if first.shape != second.shape or first.dtype != second.dtype or first.device != second.device:
             raise UnpairableError(f"the two signs give {_described(first)} and {_described(second)}")
-        pair = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        pair = torch.Tensor._make_wrapper_subclass(
             Pair, first.shape, strides=first.stride(), dtype=first.dtype, device=first.device
         )
         pair.sides = tensors
         return pair
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:  # type: ignore[override]
         """Reached only where both signs would have become one."""
         raise UnpairableError(f"{func} cannot be computed side by side for the two signs")
 

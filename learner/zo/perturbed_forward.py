@@ -43,7 +43,7 @@ _IN_PLACE_OPERATORS = frozenset(
 )
 _PLAIN = frozenset((torch.Tensor, torch.Size, torch.dtype, torch.device, int, float, bool, str, type(None)))
 """Neither a Pair, nor a parameter, nor a container."""
-_T = torch.Tensor
+_T: Any = torch.Tensor
 _DESCRIPTIONS: frozenset[Any] = frozenset(
     (
         *(p.__get__ for p in (_T.shape, _T.dtype, _T.device, _T.ndim, _T.layout, _T.itemsize, _T.nbytes)),
@@ -105,11 +105,12 @@ class Sweep(TorchFunctionMode):
         """From here on nothing but the sweep itself can read the weights."""
         if self._covers:
             self._values = self._covers.put()
-        return super().__enter__()  # type: ignore[no-any-return]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         """Weights are weights again; what fails for both signs together may be done for one after the other."""
-        super().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         if self._covers:
             self._covers.take_off(self._values)
             self._values = {}
