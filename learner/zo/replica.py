@@ -144,13 +144,12 @@ class Replica:
                 f"perturbation_scale={perturbation_scale}; each must be positive; pass at "
                 "least one batch and query"
             )
-        placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
         shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
         per_example = (
-            self._losses.around_weights(placed, shifts)
+            self._losses.around_weights(batches, shifts)
             if example_clip is None
-            else self._losses.of_each_alone(placed, shifts)
+            else self._losses.of_each_alone(batches, shifts)
         )
         for device, losses in enumerate(per_example):
             if stops_on_infinity and not np.isfinite(losses).all():
@@ -188,13 +187,13 @@ class Replica:
     def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
         """Class logits [B, C] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        return [self._scorer.class_logits(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+        return [self._scorer.class_logits(plain, self._scorer.pack(batch))[0].cpu().numpy() for batch in batches]
 
     @torch.inference_mode()
     def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
         """The loss of every example [B] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        return [self._scorer.losses(plain, batch.to(self._device))[0].cpu().numpy() for batch in batches]
+        return [self._scorer.losses(plain, self._scorer.pack(batch))[0].cpu().numpy() for batch in batches]
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
