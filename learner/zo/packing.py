@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from learner.tasks.batches import AnyBatch, Batch
@@ -90,29 +91,29 @@ def _shared(ids: torch.Tensor, lengths: Sequence[int], common: int, model_width:
     best, least = None, work(len(lengths), max(lengths))
     for num_rows in range(max(1, sum(own) // max(own)), 0, -1):
         if work(num_rows, common + math.ceil(sum(own) / num_rows)) >= least:
-            continue
+            break  # fewer and longer rows are more work still
         filled = _filled(own, num_rows)
         if (found := work(num_rows, common + filled[2])) < least:
             best, least = (num_rows, *filled), found
     if best is None:
         return None
-    num_rows, row_of, starts, width = best
+    num_rows, row_of, offsets, width = best
     width += common
-    begins = torch.tensor([row * width for row in row_of])[:, None]  # [B, 1]
-    offsets = torch.tensor(starts)[:, None]
-    steps = torch.arange(ids.shape[1])
-    places = begins + torch.where(steps < common, steps, steps + offsets)  # [B, W]
-    is_real = steps < torch.tensor(lengths)[:, None]
+    steps = np.arange(ids.shape[1])
+    starts = np.array(row_of) * width + np.array(offsets)  # [B]
+    places = np.where(steps < common, np.array(row_of)[:, None] * width + steps, starts[:, None] + steps)  # [B, W]
+    is_real = steps < np.array(lengths)[:, None]
     held = places[is_real]
-    tokens, positions = (torch.zeros(num_rows * width, dtype=torch.int64) for _ in range(2))
-    owner = torch.full((num_rows * width,), -1)  # of padding, which sees only itself and the common beginning
-    tokens[held], positions[held] = ids[is_real], steps.expand_as(places)[is_real]
-    owner[held] = torch.arange(1, len(own) + 1)[:, None].expand_as(places)[is_real]
-    owner = owner.view(num_rows, width)
-    owner[:, :common] = 0
-    sees = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
-    mask = sees.tril_()[:, None]
-    return Rows(tokens.view(num_rows, width), places, positions.view(num_rows, width), mask)
+    tokens, positions = np.zeros((2, num_rows * width), np.int64)
+    owners = np.full(num_rows * width, -1, np.int16)  # of padding, which sees the common beginning and itself
+    tokens[held], positions[held] = ids.numpy()[is_real], np.broadcast_to(steps, places.shape)[is_real]
+    owners[held] = np.broadcast_to(np.arange(1, len(own) + 1)[:, None], places.shape)[is_real]
+    owners = owners.reshape(num_rows, width)
+    owners[:, :common] = 0
+    sees = (owners[:, :, None] == owners[:, None, :]) | (owners[:, None, :] == 0)
+    sees &= np.tri(width, dtype=bool)
+    input_ids, position_ids = (torch.from_numpy(array.reshape(num_rows, width)) for array in (tokens, positions))
+    return Rows(input_ids, torch.from_numpy(places), position_ids, torch.from_numpy(sees[:, None]))
 
 
 def _filled(own: Sequence[int], num_rows: int) -> tuple[list[int], list[int], int]:

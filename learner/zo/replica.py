@@ -22,6 +22,7 @@ from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.memory import keep_freed_memory
 from learner.zo.models import compute_dtype_of, device_of, load_model
+from learner.zo.packing import Packed
 from learner.zo.scoring import Scorer
 
 _REPLAY_UPDATES = 256
@@ -183,17 +184,21 @@ class Replica:
         while chunk := list(islice(updates, _REPLAY_UPDATES)):
             self._weights.update(chunk, num_threads=self._num_threads)
 
+    def packed(self, batch: AnyBatch) -> Packed:
+        """How a batch is computed: the forwards, their rows, and so the number of tokens."""
+        return self._scorer.pack(batch)
+
     @torch.inference_mode()
     def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
         """Class logits [B, C] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        return [self._scorer.class_logits(plain, self._scorer.pack(batch))[0].cpu().numpy() for batch in batches]
+        return [self._scorer.class_logits(plain, self.packed(batch))[0].cpu().numpy() for batch in batches]
 
     @torch.inference_mode()
     def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
         """The loss of every example [B] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        return [self._scorer.losses(plain, self._scorer.pack(batch))[0].cpu().numpy() for batch in batches]
+        return [self._scorer.losses(plain, self.packed(batch))[0].cpu().numpy() for batch in batches]
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
