@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from learner.tasks.batches import AnyBatch, examples, merge
+from learner.tasks.packing import Packed, needed_tokens
 from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
-from learner.zo.packing import Packed, needed_tokens
 from learner.zo.pairs import BOTH, Sides, UnpairableError
 from learner.zo.perturbed_forward import Scratch, Sweep
 from learner.zo.residents import Residents

@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from learner.config import DirectionKind, ModelConfig
 from learner.errors import LearnerError, ModelError
 from learner.tasks.batches import AnyBatch, Batch
+from learner.tasks.packing import Packed
 from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.memory import keep_freed_memory
 from learner.zo.models import compute_dtype_of, device_of, load_model
-from learner.zo.packing import Packed
 from learner.zo.scoring import Scorer
 
 _REPLAY_UPDATES = 256

@@ -2,7 +2,7 @@
 
 Labels need the verbalizer's rows of the head at one position; text needs all rows at the scored positions, which are
 made in chunks of the vocabulary. The logits [B, T, V] of a 50k vocabulary would be the largest tensor of a forward.
-Examples share rows (`packing`) if the model was seen to keep them apart.
+Examples share rows (`learner.tasks.packing`) if the model was seen to keep them apart.
 """
 
 import inspect
@@ -12,7 +12,7 @@ import torch
 
 from learner.errors import ModelError
 from learner.tasks.batches import AnyBatch, Batch, TextBatch
-from learner.zo.packing import Packed, Rows, pack
+from learner.tasks.packing import Packed, Rows, pack
 from learner.zo.pairs import side
 from learner.zo.perturbed_forward import Sweep
 from learner.zo.products import product
@@ -118,6 +118,7 @@ class Scorer:
             for n, parts in enumerate(found):
                 made = side(hidden, n).flatten(0, 1)
                 parts.append(made[places[inside].to(made.device)])
+            del hidden, made  # before the next forward begins
         if len(order) == 1:
             return [parts[0] for parts in found]
         back = torch.cat(order).argsort()

@@ -19,8 +19,8 @@ from transformers import (
 
 from learner.config import ModelConfig, TaskConfig
 from learner.tasks.batches import AnyBatch, Batch, TextBatch, examples, merge
+from learner.tasks.packing import needed_tokens, pack
 from learner.tasks.task import Task
-from learner.zo.packing import needed_tokens, pack
 from learner.zo.replica import Replica
 
 SST2_DIR = Path(__file__).parents[4] / "shared" / "data" / "sst2"

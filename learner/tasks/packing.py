@@ -68,7 +68,7 @@ def pack(batch: AnyBatch, *, shares_rows_up_to: int, model_width: int) -> Packed
     """
     counts = needed_tokens(batch)
     lengths: list[int] = counts.tolist()
-    ids = batch.input_ids[:, : max(lengths)]
+    ids = batch.input_ids[:, : max(lengths)].cpu()
     if len(lengths) > 1 and max(lengths) <= shares_rows_up_to:
         shared = _shared(ids, lengths, _common(ids, min(lengths)), model_width)
         return Packed(batch, (shared or _plain(ids, list(range(len(lengths))), lengths),))
@@ -91,7 +91,7 @@ def _shared(ids: torch.Tensor, lengths: Sequence[int], common: int, model_width:
     best, least = None, work(len(lengths), max(lengths))
     for num_rows in range(max(1, sum(own) // max(own)), 0, -1):
         if work(num_rows, common + math.ceil(sum(own) / num_rows)) >= least:
-            break  # fewer and longer rows are more work still
+            continue  # even if filled to the last token
         filled = _filled(own, num_rows)
         if (found := work(num_rows, common + filled[2])) < least:
             best, least = (num_rows, *filled), found
