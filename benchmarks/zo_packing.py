@@ -73,7 +73,7 @@ def forwards(replica: Replica, path: str, dtype: str) -> Iterator[tuple[str, int
         def plain(ids: torch.Tensor = ids) -> object:
             return model.base_model(input_ids=ids, use_cache=False)
 
-        yield f"inference {rows}x{length}", ids.numel(), lambda batch=batch: replica.class_logits([batch])
+        yield f"inference {rows}x{length}", ids.numel(), partial(replica.class_logits, [batch])
         yield f"torch {rows}x{length}", ids.numel(), plain
 
 

@@ -108,9 +108,9 @@ def _shared(ids: torch.Tensor, lengths: Sequence[int], common: int, model_width:
     owners = np.full(num_rows * width, -1, np.int16)  # of padding, which sees the common beginning and itself
     tokens[held], positions[held] = ids.numpy()[is_real], np.broadcast_to(steps, places.shape)[is_real]
     owners[held] = np.broadcast_to(np.arange(1, len(own) + 1)[:, None], places.shape)[is_real]
-    owners = owners.reshape(num_rows, width)
-    owners[:, :common] = 0
-    sees = (owners[:, :, None] == owners[:, None, :]) | (owners[:, None, :] == 0)
+    owner = owners.reshape(num_rows, width)
+    owner[:, :common] = 0
+    sees = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
     sees &= np.tri(width, dtype=bool)
     input_ids, position_ids = (torch.from_numpy(array.reshape(num_rows, width)) for array in (tokens, positions))
     return Rows(input_ids, torch.from_numpy(places), position_ids, torch.from_numpy(sees[:, None]))

@@ -21,6 +21,7 @@ from learner.config import ModelConfig, TaskConfig
 from learner.tasks.batches import AnyBatch, Batch, TextBatch, examples, merge
 from learner.tasks.packing import needed_tokens, pack
 from learner.tasks.task import Task
+from learner.zo import example_losses
 from learner.zo.replica import Replica
 
 SST2_DIR = Path(__file__).parents[4] / "shared" / "data" / "sst2"
@@ -98,6 +99,23 @@ def test_companions_in_a_row_move_no_bit(named_replica: tuple[str, Replica]) -> 
         assert moved[changed] != whole[changed]
         assert np.array_equal(np.delete(moved, changed), np.delete(whole, changed))
         whole = moved
+
+
+@pytest.mark.parametrize("name", sorted(SHARES & {"llama", "gpt2", "opt", "qwen3"}))
+@pytest.mark.parametrize(("compute_dtype", "tolerance"), [("float32", 2e-3), ("bfloat16", 5.0)])
+def test_both_signs_of_large_models_share_rows_too(
+    name: str, compute_dtype: str, tolerance: float, model_dirs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Projections of size 10; bfloat16 moves a loss by 1 %, and 2 scale divides it."""
+    monkeypatch.setattr(example_losses, "is_small", lambda *_: False)
+    replica = Replica.load(ModelConfig(path=str(model_dirs[name]), compute_dtype=compute_dtype))  # type: ignore[arg-type]
+    for batch in (batch_of([9, 5, 7, 8, 3], 2, seed=1), batch_of([9, 5, 7, 8, 3], 2, seed=1, of_texts=True)):
+        assert replica.packed(batch).forwards[0].mask is not None
+        options = {"seed": 3, "num_queries": 1, "perturbation_scale": 1e-2}
+        (together,) = replica.scalars([batch], **options).example_projections
+        (alone,) = replica.scalars([batch], **options, example_clip=1.0, normaliser=5).example_projections
+        np.testing.assert_allclose(together, alone, atol=tolerance)
+        assert np.abs(alone).max() > 0.5
 
 
 def test_a_window_narrower_than_an_example_is_not_widened(model_dirs: dict[str, Path]) -> None:
