@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from learner.config import DirectionKind, Estimator, ModelConfig
 from learner.errors import LearnerError, ModelError
 from learner.tasks.batches import AnyBatch, Batch, examples
+from learner.tasks.packing import Packed
 from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
@@ -92,7 +93,7 @@ class Replica:
         self._scorer = Scorer(model)
         if is_streamed:
             self._weights = StreamedWeights(model, torch.device(device), self._weights)
-        self._device = self._weights.device_of(model.get_input_embeddings().weight)
+        self._device = self._scorer.device = self._weights.device_of(model.get_input_embeddings().weight)
         self._losses = ExampleLosses(model, self._weights, self._scorer, dtype, batch_devices=batch_devices)
 
     @classmethod
@@ -162,13 +163,12 @@ class Replica:
                 f"perturbation_scale={perturbation_scale}; each must be positive; pass at "
                 "least one batch and query"
             )
-        placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
         if scale not in self._resolved_scales:
             check_resolution(self._weights, scale, self._dtype)
             self._resolved_scales.add(scale)
         shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
-        per_example, width = self._on_both_sides(placed, shifts, estimator, alone=example_clip is not None)
+        per_example, width = self._on_both_sides(batches, shifts, estimator, alone=example_clip is not None)
         for device, losses in enumerate(per_example):
             if stops_on_infinity and not np.isfinite(losses).all():
                 raise ModelError(
@@ -217,18 +217,22 @@ class Replica:
         while chunk := list(islice(updates, _REPLAY_UPDATES)):
             self._weights.update(chunk, num_threads=self._num_threads)
 
+    def packed(self, batch: AnyBatch) -> Packed:
+        """How a batch is computed: the forwards, their rows, and so the number of tokens."""
+        return self._scorer.pack(batch)
+
     @torch.inference_mode()
     def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
         """Class logits [B, C] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        jobs = [partial(self._scorer.class_logits, plain, batch.to(self._device)) for batch in batches]
+        jobs = [partial(self._scorer.class_logits, plain, self.packed(batch)) for batch in batches]
         return [logits.cpu().numpy() for (logits,) in self._weights.in_step(jobs)]
 
     @torch.inference_mode()
     def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
         """The loss of every example [B] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        jobs = [partial(self._scorer.losses, plain, batch.to(self._device)) for batch in batches]
+        jobs = [partial(self._scorer.losses, plain, self.packed(batch)) for batch in batches]
         return [losses.cpu().numpy() for (losses,) in self._weights.in_step(jobs)]
 
     @torch.inference_mode()
