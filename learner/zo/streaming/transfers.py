@@ -137,8 +137,8 @@ class Transfers:
             place.fill(block, self._stream)
         except RuntimeError as err:  # of CUDA, most likely its memory; not what makes a model unpairable
             raise ModelError(
-                f"cannot bring {block.name} ({block.num_bytes >> 20} MiB) to {self._device}: {err}; free memory there, or "
-                "use smaller batches"
+                f"cannot bring {block.name} ({block.num_bytes >> 20} MiB) to {self._device}: {err}; free some there, "
+                "or use smaller batches"
             ) from err
         self.fetches[block.name] += 1
         self.num_fetched_bytes += block.num_bytes
