@@ -225,24 +225,20 @@ class Replica:
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
         """Continue each prompt greedily at the weights themselves, up to the model's end token; new tokens only."""
-        owners = {id(m): m for m in (self.model, getattr(self.model, "base_model", self.model))}.values()
-        owners = [m for m in owners if isinstance(getattr(m, "generation_config", None), GenerationConfig)]
-        own = [m.generation_config for m in owners]
+        own = self.model.generation_config
         # what an explicit configuration leaves open, `generate` takes from the model's own: beams, penalties, bans
         plain = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,
             pad_token_id=0,
-            eos_token_id=own[0].eos_token_id if own else None,
+            eos_token_id=own.eos_token_id,
         )
         try:
-            for owner in owners:
-                owner.generation_config = plain
+            self.model.generation_config = plain
             return [self._continued(prompt, plain) for prompt in prompts]
         finally:
-            for owner, config in zip(owners, own, strict=True):
-                owner.generation_config = config
+            self.model.generation_config = own
 
     def _continued(self, prompt: Sequence[int], plain: GenerationConfig) -> list[int]:
         ids = torch.tensor([list(prompt)], device=self._device)
