@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from learner.config import DirectionKind
-from learner.errors import LearnerError
+from learner.errors import LearnerError, ModelError
 from learner.kernels import directions_torch
 
 try:
@@ -124,6 +124,7 @@ class Shift:
         self, weights: torch.Tensor, rows: torch.Tensor, first: int, *, dtype: torch.dtype = torch.float32
     ) -> torch.Tensor:
         """[2, *rows.shape, H] of `dtype`: only the wanted rows of weights [V, H]."""
+        check_rows(rows, len(weights))
         flat = rows.reshape(-1)
         out = torch.empty((2, len(flat), weights.shape[1]), dtype=dtype, device=weights.device)
         key, table = self.direction.key, self.direction.amplitudes(self.scale)
@@ -132,6 +133,18 @@ class Shift:
         else:
             _on_torch(weights).both_rows(weights, flat, out, first, key, table)
         return out.view(2, *rows.shape, weights.shape[1])
+
+
+def check_rows(rows: torch.Tensor, num_rows: int) -> None:
+    """ModelError where a row is not in a table of so many: compiled kernels would read the memory behind it."""
+    if not rows.numel():
+        return
+    lowest, highest = (int(found) for found in torch.aminmax(rows))
+    if lowest < 0 or highest >= num_rows:
+        raise ModelError(
+            f"index {highest if highest >= num_rows else lowest} into a table of {num_rows} rows; allowed 0 to "
+            f"{num_rows - 1}; use the model's own tokenizer, or resize the model's embeddings to the tokenizer's tokens"
+        )
 
 
 class Spans:

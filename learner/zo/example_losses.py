@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from learner.tasks.batches import AnyBatch, examples, merge
 from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
+from learner.zo.guards.covers import Covers
 from learner.zo.pairs import BOTH, Sides, UnpairableError
 from learner.zo.perturbed_forward import Scratch, Sweep
 from learner.zo.residents import Residents
@@ -34,6 +35,7 @@ class ExampleLosses:
         self._batch_devices = batch_devices
         self._residents = Residents(weights)
         self._scratch = Scratch()
+        self._covers = Covers(weights.parameters)
         self._copies = Copies(model, weights) if is_small(weights, dtype) else None
         self._is_pairable = True
 
@@ -111,7 +113,10 @@ class ExampleLosses:
         return [part for losses, size in zip(both, sizes, strict=True) for part in torch.split(losses, size, dim=1)]
 
     def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
-        return Sweep(self._weights, shift, self._dtype, residents=residents, scratch=self._scratch, sides=sides)
+        scratch, covers = self._scratch, self._covers
+        return Sweep(
+            self._weights, shift, self._dtype, residents=residents, scratch=scratch, covers=covers, sides=sides
+        )
 
     def _of_group(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep], sides: Sides) -> list[torch.Tensor]:
         """The same for batches that share one forward."""

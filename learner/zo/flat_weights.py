@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from learner.errors import ModelError
 from learner.zo.directions import BLOCK_ELEMENTS, FLOAT_TYPES, Update, apply_updates
+from learner.zo.guards.aliases import check_aliases
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class FlatWeights:
         Slots are in order of name, so that neither module order nor placement decides which element of z a weight gets.
         """
         trained = sorted((name, p) for name, p in model.named_parameters() if p.requires_grad)
+        check_aliases(model, dict(trained))
         self.slots = tuple(_slots(trained))
         self.num_elements = sum(_padded(slot.count) for slot in self.slots)
         self.parameters: dict[str, torch.nn.Parameter] = dict(trained)

@@ -181,10 +181,11 @@ def _check_complete(name: str, info: dict[str, Any]) -> None:
 
 def _check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
     num_rows = model.get_input_embeddings().weight.shape[0]
-    if tokenizer.vocab_size > num_rows:
+    num_tokens = max(tokenizer.get_vocab().values(), default=-1) + 1  # with the added ones, wherever they begin
+    if num_tokens > num_rows:
         raise ModelError(
-            f"tokenizer of {name} has {tokenizer.vocab_size} tokens, its model only {num_rows} embeddings; "
-            "use the tokenizer that the model was trained with"
+            f"tokenizer of {name} has {num_tokens} tokens, its model only {num_rows} embeddings; use the tokenizer "
+            "that the model was trained with, or call resize_token_embeddings on the model and save it again"
         )
 
 

@@ -46,6 +46,8 @@ def perturbed_products(
 
     first: global index of the first weight. The bits of W ± scale · z are those of `Shift.both`.
     """
+    if len({x.shape for x in xs}) != 1:  # the kernel is told one shape for all sides
+        return None
     if shift.direction.kind != "rademacher" or not all(map(_takes, xs, [weight] * len(xs), biases)):
         return None
     if _numba is None or first % _numba.DEPTH_MULTIPLE:

@@ -22,6 +22,8 @@ from learner.tasks.batches import AnyBatch, Batch, examples
 from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
+from learner.zo.guards.interception import check_interception
+from learner.zo.guards.resolution import check_resolution
 from learner.zo.memory import keep_freed_memory
 from learner.zo.models import compute_dtype_of, device_of, is_streamed, load_model
 from learner.zo.scoring import Scorer
@@ -84,8 +86,13 @@ class Replica:
         elif not getattr(model, "hf_device_map", None):
             model.to(torch.device(device))
         dtype = compute_dtype or model.get_input_embeddings().weight.dtype
+        self._dtype = dtype
+        self._resolved_scales: set[float] = set()
+        self._weights = FlatWeights(model)
+        check_interception(model, self._weights, dtype)
         self._scorer = Scorer(model)
-        self._weights = StreamedWeights(model, torch.device(device)) if is_streamed else FlatWeights(model)
+        if is_streamed:
+            self._weights = StreamedWeights(model, torch.device(device), self._weights)
         self._device = self._weights.device_of(model.get_input_embeddings().weight)
         self._losses = ExampleLosses(model, self._weights, self._scorer, dtype, batch_devices=batch_devices)
 
@@ -158,6 +165,9 @@ class Replica:
             )
         placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
+        if scale not in self._resolved_scales:
+            check_resolution(self._weights, scale, self._dtype)
+            self._resolved_scales.add(scale)
         shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
         per_example, width = self._on_both_sides(placed, shifts, estimator, alone=example_clip is not None)
         for device, losses in enumerate(per_example):

@@ -10,6 +10,7 @@ import torch
 
 from learner.errors import ModelError
 from learner.tasks.batches import AnyBatch, Batch, TextBatch
+from learner.zo.directions import check_rows
 from learner.zo.pairs import side
 from learner.zo.perturbed_forward import Sweep
 from learner.zo.products import product
@@ -69,6 +70,7 @@ class Scorer:
         hidden = [side(hidden, n)[rows, positions] for n in _of(sweep)]
         if not self._takes_rows:
             return [label_losses(logits.float(), targets) for logits in hidden]
+        check_rows(targets, len(self._head.weight))
         num_rows = len(self._head.weight)
         totals: list[Any] = [None] * len(hidden)  # running log-sum-exp over the vocabulary
         wanted = [torch.empty(len(targets), device=targets.device) for _ in hidden]
@@ -91,6 +93,7 @@ class Scorer:
                 f"a batch is {length} tokens long, the model has {self.max_tokens} positions; "
                 f"set task.max_tokens to {self.max_tokens} or less"
             )
+        check_rows(input_ids, len(self._model.get_input_embeddings().weight))
         with sweep:
             if self._takes_rows:
                 return self._base(input_ids=input_ids, use_cache=False).last_hidden_state

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from learner.zo.directions import Shift
+from learner.zo.directions import Shift, check_rows
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.pairs import BOTH, Sides
 from learner.zo.products import product
@@ -45,6 +45,7 @@ class AsTheyAre:
 
     def gather(self, parameter: torch.Tensor, index: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Rows of a matrix by number; float32 is all there is."""
+        check_rows(index, len(parameter))
         return parameter[index]
 
     def whole(self, parameter: torch.Tensor) -> torch.Tensor:

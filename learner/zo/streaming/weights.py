@@ -43,9 +43,9 @@ class StreamedWeights(FlatWeights):
 
     is_streamed = True
 
-    def __init__(self, model: torch.nn.Module, device: torch.device) -> None:
-        """Take over the model: its buffers move to the device, its modules fetch their parameters when called."""
-        super().__init__(model)
+    def __init__(self, model: torch.nn.Module, device: torch.device, weights: FlatWeights) -> None:
+        """Take over the model and its weights: buffers move to the device, modules fetch parameters when called."""
+        vars(self).update(vars(weights))
         _gather([parameter for parameter in model.parameters() if id(parameter) not in self.slot_of])
         self.device = device
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}

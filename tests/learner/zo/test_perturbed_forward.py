@@ -10,11 +10,14 @@ import torch
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from learner.config import ModelConfig
+from learner.errors import ModelError
 from learner.tasks.batches import Batch, TextBatch, merge
 from learner.tasks.task import Task
 from learner.zo import example_losses, residents
 from learner.zo import perturbed_forward as sweeps
 from learner.zo.directions import Direction, Shift
+from learner.zo.flat_weights import FlatWeights
+from learner.zo.guards.resolution import check_resolution
 from learner.zo.pairs import Pair, UnpairableError
 from learner.zo.perturbed_forward import Sweep
 from learner.zo.replica import Replica
@@ -260,3 +263,30 @@ def test_merged_texts_keep_their_spans() -> None:
     rows, positions, targets = merged.scored()
     assert torch.equal(rows.bincount(), torch.tensor([15, 4, 1, 1, 18]))
     assert torch.equal(targets, merged.input_ids[rows, positions + 1])
+
+
+@pytest.mark.parametrize("dtype", SIXTEEN)
+def test_a_perturbation_below_the_resolution_of_the_arithmetic_is_refused(
+    model_dirs: dict[str, Path], dtype: str
+) -> None:
+    path = str(model_dirs["llama"])
+    replica = Replica.load(ModelConfig(path=path, dtype=dtype))  # type: ignore[arg-type]
+    settings = {"seed": 1, "num_queries": 1}
+    replica.scalars([class_batch()], perturbation_scale=0.1, **settings)
+    with pytest.raises(ModelError, match=rf"below the resolution of {dtype}: (9\d|100)% of the weights are the same"):
+        replica.scalars([class_batch()], perturbation_scale=1e-6, **settings)
+    wide = Replica.load(ModelConfig(path=path, dtype=dtype, compute_dtype="float32"))  # type: ignore[arg-type]
+    found = wide.scalars([class_batch()], perturbation_scale=1e-4, **settings)
+    assert np.isfinite(found.projected_gradients).all()
+
+
+def test_the_share_of_weights_that_do_not_move_is_measured() -> None:
+    weights = FlatWeights(torch.nn.Linear(100, 10, bias=False))
+    weights.parameters["weight"].fill_(1.0)
+    weights.parameters["weight"][:2] = 2.0**-8  # a fifth has a finer grid
+    check_resolution(weights, 2.0**-6, torch.bfloat16)
+    with pytest.raises(ModelError, match=r"80% of the weights are the same at \+ and -.* raise it to 0.008, or set"):
+        check_resolution(weights, 2.0**-10, torch.bfloat16)
+    weights.parameters["weight"][:7] = 2.0**-8
+    with pytest.warns(RuntimeWarning, match="30% of the weights"):
+        check_resolution(weights, 2.0**-10, torch.bfloat16)
