@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
+from transformers import GenerationConfig
 
 from learner.config import DirectionKind, Estimator, ModelConfig
 from learner.errors import LearnerError, ModelError
@@ -238,19 +239,31 @@ class Replica:
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
         """Continue each prompt greedily at the weights themselves, up to the model's end token; new tokens only."""
-        made = []
-        for prompt in prompts:
-            ids = torch.tensor([list(prompt)], device=self._device)
-            with self._losses.at_weights():
-                whole = self.model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
-                    max_new_tokens=max_new_tokens,
-                    do_sample=False,
-                    pad_token_id=0,
-                )
-            made.append(whole[0, len(prompt) :].tolist())
-        return made
+        own = self.model.generation_config
+        # what an explicit configuration leaves open, `generate` takes from the model's own: beams, penalties, bans
+        plain = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=0,
+            eos_token_id=own.eos_token_id,
+        )
+        try:
+            self.model.generation_config = plain
+            return [self._continued(prompt, plain) for prompt in prompts]
+        finally:
+            self.model.generation_config = own
+
+    def _continued(self, prompt: Sequence[int], plain: GenerationConfig) -> list[int]:
+        ids = torch.tensor([list(prompt)], device=self._device)
+        with self._losses.at_weights():
+            whole = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=plain,
+            )
+        new: list[int] = whole[0, len(prompt) :].tolist()
+        return new
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over names, shapes and bytes of all weights."""
