@@ -54,7 +54,7 @@ _DESCRIPTIONS: frozenset[Any] = frozenset(
     )
 )
 """What says nothing of values: the same for a parameter, covered or not, and for both signs."""
-_DEVICE: Any = _T.device.__get__  # type: ignore[attr-defined]
+_DEVICE: Any = _T.device.__get__
 
 
 class Scratch:
