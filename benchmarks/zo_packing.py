@@ -27,10 +27,10 @@ from benchmarks.measure import Action, interleaved_medians_s
 from benchmarks.zo_step import SCALE, has_bf16_units
 from learner.config import ModelConfig, TaskConfig
 from learner.errors import ModelError
+from learner.models.load import load_model
 from learner.tasks.batches import AnyBatch, Batch, merge
 from learner.tasks.packing import needed_tokens
 from learner.tasks.task import Task
-from learner.zo.models import load_model
 from learner.zo.replica import Replica
 
 SST2_DIR = Path(__file__).parents[2] / "shared" / "data" / "sst2"

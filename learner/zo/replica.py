@@ -18,6 +18,7 @@ from transformers import GenerationConfig
 
 from learner.config import DirectionKind, Estimator, ModelConfig
 from learner.errors import LearnerError, ModelError
+from learner.models.load import compute_dtype_of, device_of, is_streamed, load_model
 from learner.tasks.batches import AnyBatch, Batch, examples
 from learner.tasks.packing import Packed
 from learner.zo.directions import Direction, Shift, Update
@@ -26,7 +27,6 @@ from learner.zo.flat_weights import FlatWeights
 from learner.zo.guards.interception import check_interception
 from learner.zo.guards.resolution import check_resolution
 from learner.zo.memory import keep_freed_memory
-from learner.zo.models import compute_dtype_of, device_of, is_streamed, load_model
 from learner.zo.scoring import Scorer
 from learner.zo.streaming.weights import StreamedWeights
 

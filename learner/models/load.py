@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from learner.config import EMBEDDED, ModelConfig
 from learner.errors import ModelError
+from learner.models.adapters import add_adapters
 from learner.models.gguf import converted
 from learner.models.packages import fetched
-from learner.zo.adapters import add_adapters
 
 EMBEDDED_DIR = Path(__file__).parents[1] / "embedded"
 _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
