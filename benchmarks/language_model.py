@@ -25,9 +25,9 @@ import numpy as np
 import testbed
 from benchmarks.measure import live_bytes, peak_bytes
 from learner.baselines import RoundOfGradients, fedavg, fedsgd
+from learner.models.load import load_model
 from learner.tasks.task import Task
 from learner.zo.evaluation import evaluate
-from learner.zo.models import load_model
 from learner.zo.replica import Replica
 from testbed.results.records import RoundRecord
 from testbed.results.run import Run

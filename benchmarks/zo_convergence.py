@@ -23,9 +23,9 @@ from matplotlib.figure import Figure
 from benchmarks.measure import live_bytes, peak_bytes
 from learner.baselines import fedavg, fedsgd
 from learner.config import ModelConfig, TaskConfig
+from learner.models.load import load_model
 from learner.tasks.task import Task
 from learner.zo.evaluation import evaluate
-from learner.zo.models import load_model
 from learner.zo.replica import Replica
 
 NUM_DEVICES, BATCH_SIZE, SEED, SCALE = 5, 16, 1, 1e-3

@@ -20,8 +20,8 @@ import torch
 from benchmarks.measure import interleaved_medians_s, live_bytes, peak_bytes
 from benchmarks.opt_125m import MezoReference, adamw_step, as_text, make_batch, make_model
 from learner.config import ModelConfig
+from learner.models.load import load_model
 from learner.tasks.batches import AnyBatch
-from learner.zo.models import load_model
 from learner.zo.replica import Replica
 
 SHAPES = {"8x128": (8, 128), "16x64": (16, 64), "16x32": (16, 32), "1x32": (1, 32)}

@@ -99,10 +99,11 @@ class TaskConfig(Settings, frozen=True):
     """Key (JSONL, hub) or column (CSV) of the text."""
     label_key: NonEmptyStr | None = None
     """Key (JSONL, hub) or column (CSV) of the label or answer."""
-    max_tokens: Annotated[int, msgspec.Meta(ge=4, le=4096)] = 64
-    """Longest encoded example; longer texts lose their beginning, never the prompt around them or the answer."""
-    max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
-    """Longest completion at evaluation."""
+    max_tokens: Annotated[int, msgspec.Meta(ge=4, le=4096)] | None = None
+    """Longest encoded example; the template's if absent (gsm8k 1024, others 64). Longer texts lose their beginning; an
+    answer is never cut, but refused above half of it."""
+    max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
+    """Longest completion at evaluation; the template's if absent (gsm8k 512, others 32)."""
     num_train: PositiveInt | None = None
     """Training examples to keep, drawn by seed; all of them if absent."""
     num_validation: PositiveInt | None = None

@@ -95,8 +95,8 @@ class Disk(files.System):
 
     def replace(self, partial: Path, path: Path) -> None:
         """As the system's."""
-        self._will_change(path)
         self._call()
+        self._will_change(path)  # not before: a name that was never given is not found, not even empty
         super().replace(partial, path)
         if self._on_disk.pop(partial.name, b"synced") == b"synced":
             self._renamed.add(path.name)

@@ -1,1 +1,1 @@
-"""Where models come from: GGUF files, packages, and the cache of what was made of them."""
+"""Where models come from and how they are loaded: directories, GGUF files, packages, the hub; adapters."""

@@ -1,4 +1,4 @@
-"""A padded mini-batch, scored at the last real token of each row."""
+"""A padded mini-batch, scored at the last real token of each row; `packing` says how it is computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

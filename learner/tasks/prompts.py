@@ -23,7 +23,7 @@ class PromptEncoder:
         """TaskError if the task's template does not do."""
         template = template_of(config)
         self._template = template
-        self._limit = config.max_tokens
+        self._limit = template.max_tokens
         self._tokenizer = tokenizer
         self._unknown: int | None = tokenizer.unk_token_id
         self._closing = set(tokenizer.all_special_ids) - {self._unknown}
@@ -67,6 +67,7 @@ class PromptEncoder:
         is_completion = self._template.kind == "completion"
         labels = np.array([0 if is_completion else self._class_index(example) for example in examples], np.int64)
         endings = [self._ending(example) if is_completion else [] for example in examples]
+        self._check_lengths(examples, endings)
         rows = self.prompts(examples, [len(ending) for ending in endings])
         starts = np.array([len(row) for row in rows], np.int64)
         if not starts.all():
@@ -98,10 +99,22 @@ class PromptEncoder:
         return text
 
     def _ending(self, example: Example) -> list[int]:
-        """The answer's tokens and the end token, without the tokenizer's opening; at most half of max_tokens."""
+        """The answer's tokens and the end token, without the tokenizer's opening."""
         answer: list[int] = self._tokenizer(" " + example.label, add_special_tokens=False, verbose=False)["input_ids"]
         end = self._tokenizer.eos_token_id
-        return (answer if end is None else [*answer, end])[: max(1, self._limit // 2)]
+        return answer if end is None else [*answer, end]
+
+    def _check_lengths(self, examples: Sequence[Example], endings: Sequence[Sequence[int]]) -> None:
+        """Refuse answers above half of max_tokens: a target that lost its end would teach something else."""
+        longest = max(range(len(endings)), key=lambda n: len(endings[n]))
+        num_long = sum(len(ending) > self._limit // 2 for ending in endings)
+        if num_long:
+            num_tokens = len(endings[longest])
+            raise TaskError(
+                f"{num_long} of {len(endings)} answers have more tokens than half of task.max_tokens = {self._limit}, "
+                f"and none is cut; the longest is {examples[longest].place} with {num_tokens}; set task.max_tokens to "
+                f"{2 * num_tokens} or more, or remove long answers"
+            )
 
     def _windows(self, examples: Sequence[Example]) -> Encoded:
         """All texts, one after the other, cut into windows of max_tokens; each token is predicted but the first."""

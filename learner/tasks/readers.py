@@ -137,8 +137,8 @@ def _read_jsonl(path: Path, lines: Iterable[str], layout: Layout) -> Iterator[Ex
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                row = json.loads(line)
-            except ValueError as err:
+                row = json.loads(line, parse_constant=_no_number, object_pairs_hook=_unique)
+            except (ValueError, RecursionError) as err:
                 raise TaskError(
                     f"{path}:{number}: malformed row {shorten(line)} ({err}); "
                     "expected one JSON object per line; correct or remove the row"
@@ -148,6 +148,17 @@ def _read_jsonl(path: Path, lines: Iterable[str], layout: Layout) -> Iterator[Ex
                     f"{path}:{number}: malformed row {shorten(line)}; expected a JSON object; correct or remove the row"
                 )
             yield layout.example(row, f"{path}:{number}")
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return row
 
 
 def _read_csv(path: Path, lines: Iterable[str], layout: Layout) -> Iterator[Example]:

@@ -51,7 +51,7 @@ def template(name: str) -> Template:
 def template_of(config: TaskConfig) -> Template:
     """The template that a task names, with what the task says differently; TaskError if the two do not fit."""
     found = copy(template(config.template))
-    for key in ("prompt", "verbalizer", "text_key", "label_key"):
+    for key in ("prompt", "verbalizer", "text_key", "label_key", "max_tokens", "max_new_tokens"):
         if getattr(config, key) is not None:
             setattr(found, key, getattr(config, key))
     _check(found, "task")

@@ -59,7 +59,7 @@ class Layout:
             found = label.get("text", ()) if isinstance(label, dict) else label  # as SQuAD has it, or a plain list
             answers = tuple(_text(answer, template.label_key, place) for answer in found)
             label = answers[0] if answers else None
-        if not isinstance(label, str | int) or label == "":
+        if not isinstance(label, str | int) or label == "" or not _is_text(str(label)):
             raise TaskError(
                 f"{place}: malformed row, {template.label_key!r} is {shorten(label)}; expected "
                 "text or a whole number; "
@@ -77,12 +77,20 @@ class Layout:
 
 def shorten(value: object, num_characters: int = 60) -> str:
     """How an error shows a value."""
-    written = repr(value.strip() if isinstance(value, str) else value)
+    try:
+        written = repr(value.strip() if isinstance(value, str) else value)
+    except (RecursionError, ValueError):  # nested deeply, or an integer of thousands of digits
+        written = f"a {type(value).__name__} too large to show"
     return written if len(written) <= num_characters else written[:num_characters] + "…"
 
 
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: no half of a surrogate pair, which no tokenizer takes."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def _text(value: object, key: str, place: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or not _is_text(value):
         raise TaskError(
             f"{place}: malformed row, {key!r} is {shorten(value)}; expected a sentence; correct or remove the row"
         )

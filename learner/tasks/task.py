@@ -42,9 +42,10 @@ class Task:
         The seed draws subset, partition and batches. `max_model_tokens` (Replica.max_tokens) bounds
         task.max_tokens.
         """
-        if max_model_tokens is not None and config.max_tokens > max_model_tokens:
+        self.template = template_of(config)
+        if max_model_tokens is not None and self.template.max_tokens > max_model_tokens:
             raise TaskError(
-                f"task.max_tokens is {config.max_tokens}, the model has {max_model_tokens} positions; "
+                f"task.max_tokens is {self.template.max_tokens}, the model has {max_model_tokens} positions; "
                 f"set it to {max_model_tokens} or less"
             )
         self.config = config
@@ -55,7 +56,6 @@ class Task:
         rest, self._validation_examples = _held_out(examples.train, config.num_validation, seed, self.train_source)
         train = _subset(rest, config.num_train, seed, Stream.TRAIN_SUBSET, self.train_source)
         self._test_examples = _subset(examples.test, config.num_test, seed, Stream.TEST_SUBSET, self.test_source)
-        self.template = template_of(config)
         is_classification = self.template.kind == "classification"
         self.class_tokens = torch.tensor(self._encoder.class_tokens() if is_classification else [])
         self._train = self._encoder.encode(train)
@@ -149,7 +149,7 @@ class Task:
     def test_prompts(self) -> list[tuple[list[int], tuple[str, ...]]]:
         """Prompt tokens and accepted answers of every evaluation example of a completion task."""
         examples = self._test_examples
-        rows = self._encoder.prompts(examples, [self.config.max_tokens // 2] * len(examples))
+        rows = self._encoder.prompts(examples, [self.template.max_tokens // 2] * len(examples))
         return [(row, e.answers or (e.label,)) for row, e in zip(rows, examples, strict=True)]
 
     def fingerprint(self) -> str:
@@ -161,7 +161,7 @@ class Task:
         template, digest = self.template, Digest()
         digest.words("seed", [self.seed, self.num_devices])
         asked = [template.name, template.kind, template.prompt, list(template.verbalizer.items()), template.metric]
-        digest.words("template", [*asked, self.config.max_tokens])
+        digest.words("template", [*asked, self.template.max_tokens])
         digest.array("class tokens", self.class_tokens.numpy(), "<i8")
         for split, encoded in (("train", self._train), ("test", self._test)):
             digest.array(f"{split} tokens", encoded.tokens, "<i4")
@@ -176,7 +176,7 @@ class Task:
             digest.array("validation labels", held_out._test.labels, "<i8")
         if template.kind == "completion":  # scored on what the model writes, in any words of its vocabulary
             digest.words("answers", [(e.text, e.columns, e.answers or (e.label,)) for e in self._test_examples])
-            digest.words("vocabulary", [self.config.max_new_tokens, *self._encoder.vocabulary()])
+            digest.words("vocabulary", [self.template.max_new_tokens, *self._encoder.vocabulary()])
         return digest.hex()
 
     @cached_property

@@ -27,6 +27,10 @@ class Template:
     """Label as written -> word that the model should say; needed for classification only."""
     text_key: str = "text"
     label_key: str = "label"
+    max_tokens: int = 64
+    """Longest encoded example, unless `task.max_tokens` says so."""
+    max_new_tokens: int = 32
+    """Longest completion at evaluation, unless `task.max_new_tokens` says so."""
     metric: str = "accuracy"
     """What the score is called: accuracy, or the mean of `score`; of plain text always the perplexity."""
 
@@ -112,6 +116,8 @@ class Gsm8k(Template):
     text_key = "question"
     label_key = "answer"
     metric = "answer_accuracy"
+    max_tokens = 1024
+    max_new_tokens = 512
 
     def score(self, made: str, answer: str) -> float:
         """Whether both end in the same number."""

@@ -60,7 +60,7 @@ def _evaluation(replica: Replica, task: Task, batch_size: int) -> Evaluation:
     if template.kind == "text":
         return Evaluation(loss, template.metric, math.exp(min(loss, _MOST_NATS)), len(losses))
     prompts = task.test_prompts()
-    made = replica.generate([prompt for prompt, _ in prompts], max_new_tokens=task.config.max_new_tokens)
+    made = replica.generate([prompt for prompt, _ in prompts], max_new_tokens=template.max_new_tokens)
     texts = [task.decode(tokens) for tokens in made]
     scores = [max(template.score(text, a) for a in answers) for text, (_, answers) in zip(texts, prompts, strict=True)]
     return Evaluation(loss, template.metric, float(np.mean(scores)), len(scores))

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from learner.tasks.batches import AnyBatch, examples, merge
+from learner.tasks.packing import Packed, needed_tokens
 from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.guards.covers import Covers
@@ -18,12 +19,12 @@ from learner.zo.residents import Residents
 from learner.zo.scoring import AnySweep, Scorer
 from learner.zo.small_models import AsTheyAre, Copies, is_small
 
-_SWEEP_TOKENS = 4096  # devices share a forward up to so many padded tokens, so that memory does not grow with them
+_SWEEP_TOKENS = 4096  # devices share a forward up to so many tokens, so that memory does not grow with them
 _LONG_BATCH_TOKENS = 640  # from here on one sign after the other: two activations weigh more than a second draw
 
 
 class ExampleLosses:
-    """Losses at w + μz and w − μz of batches that lie on the model's device; the weights are only read."""
+    """Losses at w + μz and w − μz of batches; the weights are only read."""
 
     def __init__(
         self, model: Any, weights: FlatWeights, scorer: Scorer, dtype: torch.dtype, *, batch_devices: bool
@@ -48,7 +49,10 @@ class ExampleLosses:
     ) -> list[NDArray[np.float64]]:
         """[Q, S, B_k] of each batch, for Q shifts and S sides; batches without examples cost nothing."""
         filled = [batch for batch in batches if batch.num_examples]
-        queries = self._weights.in_step([partial(self._of_query, filled, shift, sides) for shift in shifts if filled])
+        groups = [self._packed(group) for group in self._groups(filled)] if filled else []
+        sizes = [batch.num_examples for batch in filled]
+        made = self._weights.in_step([partial(self._of_query, groups, shift, sides) for shift in shifts if filled])
+        queries = [torch.split(losses, sizes, dim=1) for losses in made]
         found = iter(torch.stack(losses).cpu().numpy() for losses in zip(*queries, strict=True))
         return [next(found) if batch.num_examples else np.zeros((len(shifts), len(sides), 0)) for batch in batches]
 
@@ -60,7 +64,7 @@ class ExampleLosses:
         Every example is a forward of its own, at its own length. Rows of a batch do not have this property: shapes
         choose kernels, and the order of additions with them; in 16-bit arithmetic projections then move by percents.
         """
-        alone = [examples(batch) for batch in batches]
+        alone = [[self._scorer.pack(single) for single in examples(batch)] for batch in batches]
         losses: list[list[torch.Tensor]] = [[] for _ in batches]  # of each batch, [S, B_k] a query
         together = [single for singles in alone for single in singles]
         jobs = [partial(self._of_singles, together, shift, sides) for shift in shifts if together]
@@ -70,47 +74,39 @@ class ExampleLosses:
                 own.append(torch.cat([next(found) for _ in singles], dim=1) if singles else torch.zeros(len(sides), 0))
         return [torch.stack(own).cpu().numpy() if own else np.zeros((len(shifts), len(sides), 0)) for own in losses]
 
-    def _of_singles(self, singles: Sequence[AnyBatch], shift: Shift, sides: Sides) -> list[torch.Tensor]:
+    def _of_singles(self, singles: Sequence[Packed], shift: Shift, sides: Sides) -> list[torch.Tensor]:
         """float64 [S, 1] of each; which way it goes depends on the model and on that example's length alone."""
         if self._copies:
             as_they_are = AsTheyAre()
             with self._copies.each(shift, sides) as signs:
                 found = [[self._scorer.losses(as_they_are, single)[0] for single in singles] for _ in signs]
             return [torch.stack(both) for both in zip(*found, strict=True)]
-        residents = self._residents.shifted(shift)
-        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
+        sweeps = self._sweeps(shift)
         return self._weights.in_step([partial(self._of_single, single, sweeps, sides) for single in singles])
 
-    def _of_single(self, single: AnyBatch, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
+    def _of_single(self, single: Packed, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
         """Both signs together where this example can be; that another could not is not remembered."""
-        if sides == BOTH and single.input_ids.numel() < _LONG_BATCH_TOKENS:
+        if sides == BOTH and single.num_tokens < _LONG_BATCH_TOKENS:
             try:
                 return torch.stack(self._scorer.losses(sweeps[BOTH], single))
             except UnpairableError:
                 pass
         return self._one_by_one(single, sweeps, sides)
 
-    def _of_query(self, batches: Sequence[AnyBatch], shift: Shift, sides: Sides) -> list[torch.Tensor]:
-        """float64 [S, B_k] of each batch."""
+    def _of_query(self, groups: Sequence[Packed], shift: Shift, sides: Sides) -> torch.Tensor:
+        """float64 [S, B] of all batches in order."""
         if self._copies:
-            return self._of_small_model(batches, self._copies, shift, sides)
-        residents = self._residents.shifted(shift)
-        sweeps = {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
-        jobs = [partial(self._of_group, group, sweeps, sides) for group in self._groups(batches)]
-        return [losses for each in self._weights.in_step(jobs) for losses in each]
+            as_they_are = AsTheyAre()
+            with self._copies.each(shift, sides) as signs:
+                found = [torch.cat([self._scorer.losses(as_they_are, group)[0] for group in groups]) for _ in signs]
+            return torch.stack(found)
+        sweeps = self._sweeps(shift)
+        jobs = [partial(self._of_group, group, sweeps, sides) for group in groups]
+        return torch.cat(self._weights.in_step(jobs), dim=1)
 
-    def _of_small_model(
-        self, batches: Sequence[AnyBatch], copies: Copies, shift: Shift, sides: Sides
-    ) -> list[torch.Tensor]:
-        """The same for a small model, one sign after the other for all batches."""
-        groups = list(self._groups(batches))
-        merged = [merge(group) if len(group) > 1 else group[0] for group in groups]
-        as_they_are = AsTheyAre()
-        with copies.each(shift, sides) as signs:
-            found = [[self._scorer.losses(as_they_are, batch)[0] for batch in merged] for _ in signs]
-        sizes = [[member.num_examples for member in group] for group in groups]
-        both = [torch.stack(losses) for losses in zip(*found, strict=True)]
-        return [part for losses, size in zip(both, sizes, strict=True) for part in torch.split(losses, size, dim=1)]
+    def _sweeps(self, shift: Shift) -> dict[Sides, Sweep]:
+        residents = self._residents.shifted(shift)
+        return {sides: self._sweep(shift, residents, sides) for sides in (BOTH, (0,), (1,))}
 
     def _sweep(self, shift: Shift, residents: dict[str, torch.Tensor], sides: Sides) -> Sweep:
         scratch, covers = self._scratch, self._covers
@@ -118,22 +114,22 @@ class ExampleLosses:
             self._weights, shift, self._dtype, residents=residents, scratch=scratch, covers=covers, sides=sides
         )
 
-    def _of_group(self, group: Sequence[AnyBatch], sweeps: dict[Sides, Sweep], sides: Sides) -> list[torch.Tensor]:
-        """The same for batches that share one forward."""
-        batch = merge(group) if len(group) > 1 else group[0]
-        sizes = [member.num_examples for member in group]
-        if sides == BOTH and self._is_pairable and batch.input_ids.numel() < _LONG_BATCH_TOKENS:
+    def _of_group(self, group: Packed, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
+        """The same for batches that were packed together."""
+        if sides == BOTH and self._is_pairable and group.num_tokens < _LONG_BATCH_TOKENS:
             try:
-                losses = torch.stack(self._scorer.losses(sweeps[BOTH], batch))  # [2, B]
-                return list(torch.split(losses, sizes, dim=1))
+                return torch.stack(self._scorer.losses(sweeps[BOTH], group))
             except UnpairableError:
                 self._is_pairable = False
-        return list(torch.split(self._one_by_one(batch, sweeps, sides), sizes, dim=1))
+        return self._one_by_one(group, sweeps, sides)
 
-    def _one_by_one(self, batch: AnyBatch, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
+    def _one_by_one(self, packed: Packed, sweeps: dict[Sides, Sweep], sides: Sides) -> torch.Tensor:
         """float64 [S, B], a forward for each side."""
-        found = self._weights.in_step([partial(self._scorer.losses, sweeps[(number,)], batch) for number in sides])
+        found = self._weights.in_step([partial(self._scorer.losses, sweeps[(number,)], packed) for number in sides])
         return torch.stack([losses for (losses,) in found])
+
+    def _packed(self, group: Sequence[AnyBatch]) -> Packed:
+        return self._scorer.pack(merge(group) if len(group) > 1 else group[0])
 
     def _groups(self, batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
         """Batches that share a forward: each by itself, unless devices are batched."""
@@ -141,13 +137,14 @@ class ExampleLosses:
 
 
 def _neighbours(batches: Sequence[AnyBatch]) -> Iterator[list[AnyBatch]]:
-    """Neighbours that share one forward of at most `_SWEEP_TOKENS` padded tokens."""
+    """Neighbours that share one forward of at most `_SWEEP_TOKENS` needed tokens."""
     group: list[AnyBatch] = []
+    num_tokens = 0
     for batch in batches:
-        rows = sum(b.num_examples for b in group) + batch.num_examples
-        width = max(b.input_ids.shape[1] for b in [*group, batch])
-        if group and rows * width > _SWEEP_TOKENS:
+        wanted = int(needed_tokens(batch).sum())
+        if group and num_tokens + wanted > _SWEEP_TOKENS:
             yield group
-            group = []
+            group, num_tokens = [], 0
         group.append(batch)
+        num_tokens += wanted
     yield group

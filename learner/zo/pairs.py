@@ -12,6 +12,8 @@ BOTH: Sides = (0, 1)
 
 _SCALARS = (type(None), bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
 
+_WHOLE = frozenset((*_SCALARS, torch.Tensor, torch.nn.Parameter, torch.Size, slice))
+
 
 class UnpairableError(ModelError):
     """A model does what only one sign at a time can do; its forward passes are made one sign after the other."""
@@ -32,20 +34,25 @@ class Pair(torch.Tensor):
         first, second = tensors = tuple(sides)
         if first.shape != second.shape or first.dtype != second.dtype or first.device != second.device:
             raise UnpairableError(f"the two signs give {_described(first)} and {_described(second)}")
-        pair = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        pair = torch.Tensor._make_wrapper_subclass(
             Pair, first.shape, strides=first.stride(), dtype=first.dtype, device=first.device
         )
         pair.sides = tensors
         return pair
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:  # type: ignore[override]
         """Reached only where both signs would have become one."""
         raise UnpairableError(f"{func} cannot be computed side by side for the two signs")
 
 
 def side(value: Any, number: int) -> Any:
     """The tensor of one sign, in containers too; whatever is no Pair is the same for both."""
+    kind = type(value)
+    if kind is Pair:
+        return value.sides[number]
+    if kind in _WHOLE:
+        return value
     return mapped(value, lambda item: item.sides[number] if type(item) is Pair else item)
 
 

@@ -41,7 +41,9 @@ _ARITHMETIC = [
 _IN_PLACE_OPERATORS = frozenset(
     ("__setitem__", "__set__", "__delitem__", "__idiv__", *(f"__i{n}__" for n in _ARITHMETIC))
 )
-_T = torch.Tensor
+_PLAIN = frozenset((torch.Tensor, torch.Size, torch.dtype, torch.device, int, float, bool, str, type(None)))
+"""Neither a Pair, nor a parameter, nor a container."""
+_T: Any = torch.Tensor
 _DESCRIPTIONS: frozenset[Any] = frozenset(
     (
         *(p.__get__ for p in (_T.shape, _T.dtype, _T.ndim, _T.layout, _T.itemsize, _T.nbytes)),
@@ -52,7 +54,7 @@ _DESCRIPTIONS: frozenset[Any] = frozenset(
     )
 )
 """What says nothing of values: the same for a parameter, covered or not, and for both signs."""
-_DEVICE: Any = _T.device.__get__  # type: ignore[attr-defined]
+_DEVICE: Any = _T.device.__get__
 
 
 class Scratch:
@@ -106,11 +108,12 @@ class Sweep(TorchFunctionMode):
         self._weights.begin_pass()
         if self._covers:
             self._values = self._covers.put()
-        return super().__enter__()  # type: ignore[no-any-return]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         """Weights are weights again; what fails for both signs together may be done for one after the other."""
-        super().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         if self._covers:
             self._covers.take_off(self._values)
             self._values = {}
@@ -221,7 +224,7 @@ class Sweep(TorchFunctionMode):
         touched, paired = self._found((*args, *kwargs.values()))
         if not touched and not paired:
             return self._made(func, args, kwargs)
-        targets = list(_targets(func, args, kwargs))
+        targets = _targets(func, args, kwargs)
         if touched:
             if any(id(target) in self._slot_of for target in targets):
                 raise _written(name_of(func))
@@ -232,7 +235,10 @@ class Sweep(TorchFunctionMode):
         else:
             if any(type(target) is not Pair for target in targets):
                 raise UnpairableError(f"{name_of(func)} writes values that depend on the sign into what does not")
-            made = [self._made(func, side(args, n), side(kwargs, n)) for n in range(len(BOTH))]
+            made = [
+                self._made(func, tuple([side(value, n) for value in args]), side(kwargs, n) if kwargs else kwargs)
+                for n in range(len(BOTH))
+            ]
             if any(target.shape != target.sides[0].shape for target in targets):
                 raise UnpairableError(f"{name_of(func)} gives an existing tensor another shape")
             result = joined(func, made)
@@ -255,6 +261,8 @@ class Sweep(TorchFunctionMode):
             kind = type(value)
             if kind is Pair:
                 paired = True
+            elif kind in _PLAIN:
+                continue
             elif isinstance(value, torch.nn.Parameter):
                 touched = touched or id(value) in self._slot_of
             elif isinstance(value, list | tuple | dict) and kind is not torch.Size:
@@ -340,16 +348,25 @@ class Sweep(TorchFunctionMode):
         return self._each(norm, x, weight, bias)
 
 
-def _targets(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+def _targets(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """What a call writes to: `out`, or its first operand where its name or an option says in place."""
+    writes, place = _way_of_writing(func)
+    if not writes and place is None and not kwargs:
+        return []
+    is_in_place = writes or kwargs.get("inplace", place is not None and len(args) > place and args[place])
+    found = list(_leaves(args[:1] or list(kwargs.values())[:1])) if is_in_place else []
+    return [*found, *_leaves(kwargs.get("out"))]
+
+
+@lru_cache(maxsize=4096)
+def _way_of_writing(func: Callable[..., Any]) -> tuple[bool, int | None]:
+    """Whether a function's name says that it writes to its first operand; which operand is its option `inplace`."""
     name = name_of(func)
-    if (
-        name in _IN_PLACE_OPERATORS
-        or (name.endswith("_") and not name.endswith("__"))
-        or _is_in_place(func, args, kwargs)
-    ):
-        yield from _leaves(args[:1] or list(kwargs.values())[:1])
-    yield from _leaves(kwargs.get("out"))
+    writes = name in _IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__"))
+    try:
+        return writes, list(inspect.signature(func).parameters).index("inplace")
+    except (TypeError, ValueError):  # no signature, or no such option
+        return writes, None
 
 
 def _in_type(dtype: torch.dtype, value: Any) -> Any:
@@ -366,20 +383,6 @@ def _written(by: str) -> ModelError:
         f"the model writes to a trained weight in its forward pass ({by}); weights may change by updates only; choose "
         "another implementation of this model"
     )
-
-
-def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    place = _place_of_in_place(func)
-    return bool(kwargs.get("inplace", place is not None and len(args) > place and args[place]))
-
-
-@lru_cache(maxsize=1024)
-def _place_of_in_place(func: Callable[..., Any]) -> int | None:
-    """Which operand of a function is its option `inplace`."""
-    try:
-        return list(inspect.signature(func).parameters).index("inplace")
-    except (TypeError, ValueError):  # no signature, or no such option
-        return None
 
 
 def _leaves(value: Any) -> Iterator[Any]:

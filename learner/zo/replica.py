@@ -14,19 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
+from transformers import GenerationConfig
 
 from learner.config import DirectionKind, Estimator, ModelConfig
 from learner.errors import LearnerError, ModelError
+from learner.models.adapters import save_adapters, scalings
 from learner.models.kinds import keep_unscaled
+from learner.models.load import compute_dtype_of, device_of, is_streamed, load_model
 from learner.tasks.batches import AnyBatch, Batch, examples
-from learner.zo.adapters import save_adapters, scalings
+from learner.tasks.packing import Packed
 from learner.zo.directions import Direction, Shift, Update
 from learner.zo.example_losses import ExampleLosses
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.guards.interception import check_interception
 from learner.zo.guards.resolution import check_resolution
 from learner.zo.memory import keep_freed_memory
-from learner.zo.models import compute_dtype_of, device_of, is_streamed, load_model
 from learner.zo.scoring import Scorer
 from learner.zo.streaming.weights import StreamedWeights
 
@@ -95,7 +97,7 @@ class Replica:
         self._scorer = Scorer(model)
         if is_streamed:
             self._weights = StreamedWeights(model, torch.device(device), self._weights)
-        self._device = self._weights.device_of(model.get_input_embeddings().weight)
+        self._device = self._scorer.device = self._weights.device_of(model.get_input_embeddings().weight)
         self._losses = ExampleLosses(model, self._weights, self._scorer, dtype, batch_devices=batch_devices)
 
     @classmethod
@@ -165,13 +167,12 @@ class Replica:
                 f"perturbation_scale={perturbation_scale}; each must be positive; pass at "
                 "least one batch and query"
             )
-        placed = [batch.to(self._device) for batch in batches]
         scale = float(np.float32(perturbation_scale))  # what the weights are really moved by
         if scale not in self._resolved_scales:
             check_resolution(self._weights, scale, self._dtype)
             self._resolved_scales.add(scale)
         shifts = [Shift(Direction(seed, query, self._kind), scale, self._num_threads) for query in range(num_queries)]
-        per_example, width = self._on_both_sides(placed, shifts, estimator, alone=example_clip is not None)
+        per_example, width = self._on_both_sides(batches, shifts, estimator, alone=example_clip is not None)
         for device, losses in enumerate(per_example):
             if stops_on_infinity and not np.isfinite(losses).all():
                 raise ModelError(
@@ -220,36 +221,52 @@ class Replica:
         while chunk := list(islice(updates, _REPLAY_UPDATES)):
             self._weights.update(chunk, num_threads=self._num_threads)
 
+    def packed(self, batch: AnyBatch) -> Packed:
+        """How a batch is computed: the forwards, their rows, and so the number of tokens."""
+        return self._scorer.pack(batch)
+
     @torch.inference_mode()
     def class_logits(self, batches: Iterable[Batch]) -> list[NDArray[np.float32]]:
         """Class logits [B, C] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        jobs = [partial(self._scorer.class_logits, plain, batch.to(self._device)) for batch in batches]
+        jobs = [partial(self._scorer.class_logits, plain, self.packed(batch)) for batch in batches]
         return [logits.cpu().numpy() for (logits,) in self._weights.in_step(jobs)]
 
     @torch.inference_mode()
     def losses(self, batches: Iterable[AnyBatch]) -> list[NDArray[np.float64]]:
         """The loss of every example [B] of each batch at the weights themselves."""
         plain = self._losses.at_weights()
-        jobs = [partial(self._scorer.losses, plain, batch.to(self._device)) for batch in batches]
+        jobs = [partial(self._scorer.losses, plain, self.packed(batch)) for batch in batches]
         return [losses.cpu().numpy() for (losses,) in self._weights.in_step(jobs)]
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
         """Continue each prompt greedily at the weights themselves, up to the model's end token; new tokens only."""
-        made = []
-        for prompt in prompts:
-            ids = torch.tensor([list(prompt)], device=self._device)
-            with self._losses.at_weights():
-                whole = self.model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
-                    max_new_tokens=max_new_tokens,
-                    do_sample=False,
-                    pad_token_id=0,
-                )
-            made.append(whole[0, len(prompt) :].tolist())
-        return made
+        own = self.model.generation_config
+        # what an explicit configuration leaves open, `generate` takes from the model's own: beams, penalties, bans
+        plain = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=0,
+            eos_token_id=own.eos_token_id,
+        )
+        try:
+            self.model.generation_config = plain
+            return [self._continued(prompt, plain) for prompt in prompts]
+        finally:
+            self.model.generation_config = own
+
+    def _continued(self, prompt: Sequence[int], plain: GenerationConfig) -> list[int]:
+        ids = torch.tensor([list(prompt)], device=self._device)
+        with self._losses.at_weights():
+            whole = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=plain,
+            )
+        new: list[int] = whole[0, len(prompt) :].tolist()
+        return new
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over names, shapes and bytes of all weights."""

@@ -143,3 +143,18 @@ def test_a_journal_that_forgets_its_last_charge_is_noticed(history, tmp_path, mo
     assert after_a_charge
     for number, state in enumerate(after_a_charge):
         assert judged(restore(state.image, tmp_path / f"{number}"), state.truth).outcome == "refund"
+
+
+def test_a_power_cut_before_a_rename_leaves_no_file_of_the_new_name(tmp_path):
+    for seed in range(20):
+        folder = tmp_path / f"{seed}"
+        folder.mkdir()
+        disk = Disk(folder, generator(seed), at=3, how="power cut")
+        with writing_to(disk):
+            descriptor = files.system.open(folder / "a.partial", os.O_WRONLY | os.O_CREAT)
+            files.system.write(descriptor, b"safe")
+            files.system.sync(descriptor)
+            with pytest.raises(Stopped):
+                files.system.replace(folder / "a.partial", folder / "a")
+        close_all_in(folder)
+        assert disk.image == {"a.partial": b"safe"}

@@ -11,9 +11,9 @@ import torch
 from learner.baselines import batch_loss, fedavg, fedsgd
 from learner.config import ModelConfig
 from learner.errors import LearnerError
+from learner.models.load import load_model
 from learner.tasks.batches import TextBatch
 from learner.tasks.task import Task
-from learner.zo.models import load_model
 from learner.zo.replica import Replica
 
 MakeTask = Callable[..., Task]

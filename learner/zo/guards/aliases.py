@@ -53,9 +53,9 @@ def _leaves(value: Any) -> Iterator[torch.Tensor]:
 
 def _place(tensor: torch.Tensor) -> tuple[tuple[str, int], int, int]:
     extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    first = tensor.storage_offset() * tensor.element_size()
+    first = int(tensor.storage_offset()) * tensor.element_size()
     where = str(tensor.device), tensor.untyped_storage().data_ptr()
-    return where, first, first + extent * tensor.element_size()
+    return where, first, first + int(extent) * tensor.element_size()
 
 
 def _error(name: str, other: str) -> ModelError:

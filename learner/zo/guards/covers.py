@@ -40,11 +40,11 @@ class Covers:
             parameter.data = values[id(parameter)]
 
 
-class Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuse every operation that reads a cover; ModelError says which, and of which parameter."""
 
     def __init__(self, covers: Covers) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._name_of = covers.name_of
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

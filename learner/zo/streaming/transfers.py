@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from learner.errors import ModelError
+
 _ALIGNMENT_BYTES = 256
 
 
@@ -131,7 +133,13 @@ class Transfers:
 
     def _fetch(self, block: Block, place: Place) -> Place:
         self._prepare(block)
-        place.fill(block, self._stream)
+        try:
+            place.fill(block, self._stream)
+        except RuntimeError as err:  # of CUDA, most likely its memory; not what makes a model unpairable
+            raise ModelError(
+                f"cannot bring {block.name} ({block.num_bytes >> 20} MiB) to {self._device}: {err}; free some there, "
+                "or use smaller batches"
+            ) from err
         self.fetches[block.name] += 1
         self.num_fetched_bytes += block.num_bytes
         self._places.remove(place)

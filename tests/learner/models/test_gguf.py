@@ -5,7 +5,7 @@ import torch
 
 from learner.config import ModelConfig
 from learner.errors import ModelError
-from learner.zo.models import load_model
+from learner.models.load import load_model
 from learner.zo.replica import Replica
 from tests.learner.models.conftest import write_gguf
 

@@ -6,8 +6,8 @@ import pytest
 
 from learner.config import ModelConfig
 from learner.errors import ModelError
+from learner.models.load import load_model
 from learner.models.packages import PACKAGES, Package, fetch
-from learner.zo.models import load_model
 from tests.learner.models.conftest import write_gguf
 
 

@@ -1,10 +1,13 @@
 """Reading data: every accepted form, and one clear line for every mistake."""
 
+import contextlib
 import sys
 import types
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from learner.config import TaskConfig
 from learner.errors import TaskError
@@ -201,3 +204,32 @@ def test_hub_failures_are_explained(
 ) -> None:
     hub(monkeypatch, splits)
     assert expected in error_of("org/name")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        '{"sentence": "a", "label": ' + "[" * 900 + "]" * 900 + "}",
+        '{"sentence": "a", "label": NaN}',
+        '{"sentence": "a", "label": ' + "9" * 5000 + "}",
+        '{"sentence": "\\ud800", "label": 1}',
+        '{"sentence": "a", "label": "\\udfff"}',
+        '{"sentence": "a", "sentence": "b", "label": 1}',
+    ],
+    ids=["deep", "nested", "nan", "huge", "surrogate", "label", "twice"],
+)
+def test_broken_json_is_a_task_error(tmp_path: Path, line: str) -> None:
+    write(tmp_path, train_jsonl=line, test_jsonl=line)
+    assert f"{tmp_path}/train.jsonl:1: malformed row" in error_of(tmp_path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(content=st.binary(max_size=80), suffix=st.sampled_from(["tsv", "jsonl", "csv", "txt"]))
+def test_whatever_a_file_holds_only_a_task_error_comes_out(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"fuzzed.{suffix}"
+    path.write_bytes(content)
+    with contextlib.suppress(TaskError):
+        read(path, template="text" if suffix == "txt" else "sst2")

@@ -52,6 +52,17 @@ def test_companions_move_no_bit_of_a_projection(formatted, task, options):
             assert np.array_equal(row, alone[index])
 
 
+def test_other_examples_in_their_place_move_no_bit_either(formatted, task):
+    replica = formatted()
+    strangers = examples(task.poisson_batch(1, coins(task, *range(6), device=1)))
+    batch = task.poisson_batch(0, coins(task, *range(4)))
+    first = projections(replica, batch)[0]
+    for kept in range(4):
+        mixed = [single if place == kept else strangers[place] for place, single in enumerate(examples(batch))]
+        assert np.array_equal(projections(replica, merge(mixed))[0][kept], first[kept])
+        assert np.array_equal(projections(replica, merge(mixed[::-1][: 4 - kept]))[0][-1], first[kept])
+
+
 def test_neither_do_place_and_padding(formatted, task):
     replica = formatted()
     batch = task.poisson_batch(0, coins(task, *range(6)))

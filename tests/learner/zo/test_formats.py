@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from learner.config import LoraSettings, ModelConfig, TaskConfig
 from learner.errors import ModelError, TaskError
@@ -226,3 +226,52 @@ def test_adapters_of_layers_that_are_not_there_are_refused(model_dirs: dict[str,
     pytest.importorskip("peft")
     with pytest.raises(ModelError, match=r"target_modules \['nothing'\] do not fit this model; allowed .*'q_proj'"):
         Replica.load(ModelConfig(path=str(model_dirs["opt"]), lora=LoraSettings(target_modules=("nothing",))))
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"num_beams": 3},
+        {"repetition_penalty": 5.0},
+        {"do_sample": True, "temperature": 9.0},
+        {"no_repeat_ngram_size": 1},
+        {"min_new_tokens": 4},
+        {"suppress_tokens": list(range(3, 30))},
+        {"forced_eos_token_id": 1},
+        {"max_length": 3},
+    ],
+)
+def test_completions_are_greedy_whatever_the_model_says_of_generation(
+    model_dirs: dict[str, Path], own: dict[str, object]
+) -> None:
+    replica = Replica.load(ModelConfig(path=str(model_dirs["opt"])))
+    prompt = expected = [3, 9, 17]
+    for _ in range(4):
+        with torch.inference_mode():
+            expected = [*expected, int(replica.model(input_ids=torch.tensor([expected])).logits[0, -1].argmax())]
+    settings = GenerationConfig(eos_token_id=None, **own)
+    replica.model.generation_config = settings
+    assert replica.generate([prompt], max_new_tokens=4) == [expected[3:]]
+    assert replica.model.generation_config is settings
+
+
+def test_an_answer_is_never_cut_but_refused(word_task: Callable[..., Task]) -> None:
+    message = r"1 of 2 answers have more .* task.max_tokens = 10, .* is \S+:2 with 6; set task.max_tokens to 12 or more"
+    rows = [{"question": "film", "answer": "good"}, {"question": "film", "answer": "a very good film it"}]
+    ROWS["gsm8k"], kept = rows, ROWS["gsm8k"]
+    try:
+        with pytest.raises(TaskError, match=message):
+            word_task("gsm8k", max_tokens=10)
+        assert word_task("gsm8k").template.max_tokens == 1024
+    finally:
+        ROWS["gsm8k"] = kept
+
+
+def test_weights_that_are_no_numbers_have_no_accuracy(
+    make_task: Callable[..., Task], model_dirs: dict[str, Path]
+) -> None:
+    replica = Replica.load(ModelConfig(path=str(model_dirs["opt"])))
+    for parameter in replica.model.parameters():
+        parameter.data.fill_(math.nan)
+    with pytest.raises(ModelError, match="is nan; the weights have diverged"):
+        evaluate(replica, make_task())

@@ -191,7 +191,7 @@ def test_devices_in_one_forward_are_grouped_so_that_memory_stays_bounded(
     score = replica._scorer.losses
     monkeypatch.setattr(replica._scorer, "losses", lambda sweep, b: seen.append(b.num_examples) or score(sweep, b))
     grouped = replica.scalars(batches, **SETTINGS)
-    assert seen == [8, 6] * 2  # two queries
+    assert seen == [10, 4] * 2  # 120 and 64 tokens; two queries
     np.testing.assert_allclose(grouped.projected_gradients, together.projected_gradients, atol=2e-3)
 
 

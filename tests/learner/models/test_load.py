@@ -13,10 +13,10 @@ from transformers import BertConfig, BertLMHeadModel, GraniteConfig, GraniteForC
 
 from learner.config import ModelConfig
 from learner.errors import ModelError
+from learner.models.load import load_model
 from learner.tasks.batches import Batch
 from learner.tasks.task import Task
 from learner.zo import models
-from learner.zo.models import load_model
 from learner.zo.replica import Replica
 from learner.zo.scoring import Scorer
 
@@ -174,7 +174,7 @@ def test_ordinary_models_are_scored_through_few_rows(any_model_dir: Path) -> Non
 
 def test_a_batch_longer_than_the_model_is_refused(replica: Replica) -> None:
     ids = torch.zeros((1, 72), dtype=torch.int64)
-    batch = Batch(ids, torch.tensor([3]), torch.tensor([0]), torch.tensor([4, 5]))
+    batch = Batch(ids, torch.tensor([71]), torch.tensor([0]), torch.tensor([4, 5]))
     with pytest.raises(
         ModelError, match=r"a batch is 72 tokens long, the model has 64 positions; set task\.max_tokens"
     ):

@@ -15,10 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from learner.config import EMBEDDED, ModelConfig
 from learner.errors import ModelError
+from learner.models.adapters import add_adapters, base_of, is_adapter, load_adapters
 from learner.models.gguf import converted
 from learner.models.kinds import check_kind, check_sentencepiece, quantisation, quantised
 from learner.models.packages import fetched
-from learner.zo.adapters import add_adapters, base_of, is_adapter, load_adapters
 
 EMBEDDED_DIR = Path(__file__).parents[1] / "embedded"
 _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
