@@ -14,9 +14,10 @@ from learner.zo.directions import Shift
 from learner.zo.flat_weights import FlatWeights
 from learner.zo.guards.covers import Covers
 from learner.zo.pairs import BOTH, Sides, UnpairableError
-from learner.zo.perturbed_forward import Scratch, Sweep
+from learner.zo.perturbed_forward import Sweep
 from learner.zo.residents import Residents
 from learner.zo.scoring import AnySweep, Scorer
+from learner.zo.scratch import Scratch
 from learner.zo.small_models import AsTheyAre, Copies, is_small
 
 _SWEEP_TOKENS = 4096  # devices share a forward up to so many tokens, so that memory does not grow with them

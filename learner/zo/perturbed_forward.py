@@ -21,8 +21,8 @@ from learner.zo.guards.covers import Covers
 from learner.zo.pairs import BOTH, Pair, Sides, UnpairableError, joined, mapped, name_of, side
 from learner.zo.products import Bias, perturbed_products, product
 from learner.zo.residents import RESIDENT_ELEMENTS
+from learner.zo.scratch import CHUNK_ELEMENTS, Scratch
 
-_SCRATCH_ELEMENTS = 1 << 22  # a longer matrix is perturbed in row chunks
 _ARITHMETIC = [
     "add",
     "sub",
@@ -55,23 +55,6 @@ _DESCRIPTIONS: frozenset[Any] = frozenset(
 )
 """What says nothing of values: the same for a parameter, covered or not, and for both signs."""
 _DEVICE: Any = _T.device.__get__
-
-
-class Scratch:
-    """Memory for the perturbed rows of one chunk, kept from call to call: new pages cost more than filling them."""
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
-
-    def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
-        """A tensor that is overwritten by the next one taken; None where it would be too long to be kept."""
-        count = math.prod(shape)
-        if count > 2 * _SCRATCH_ELEMENTS:
-            return None
-        held = self._held.get((device, dtype))
-        if held is None or held.numel() < count:
-            held = self._held[device, dtype] = torch.empty(count, dtype=dtype, device=device)
-        return held[:count].view(shape)
 
 
 class Sweep(TorchFunctionMode):
@@ -143,7 +126,7 @@ class Sweep(TorchFunctionMode):
             made = perturbed_products(self._shift, part, first, xs, biases, self.sides)
             if made is not None:
                 return made
-        step = math.ceil(num_rows / math.ceil(num_rows * width / _SCRATCH_ELEMENTS))
+        step = math.ceil(num_rows / math.ceil(num_rows * width / CHUNK_ELEMENTS))
         if num_rows <= step:
             parts = self._moved(part, first)
             return [self._linear(x, part, b) for x, part, b in zip(xs, parts, biases, strict=True)]

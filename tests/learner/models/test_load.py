@@ -13,10 +13,10 @@ from transformers import BertConfig, BertLMHeadModel, GraniteConfig, GraniteForC
 
 from learner.config import ModelConfig
 from learner.errors import ModelError
+from learner.models import load as models
 from learner.models.load import load_model
 from learner.tasks.batches import Batch
 from learner.tasks.task import Task
-from learner.zo import models
 from learner.zo.replica import Replica
 from learner.zo.scoring import Scorer
 

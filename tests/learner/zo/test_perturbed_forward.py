@@ -109,7 +109,7 @@ def test_matrices_are_perturbed_the_same_in_chunks_of_any_size(
     streamed = Replica.load(ModelConfig(path=str(any_model_dir)))
     whole = replica.scalars([class_batch()], **SETTINGS).projected_gradients
     np.testing.assert_allclose(streamed.scalars([class_batch()], **SETTINGS).projected_gradients, whole, atol=2e-3)
-    monkeypatch.setattr(sweeps, "_SCRATCH_ELEMENTS", 130)
+    monkeypatch.setattr(sweeps, "CHUNK_ELEMENTS", 130)
     chunked = streamed.scalars([class_batch()], **SETTINGS).projected_gradients
     np.testing.assert_allclose(chunked, whole, atol=2e-3)
 
