@@ -48,7 +48,7 @@ def add_adapters(model: Any, settings: LoraSettings, *, base: str) -> None:
         ) from err
     for number, (name, parameter) in enumerate(_train_adapters_only(model)):
         with torch.no_grad():
-            parameter.copy_(_uniform(settings.seed, number, parameter) if ".lora_A." in name else 0)
+            parameter.copy_(_uniform(settings.seed, number, parameter) if ".lora_A." in name else torch.zeros(()))
 
 
 def is_adapter(directory: Path) -> bool:

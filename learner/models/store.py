@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from learner.errors import ModelError
 
 _MARK = "made_of.json"
@@ -67,10 +69,9 @@ def making(name: str, *, source: str) -> Iterator[Path]:
         (folder / _MARK).write_text(json.dumps(made, indent=1) + "\n")
         folder.chmod(0o755)
         _put(folder, place)
-    except OSError as err:
-        raise ModelError(
-            f"{place}: cannot be written: {err.strerror or err}; make room, or set AIRZERO_MODELS"
-        ) from err
+    except (OSError, SafetensorError) as err:
+        cause = getattr(err, "strerror", None) or err
+        raise ModelError(f"{place}: cannot be written: {cause}; make room, or set AIRZERO_MODELS") from err
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

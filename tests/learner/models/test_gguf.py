@@ -1,4 +1,5 @@
 import json
+import resource
 
 import pytest
 import torch
@@ -65,4 +66,17 @@ def test_a_truncated_file_is_refused_and_leaves_nothing(tmp_path, store, share):
     file.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ModelError, match=r"cannot convert .*tiny\.gguf"):
         load_model(ModelConfig(path=str(file)))
+    assert not list(store.iterdir())
+
+
+def test_a_full_disk_says_where_to_make_room_and_leaves_nothing(tmp_path, store):
+    file = tmp_path / "tiny.gguf"
+    write_gguf(file)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # bytes of a file; the weights are 60,000
+    try:
+        with pytest.raises(ModelError, match=r"cannot be written: .*make room, or set AIRZERO_MODELS"):
+            load_model(ModelConfig(path=str(file)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(store.iterdir())
