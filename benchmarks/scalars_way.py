@@ -159,7 +159,9 @@ def is_linear(
     """Whether numbers changed twice as much with the first halving of the scalars as with the second."""
     if half is None or quarter is None or not whole.shape == half.shape == quarter.shape:
         return False
-    with np.errstate(invalid="ignore"):  # infinities are no form of a scalar
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # infinities, and memory not written yet, are no form of a scalar
         first, second = whole - half, half - quarter
-    size = float(np.linalg.norm(first))
-    return size > 0 and float(np.linalg.norm(first - 2 * second)) <= LINEAR_WITHIN * size
+        size, rest = float(np.linalg.norm(first)), float(np.linalg.norm(first - 2 * second))
+    return 0 < size < np.inf and rest <= LINEAR_WITHIN * size
