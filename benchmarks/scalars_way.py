@@ -159,7 +159,7 @@ def is_linear(
     """Whether numbers changed twice as much with the first halving of the scalars as with the second."""
     if half is None or quarter is None or not whole.shape == half.shape == quarter.shape:
         return False
-    with np.errstate(
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities, and memory not yet written, are no scalars
         invalid="ignore", over="ignore"
     ):  # infinities, and memory not written yet, are no form of a scalar
         first, second = whole - half, half - quarter
