@@ -160,8 +160,6 @@ def is_linear(
     if half is None or quarter is None or not whole.shape == half.shape == quarter.shape:
         return False
     with np.errstate(invalid="ignore", over="ignore"):  # infinities, and memory not yet written, are no scalars
-        invalid="ignore", over="ignore"
-    ):  # infinities, and memory not written yet, are no form of a scalar
         first, second = whole - half, half - quarter
         size, rest = float(np.linalg.norm(first)), float(np.linalg.norm(first - 2 * second))
     return 0 < size < np.inf and rest <= LINEAR_WITHIN * size
