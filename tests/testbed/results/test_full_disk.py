@@ -35,7 +35,9 @@ def state_of(out):
 
 
 @pytest.mark.timeout(600)  # for a busy machine
-@pytest.mark.parametrize("part", range(NUM_PARTS))
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=pytest.mark.long if part >= 2 else ()) for part in range(NUM_PARTS)]
+)
 def test_a_run_survives_the_failure_of_any_one_write(tmp_path, fail_at, part):
     counted = fail_at(None)
     testbed.run(overrides=TINY, out=tmp_path / "whole")
