@@ -15,8 +15,8 @@ from contextlib import suppress
 
 RATE_PER_S = 10_000
 BURST = 100
-PING = b"\x05\x91\x0a"
-"""Of protocol 5."""
+PING = b"\x06\x91\x0a"
+"""Of protocol 6."""
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
 """Of ZMTP, without a key."""
 

@@ -2,11 +2,13 @@
 
 import pytest
 
+from benchmarks.control import stranger
 from benchmarks.control.bare import round_seconds
 from benchmarks.control.flood import ROUNDS_A_TURN, delay
 from benchmarks.control.rejoin import rejoin_seconds
 from benchmarks.control.rounds import play
 from benchmarks.control_plane import phases_of
+from testbed.control import messages as m
 
 NUM_ROUNDS = 4
 
@@ -44,3 +46,7 @@ def test_a_flooded_round_is_one_beside_a_stranger_who_sends(with_keys):
     assert found["messages_per_s"] > ROUNDS_A_TURN
     assert 0 < found["burnt_share_of_a_core"] <= 1
     assert found["ratio"] > 0
+
+
+def test_a_flood_is_of_messages_that_are_understood():
+    assert m.control_codec().decode(stranger.PING) == m.Ping()
