@@ -137,7 +137,7 @@ def main() -> None:
     results["evaluation_tokens_over_needed"] = sum(replica.packed(batch).num_tokens for batch in evaluated) / needed
     del replica
     found = {}
-    for dtype in arguments.dtype or (["bfloat16"] if has_bf16_units() else []) + ["float32"]:
+    for dtype in arguments.dtype or (["bfloat16"] if has_bf16_units("cpu") else []) + ["float32"]:
         ratios = step_ratios(arguments.model, dtype, rounds=rounds, threads=arguments.threads, runs=arguments.runs)
         found[dtype] = ratios["step"]
         results |= {f"{dtype}_{name}_over_packed_forwards": value for name, value in ratios.items()}
