@@ -105,7 +105,7 @@ def _shared(ids: torch.Tensor, lengths: Sequence[int], common: int, model_width:
     is_real = steps < np.array(lengths)[:, None]
     held = places[is_real]
     tokens, positions = np.zeros((2, num_rows * width), np.int64)
-    owners = np.full(num_rows * width, -1, np.int16)  # of padding, which sees the common beginning and itself
+    owners = np.full(num_rows * width, -1, np.int32)  # of padding, which sees the common beginning and itself
     tokens[held], positions[held] = ids.numpy()[is_real], np.broadcast_to(steps, places.shape)[is_real]
     owners[held] = np.broadcast_to(np.arange(1, len(own) + 1)[:, None], places.shape)[is_real]
     owner = owners.reshape(num_rows, width)
