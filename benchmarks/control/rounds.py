@@ -1,24 +1,26 @@
 """Real rounds over TCP between the real access point and real hosts whose learner costs nothing.
 
-Access point, hosts and a symbol-level air are threads of one process. A round takes what its radios take, the disk, and
-the rest is the control plane, on both of its ends.
+Access point and a symbol-level air are in this process, all hosts in another one, which answer before they work: their
+radios are played here, at the air's next capture, from what the access point asked. So the same samples are on the air,
+and while messages travel nothing but messages is computed: two processes stand for as many computers as there are
+hosts. A round takes what its radios take, the disk, and the rest is the control plane, on both of its ends.
 """
 
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
 
-from benchmarks.control import learner
+from benchmarks.control import hosts, learner
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
@@ -26,9 +28,8 @@ from testbed.control import messages as m
 from testbed.control.air_wire import air_setup, make_air
 from testbed.control.doorman import Guard
 from testbed.control.keys import Credentials, KeyPair
-from testbed.control.transport import Client, Server, new_context
-from testbed.hosts import device_host
-from testbed.hosts.device_host import LearnerHost
+from testbed.control.transport import Server, new_context
+from testbed.hosts.local_work import LocalRound
 from testbed.hosts.transmissions import Transmissions
 from testbed.results import files
 from testbed.results.records import RoundRecord
@@ -67,58 +68,55 @@ class TimedDisk(files.System):
         self.seconds += time.perf_counter() - started
 
 
-class LateRadios:
-    """Hosts' radios do at the air's next capture what they were asked to do at once, in the access point's radio time.
+class PlayedRadios:
+    """What all hosts' radios do, done at the air's next capture, in the access point's radio time."""
 
-    So the same samples are on the air, and while messages travel nothing but messages is computed: here all hosts
-    share one interpreter, and what one computes would be time that the others' messages wait.
-    """
-
-    def __init__(self, air: Any) -> None:
+    def __init__(self, config: RunConfig, air: Any) -> None:
+        devices = range(config.rig.num_devices)
+        self._radios = Transmissions(config, config, tuple(devices), air)
+        self._local = LocalRound.drawn(learner.prepared(None, config.experiment, devices))
+        self._active = tuple(devices)
+        self._plan: m.RoundStart | None = None
+        self._heard: set[object] = set()
+        """What hosts were asked in this round: asked again, they do nothing again."""
         self._pending: list[Callable[[], object]] = []
         self._capture = air.capture
         air.capture = self._captured
+
+    def asked(self, message: m.ControlMessage) -> None:
+        """Hosts are sent this."""
+        match message:
+            case m.SoundStart():
+                if ("sound", message.round, message.attempt) not in self._heard:
+                    self._heard, self._plan = {("sound", message.round, message.attempt)}, None
+            case m.Poll() if self._is_new(message.number, message.devices):
+                plan = self._plan
+                self._pending.append(lambda: self._radios.polled(message, plan, self._local))
+            case m.RoundStart() if self._is_new("start", *message.csi):
+                self._begin(message)
+            case m.RoundResult() if self._is_new("result"):
+                self._pending.append(self._radios.silence)
+
+    def _begin(self, start: m.RoundStart) -> None:
+        """Each host is told its own devices' channels; together they are one start."""
+        if self._plan is None:
+            active = self._active if start.active is None else m.unpacked(start.active)
+            plan = msgspec.structs.replace(start.plan, active=active)
+            self._plan = all_of = msgspec.structs.replace(start, plan=plan, csi=dict(start.csi))
+            self._pending.append(lambda: self._radios.ready(all_of, self._local))
+        else:
+            self._plan.csi.update(start.csi)
+
+    def _is_new(self, *what: object) -> bool:
+        is_new = what not in self._heard
+        self._heard.add(what)
+        return is_new
 
     def _captured(self, station: int, num_samples: int) -> Any:
         pending, self._pending = self._pending, []
         for work in pending:
             work()
         return self._capture(station, num_samples)
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """While it is entered, hosts of this process answer before they work."""
-        polled, ready, silence = Transmissions.polled, Transmissions.ready, Transmissions.silence
-        later = self._pending_work
-
-        def late_polled(radios: Any, poll: m.Poll, plan: m.RoundStart | None, local: Any) -> m.Transmitting:
-            later(lambda: polled(radios, poll, plan, local))
-            reports = tuple(m.Report(device=device) for device in poll.devices)
-            return m.Transmitting(round=poll.round, attempt=poll.attempt, number=poll.number, reports=reports)
-
-        def late_ready(radios: Any, start: m.RoundStart, local: Any) -> m.Ready:
-            later(lambda: ready(radios, start, local))
-            return m.Ready(round=start.round, attempt=start.attempt, ground_truth=None, losses=None)
-
-        with ExitStack() as stack:
-            stack.enter_context(_replaced(Transmissions, "polled", late_polled))
-            stack.enter_context(_replaced(Transmissions, "ready", late_ready))
-            stack.enter_context(_replaced(Transmissions, "silence", lambda radios: later(lambda: silence(radios))))
-            stack.enter_context(_replaced(device_host, "prepare", learner.prepared))
-            yield
-
-    def _pending_work(self, work: Callable[[], object]) -> None:
-        self._pending.append(work)
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, other: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, other)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
 
 
 @dataclass
@@ -144,21 +142,28 @@ class Watcher(Quiet):
         return [record.wall_s - record.radio_s - fsync_s for record, fsync_s in found]
 
 
-class CountingServer(Server[m.ControlMessage]):
-    """Counts the bytes of every message, by type."""
+class WatchedServer(Server[m.ControlMessage]):
+    """Tells the radios what their hosts are asked, and counts the bytes of every message, by type, if it is to."""
 
-    sent: Counter[str]
-    num_sent: Counter[str]
+    radios: PlayedRadios
+    counts = False
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.sent: Counter[str] = Counter()
+        self.num_sent: Counter[str] = Counter()
 
     def send(self, route: bytes, message: m.ControlMessage) -> bool:
         """As the server's."""
         self._count(message, 1)
+        self.radios.asked(message)
         return super().send(route, message)
 
     def send_all(self, routes: Any, message: m.ControlMessage) -> list[bytes]:
         """As the server's."""
         routes = list(routes)
         self._count(message, len(routes))
+        self.radios.asked(message)
         return super().send_all(routes, message)
 
     def receive(self, timeout_s: float) -> Any:
@@ -169,11 +174,10 @@ class CountingServer(Server[m.ControlMessage]):
         return received
 
     def _count(self, message: m.ControlMessage, times: int) -> None:
-        if not hasattr(self, "sent"):
-            self.sent, self.num_sent = Counter(), Counter()
-        name = type(message).__name__
-        self.sent[name] += times * len(self._codec.encode(message))
-        self.num_sent[name] += times
+        if self.counts:
+            name = type(message).__name__
+            self.sent[name] += times * len(self._codec.encode(message))
+            self.num_sent[name] += times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +216,14 @@ def play(
         session = begin(config, folder / "run", learner.ChainReplica())  # type: ignore[arg-type]
         stack.enter_context(session.journal)
         air = make_air(air_setup(config, session.info.run_id))
-        stack.enter_context(LateRadios(air).entered())
-        server, connect = _endpoints(stack, num_hosts, with_keys=with_keys, counting=counting)
+        guard, credentials = _keys(num_hosts) if with_keys else (None, None)
+        context = new_context()
+        stack.callback(context.term)
+        server = stack.enter_context(WatchedServer(context, m.control_codec(), "tcp://127.0.0.1:*", guard=guard))
+        server.counts, server.radios = counting, PlayedRadios(config, air)
         watcher.address = server.address
-        shares = [range(num_devices)[first::num_hosts] for first in range(num_hosts)]
-        with _hosts(connect, shares, air):
+        shares = [tuple(range(num_devices)[first::num_hosts]) for first in range(num_hosts)]
+        with hosts.beside(hosts.serve, server.address, shares, credentials):
             conduct(
                 session,
                 server=server,
@@ -226,7 +233,7 @@ def play(
                 rebuild=_rebuilt,
             )
     in_rounds = {"SoundStart", "Prepared", "Poll", "Transmitting", "RoundStart", "Ready", "RoundResult"}
-    sent = {k: v for k, v in getattr(server, "sent", {}).items() if k in in_rounds}
+    sent = {name: total for name, total in server.sent.items() if name in in_rounds}
     return Played(
         watcher=watcher,
         bytes_of={name: total / server.num_sent[name] for name, total in sent.items()} if counting else {},
@@ -242,55 +249,11 @@ def _rebuilt(session: Session) -> Any:
     return replica
 
 
-def _endpoints(stack: ExitStack, num_hosts: int, *, with_keys: bool, counting: bool) -> Any:
-    """The server, and what makes a client."""
-    context = new_context()
-    context.set(zmq.MAX_SOCKETS, 2 * num_hosts + 64)
-    stack.callback(context.term)
-    kind = CountingServer if counting else Server
-    guard = credentials = None
-    if with_keys:
-        ours, theirs = _pair(), _pair()
-        guard = Guard(keys=ours, allows=lambda key: key == theirs.public, max_unproven=num_hosts + 64)
-        credentials = Credentials(theirs, ours.public)
-    server = kind(context, m.control_codec(), "tcp://127.0.0.1:*", guard=guard)
-    stack.enter_context(server)
-    return server, lambda: Client(context, m.control_codec(), server.address, credentials=credentials)
-
-
-@contextmanager
-def _hosts(connect: Any, shares: Sequence[Sequence[int]], air: Any) -> Iterator[None]:
-    """Hosts in one thread, until what is done meanwhile is over: each is asked to attend to what it receives."""
-    stop = threading.Event()
-
-    def serve() -> None:
-        with ExitStack() as stack:
-            of: dict[Any, tuple[Any, LearnerHost]] = {}
-            poller = zmq.Poller()
-            for devices in shares:
-                client = stack.enter_context(connect())
-                host = LearnerHost(
-                    client, devices, lambda _: air, load=learner.load, prove=learner.prove, judge=learner.judge
-                )
-                of[client.pollable] = (client, host)
-                poller.register(client.pollable, zmq.POLLIN)
-                host.greet()
-            while of and not stop.is_set():
-                for socket, _ in poller.poll(1000):
-                    client, host = of[socket]
-                    message = client.receive(0.0)
-                    if message is not None and host.attend(message) is not None:
-                        poller.unregister(socket)
-                        del of[socket]
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join(10)
-        stop.set()
-        thread.join(10)
+def _keys(num_hosts: int) -> tuple[Guard, Credentials]:
+    """Of the access point, and of all hosts."""
+    ours, theirs = _pair(), _pair()
+    guard = Guard(keys=ours, allows=lambda key: key == theirs.public, max_unproven=num_hosts + 64)
+    return guard, Credentials(theirs, ours.public)
 
 
 @contextmanager
