@@ -11,7 +11,9 @@ import torch
 
 from learner.errors import LearnerError
 from learner.tasks.batches import AnyBatch, Batch
+from learner.tasks.packing import pack
 from learner.tasks.task import Task
+from learner.tasks.words import Words
 
 Optimizer = Literal["sgd", "adamw"]
 
@@ -29,6 +31,8 @@ class RoundOfGradients:
 
 def batch_loss(model: Any, batch: AnyBatch) -> torch.Tensor:
     """The same loss as a zeroth-order step's, with a gradient: the mean over examples."""
+    if isinstance(batch, Batch) and batch.words is not None:
+        return torch.nn.functional.cross_entropy(_word_scores(model, batch, batch.words), batch.labels)
     logits = model(input_ids=batch.input_ids, use_cache=False).logits.float()  # [B, T, V]
     if isinstance(batch, Batch):
         rows = torch.arange(batch.num_examples, device=logits.device)
@@ -38,6 +42,20 @@ def batch_loss(model: Any, batch: AnyBatch) -> torch.Tensor:
     nll = torch.nn.functional.cross_entropy(logits[rows, positions], targets, reduction="none")
     sums = torch.zeros(batch.num_examples, device=nll.device).index_add(0, rows, nll)
     return (sums / torch.bincount(rows, minlength=batch.num_examples)).mean()
+
+
+def _word_scores(model: Any, batch: Batch, words: Words) -> torch.Tensor:
+    """[B, C], log p of each word after each prompt; padded rows, which every causal model takes."""
+    packed = pack(batch, shares_rows_up_to=0, model_width=1)
+    nodes = batch.input_ids.shape[1] + torch.arange(words.num_nodes)
+    found = [torch.empty(0)] * batch.num_examples
+    for rows in packed.forwards:
+        logits = model(input_ids=rows.input_ids, use_cache=False).logits.flatten(0, 1)
+        for example in (rows.places >= 0).any(dim=1).nonzero().flatten().tolist():
+            at = rows.places[example, torch.cat([batch.last_positions[example, None], nodes])]
+            log_p = torch.log_softmax(logits[at].float(), dim=1)
+            found[example] = log_p[words.edge_places, words.edge_tokens]
+    return words.scores(torch.stack(found))
 
 
 def fedsgd(

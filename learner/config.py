@@ -14,6 +14,7 @@ NonEmptyStr = Annotated[str, msgspec.Meta(min_length=1)]
 
 DirectionKind = Literal["rademacher", "gaussian"]
 TaskKind = Literal["classification", "completion", "text"]
+Metric = Literal["accuracy", "macro_f1", "f1", "exact_match", "answer_accuracy", "perplexity"]
 Estimator = Literal["two_sided", "one_sided"]
 FloatType = Literal["float32", "bfloat16", "float16"]
 
@@ -86,19 +87,24 @@ class TaskConfig(Settings, frozen=True):
     """What is learnt: labels (the word that follows a prompt), completions of a prompt, or plain text."""
 
     path: NonEmptyStr = EMBEDDED
-    """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl, .csv or .txt,
-    one such file (split 80/20 by seed), or a data set name on the Hugging Face hub ("name" or "name:subset")."""
+    """ "embedded" reviews, a directory with train.* and test.* (or dev.*, val.*) as .tsv, .jsonl, .json, .csv, .txt
+    (also .gz) or .parquet, or that save_to_disk made, one such file (split 80/20 by seed), or a data set name on the
+    Hugging Face hub ("name" or "name:subset")."""
     template: NonEmptyStr = "sst2"
     """How rows are read, asked and scored; the keys below override it. "sst2", "rte", "boolq", "yahoo_answers",
-    "squad", "gsm8k", "text" (learner/tasks/templates.py), or one that was registered."""
+    "banking77", "squad", "squad_v2", "gsm8k", "text" (learner/tasks/templates.py), or one that was registered."""
     prompt: Annotated[str, msgspec.Meta(pattern=r"\{text\}")] | None = None
     """What the model reads; {text} stands for the column text_key, any other {name} for the column of that name."""
     verbalizer: Annotated[dict[str, str], msgspec.Meta(min_length=2)] | None = None
-    """Label as written in the data -> the word that the model should say; class indices follow this order."""
+    """Label as written in the data -> the word that the model should say, of one token or several; class indices follow
+    this order."""
     text_key: NonEmptyStr | None = None
     """Key (JSONL, hub) or column (CSV) of the text."""
     label_key: NonEmptyStr | None = None
     """Key (JSONL, hub) or column (CSV) of the label or answer."""
+    metric: Metric | None = None
+    """How answers are judged; the template's own if absent. Classes: "accuracy", "macro_f1"; completions: "f1" of
+    words, "exact_match", "answer_accuracy" of the last number; plain text: "perplexity"."""
     max_tokens: Annotated[int, msgspec.Meta(ge=4, le=4096)] | None = None
     """Longest encoded example; the template's if absent (gsm8k 1024, others 64). Longer texts lose their beginning; an
     answer is never cut, but refused above half of it."""

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learner.tasks.words import Words
+
 PAD_MULTIPLE = 8
 """Rows are padded to a multiple of this, so that few different shapes occur."""
 
@@ -22,7 +24,9 @@ class Batch:
     labels: torch.Tensor
     """int64 [B], class indices"""
     class_tokens: torch.Tensor
-    """int64 [C], first token of each class's verbalizer word"""
+    """int64 [C], each class's verbalizer word; empty where `words` says what they are"""
+    words: Words | None = None
+    """Where a word has more than one token."""
 
     @property
     def num_examples(self) -> int:
@@ -38,6 +42,7 @@ class Batch:
             self.last_positions.to(device),
             self.labels.to(device),
             self.class_tokens.to(device),
+            None if self.words is None else self.words.to(device),
         )
 
 
@@ -83,12 +88,16 @@ class Encoded:
     """[N], class indices"""
     starts: NDArray[np.int64] | None = None
     """[N], first predicted token where tokens are predicted instead of a class"""
+    num_shortened: int = 0
+    """Prompts that lost their text's beginning."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
 
-def collate(encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tensor) -> AnyBatch:
+def collate(
+    encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tensor, words: Words | None = None
+) -> AnyBatch:
     """Make a batch of the given rows [B], padded to a multiple of 8 of their own longest (at most W); B may be 0."""
     lengths = encoded.lengths[rows]
     width = min(-(-int(lengths.max(initial=1)) // PAD_MULTIPLE) * PAD_MULTIPLE, encoded.tokens.shape[1])
@@ -100,6 +109,7 @@ def collate(encoded: Encoded, rows: NDArray[np.int64], class_tokens: torch.Tenso
         torch.from_numpy(lengths - 1),
         torch.from_numpy(encoded.labels[rows]),
         class_tokens,
+        words,
     )
 
 
@@ -110,7 +120,8 @@ def merge(batches: Sequence[AnyBatch]) -> AnyBatch:
     labelled = [batch for batch in batches if isinstance(batch, Batch)]
     if labelled:
         last = torch.cat([batch.last_positions for batch in labelled])
-        return Batch(padded, last, torch.cat([batch.labels for batch in labelled]), labelled[0].class_tokens)
+        labels = torch.cat([batch.labels for batch in labelled])
+        return Batch(padded, last, labels, labelled[0].class_tokens, labelled[0].words)
     texts = [batch for batch in batches if isinstance(batch, TextBatch)]
     return TextBatch(padded, torch.cat([b.starts for b in texts]), torch.cat([b.stops for b in texts]))
 
@@ -124,6 +135,7 @@ def examples(batch: AnyBatch) -> list[AnyBatch]:
                 batch.last_positions[n : n + 1],
                 batch.labels[n : n + 1],
                 batch.class_tokens,
+                batch.words,
             )
             for n, last in enumerate(batch.last_positions.tolist())
         ]

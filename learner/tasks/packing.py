@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from learner.tasks.batches import AnyBatch, Batch
+from learner.tasks.words import Words
 
 _ATTENTION_LENGTH = 4.0  # rows so many times as long as the model is wide double the work, by attention
 _FORWARD_TOKENS = 32  # what one more forward costs: so much padding is cheaper than perturbing the weights again
@@ -58,7 +59,16 @@ class Packed:
 
 def needed_tokens(batch: AnyBatch) -> torch.Tensor:
     """int64 [B], tokens of each example that a loss depends on: nothing is predicted from the last one of a text."""
-    return batch.last_positions + 1 if isinstance(batch, Batch) else batch.stops - 1
+    if not isinstance(batch, Batch):
+        return batch.stops - 1
+    return batch.last_positions + 1 + (batch.words.num_nodes if batch.words else 0)
+
+
+def longest_text(batch: AnyBatch) -> int:
+    """Positions that a model needs for the longest example."""
+    if not isinstance(batch, Batch):
+        return int(batch.stops.max()) - 1
+    return int(batch.last_positions.max()) + 1 + (batch.words.depth if batch.words else 0)
 
 
 def pack(batch: AnyBatch, *, shares_rows_up_to: int, model_width: int) -> Packed:
@@ -66,6 +76,9 @@ def pack(batch: AnyBatch, *, shares_rows_up_to: int, model_width: int) -> Packed
 
     Rows are shared where no example is longer than `shares_rows_up_to` tokens.
     """
+    if isinstance(batch, Batch) and batch.words is not None and batch.words.num_nodes:
+        shares = longest_text(batch) <= shares_rows_up_to
+        return Packed(batch, (_tree(batch, batch.words),) if shares else tuple(_lines(batch, batch.words)))
     counts = needed_tokens(batch)
     lengths: list[int] = counts.tolist()
     ids = batch.input_ids[:, : max(lengths)].cpu()
@@ -73,6 +86,46 @@ def pack(batch: AnyBatch, *, shares_rows_up_to: int, model_width: int) -> Packed
         shared = _shared(ids, lengths, _common(ids, min(lengths)), model_width)
         return Packed(batch, (shared or _plain(ids, list(range(len(lengths))), lengths),))
     return Packed(batch, tuple(_plain(ids, members, lengths) for members in _alike(lengths)))
+
+
+def _tree(batch: Batch, words: Words) -> Rows:
+    """A row for each example: its prompt, and behind it the tree of words, of which each node sees its own beginning.
+
+    Token T + n of an example [T] is node n.
+    """
+    num_tokens = batch.input_ids.shape[1]
+    lengths = batch.last_positions.cpu() + 1
+    longest, nodes = int(lengths.max()), words.num_nodes
+    above = words.above()
+    width = longest + nodes
+    ids = torch.cat([batch.input_ids[:, :longest].cpu(), words.tokens.cpu().expand(len(lengths), -1)], dim=1)
+    positions = torch.arange(longest).expand(len(lengths), -1)
+    deeper = above.sum(dim=1) - 1  # of a node, below the first ones
+    positions = torch.cat([positions, lengths[:, None] + deeper], dim=1)
+    sees = torch.ones(width, width, dtype=torch.bool).tril().repeat(len(lengths), 1, 1)
+    sees[:, longest:, :longest] = (torch.arange(longest) < lengths[:, None])[:, None]
+    sees[:, longest:, longest:] = above
+    starts = torch.arange(len(lengths))[:, None] * width
+    places = torch.full((len(lengths), num_tokens + nodes), -1)
+    places[:, :longest] = starts + torch.arange(longest)
+    places[:, num_tokens:] = starts + longest + torch.arange(nodes)
+    return Rows(ids, places, positions, sees[:, None])
+
+
+def _lines(batch: Batch, words: Words) -> Iterator[Rows]:
+    """For a model whose rows cannot be shared: of each example, its prompt with each line of the tree behind it."""
+    num_tokens = batch.input_ids.shape[1]
+    tokens, lines = words.tokens.cpu(), words.lines()
+    for example, last in enumerate(batch.last_positions.tolist()):
+        prompt = batch.input_ids[example, : last + 1].cpu()
+        width = len(prompt) + max(map(len, lines))
+        ids = prompt[:1].repeat(len(lines), width)  # padding on the right, which nothing sees
+        places = torch.full((batch.num_examples, num_tokens + words.num_nodes), -1)
+        places[example, : len(prompt)] = torch.arange(len(prompt))
+        for row, line in enumerate(lines):
+            ids[row, : len(prompt)], ids[row, len(prompt) : len(prompt) + len(line)] = prompt, tokens[line]
+            places[example, [num_tokens + node for node in line]] = row * width + len(prompt) + torch.arange(len(line))
+        yield Rows(ids, places)
 
 
 def _common(ids: torch.Tensor, shortest: int) -> int:

@@ -6,9 +6,31 @@ from typing import TypeVar, get_args
 
 from learner.config import TaskConfig, TaskKind
 from learner.errors import TaskError, one_of
-from learner.tasks.templates import BoolQ, Gsm8k, PlainText, Rte, Squad, Sst2, Template, YahooAnswers
+from learner.tasks.scores import CLASS_SCORES, SCORES
+from learner.tasks.templates import (
+    Banking77,
+    BoolQ,
+    Gsm8k,
+    PlainText,
+    Rte,
+    Squad,
+    SquadV2,
+    Sst2,
+    Template,
+    YahooAnswers,
+)
 
-_BUILT_IN: tuple[Template, ...] = (Sst2(), Rte(), BoolQ(), YahooAnswers(), Squad(), Gsm8k(), PlainText())
+_BUILT_IN: tuple[Template, ...] = (
+    Sst2(),
+    Rte(),
+    BoolQ(),
+    YahooAnswers(),
+    Banking77(),
+    Squad(),
+    SquadV2(),
+    Gsm8k(),
+    PlainText(),
+)
 BUILT_IN = tuple(each.name for each in _BUILT_IN)
 """Names of the templates that come with the package."""
 _templates: dict[str, Template] = {each.name: each for each in _BUILT_IN}
@@ -54,6 +76,8 @@ def template_of(config: TaskConfig) -> Template:
     for key in ("prompt", "verbalizer", "text_key", "label_key", "max_tokens", "max_new_tokens"):
         if getattr(config, key) is not None:
             setattr(found, key, getattr(config, key))
+    if config.metric is not None and config.metric != found.metric:
+        _judge_by(found, config.metric)
     _check(found, "task")
     if config.partition == "dirichlet" and found.kind != "classification":
         raise TaskError(
@@ -61,6 +85,19 @@ def template_of(config: TaskConfig) -> Template:
             "leave task.partition out"
         )
     return found
+
+
+def _judge_by(each: Template, metric: str) -> None:
+    """Have a template's answers scored by another metric."""
+    allowed = {"classification": [*CLASS_SCORES], "completion": [*SCORES], "text": ["perplexity"]}[each.kind]
+    if metric not in allowed:
+        raise TaskError(
+            f"task.metric is {metric!r}, the template {each.name!r} is a {each.kind} task; allowed "
+            f"{', '.join(dict.fromkeys([*allowed, each.metric]))}; correct it, or leave it out"
+        )
+    each.metric = metric
+    if each.kind == "completion":
+        each.score = SCORES[metric]  # type: ignore[method-assign, assignment]
 
 
 def _check(each: Template, label: str) -> None:
@@ -74,6 +111,8 @@ def _check(each: Template, label: str) -> None:
         raise TaskError(
             f"{label}.verbalizer has {len(each.verbalizer)} labels; at least 2 are needed; add the missing labels"
         )
+    if each.kind == "classification" and each.metric not in CLASS_SCORES:
+        raise TaskError(f"{label}.metric is {each.metric!r}; allowed of classes {', '.join(CLASS_SCORES)}; correct it")
 
 
 def _origin(each: Template) -> tuple[str, str]:

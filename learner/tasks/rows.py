@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from learner.errors import TaskError
 from learner.tasks.templates import Row, Template
 
+PlacedRow = tuple[Row, str]
+"""A row, and where it stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -22,6 +25,16 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Examples of one source."""
+
+    examples: tuple[Example, ...]
+    source: str
+    remarks: tuple[str, ...] = ()
+    """What should be known about them, in sentences."""
+
+
+@dataclass(frozen=True, slots=True)
 class Examples:
     """Training and evaluation examples, and which source each came from."""
 
@@ -29,6 +42,12 @@ class Examples:
     test: tuple[Example, ...]
     train_source: str
     test_source: str
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, train: Part, test: Part) -> "Examples":
+        """Both parts, as they are."""
+        return cls(train.examples, test.examples, train.source, test.source, train.remarks + test.remarks)
 
 
 class Layout:
@@ -58,6 +77,8 @@ class Layout:
         if template.kind == "completion" and isinstance(label, dict | list):
             found = label.get("text", ()) if isinstance(label, dict) else label  # as SQuAD has it, or a plain list
             answers = tuple(_text(answer, template.label_key, place) for answer in found)
+            if not answers and template.no_answer is not None:
+                answers = (template.no_answer,)
             label = answers[0] if answers else None
         if not isinstance(label, str | int) or label == "" or not _is_text(str(label)):
             raise TaskError(
@@ -67,12 +88,28 @@ class Layout:
             )
         return Example(text, str(label).strip(), place, columns, answers)
 
-    def examples(self, rows: Iterable[Row], source: str) -> tuple[Example, ...]:
-        """All rows of a source that is no file, numbered from 0; TaskError if there is none."""
-        examples = tuple(self.example(row, f"{source}:{n}") for n, row in enumerate(rows))
-        if not examples:
-            raise TaskError(f"{source} is empty; at least one example is needed; choose another data set")
-        return examples
+    def read(self, rows: Iterable[PlacedRow], source: str) -> Part:
+        """All rows of a source but those whose text is empty, which are counted; TaskError if none is left."""
+        found = []
+        num_empty = 0
+        text_key = self.template.text_key
+        for row, place in rows:
+            text = row.get(text_key)
+            if isinstance(text, str) and not text.strip():
+                num_empty += 1
+            else:
+                found.append(self.example(row, place))
+        left_out = f"{source}: {num_empty} rows with an empty {text_key!r} are left out"
+        if not found:
+            why = f" ({left_out})" if num_empty else ""
+            raise TaskError(
+                f"{source} is empty{why}; at least one example is needed; add examples or correct task.path"
+            )
+        return Part(tuple(found), source, (left_out,) if num_empty else ())
+
+    def numbered(self, rows: Iterable[Row], source: str) -> Part:
+        """The same of a source that is no file, numbered from 0."""
+        return self.read(((row, f"{source}:{n}") for n, row in enumerate(rows)), source)
 
 
 def shorten(value: object, num_characters: int = 60) -> str:

@@ -1,5 +1,6 @@
 """A task: its examples, who holds which, and the batch of every device and round."""
 
+import logging
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from learner.errors import TaskError
 from learner.tasks.batches import AnyBatch, Encoded, collate
 from learner.tasks.digest import Digest
 from learner.tasks.prompts import PromptEncoder
-from learner.tasks.readers import read_examples
+from learner.tasks.reading.sources import read_examples
 from learner.tasks.registry import template_of
 from learner.tasks.rows import Example
 from learner.tasks.sampling import (
@@ -23,6 +24,9 @@ from learner.tasks.sampling import (
     random_order,
     random_subset,
 )
+from learner.tasks.words import Words
+
+log = logging.getLogger(__name__)
 
 
 class Task:
@@ -51,14 +55,21 @@ class Task:
         self.config = config
         self.seed = seed
         examples = read_examples(config, seed=seed)
+        for remark in examples.remarks:
+            log.warning("%s", remark)
         self.train_source, self.test_source = examples.train_source, examples.test_source
         self._encoder = PromptEncoder(config, tokenizer)
         rest, self._validation_examples = _held_out(examples.train, config.num_validation, seed, self.train_source)
         train = _subset(rest, config.num_train, seed, Stream.TRAIN_SUBSET, self.train_source)
         self._test_examples = _subset(examples.test, config.num_test, seed, Stream.TEST_SUBSET, self.test_source)
         is_classification = self.template.kind == "classification"
-        self.class_tokens = torch.tensor(self._encoder.class_tokens() if is_classification else [])
-        self._train = self._encoder.encode(train)
+        words = self._encoder.words
+        is_short = all(len(word) == 1 for word in words)
+        self.class_tokens = torch.tensor([word[0] for word in words] if is_short else [], dtype=torch.int64)
+        """int64 [C]; empty where a word has several tokens."""
+        self.words = None if is_short else Words.of(words)
+        """Where a word has several tokens."""
+        self._train = self._encoded(train, "training")
         if is_classification:
             _check_classes(self._train, list(self.template.verbalizer), self.train_source)
         if config.partition == "iid":
@@ -108,7 +119,7 @@ class Task:
 
     def rows(self, rows: NDArray[np.int64]) -> AnyBatch:
         """A batch of these training examples."""
-        return collate(self._train, rows, self.class_tokens)
+        return collate(self._train, rows, self.class_tokens, self.words)
 
     def exchanged(self, rows: NDArray[np.int64], by: int) -> "Task":
         """A neighbour of this task: these training examples are copies of another one."""
@@ -136,7 +147,7 @@ class Task:
             raise TaskError(
                 f"device {device}: {drawn.size} coins for {len(shard)} examples; allowed one each; draw as many"
             )
-        return collate(self._train, shard[drawn], self.class_tokens)
+        return collate(self._train, shard[drawn], self.class_tokens, self.words)
 
     def test_batches(self, batch_size: int) -> list[AnyBatch]:
         """All evaluation examples, in order of length, so that little is padded."""
@@ -144,7 +155,7 @@ class Task:
             raise TaskError(f"evaluation batch size is {batch_size}; allowed 1 or more; use for example 64")
         order = np.argsort(self._test.lengths, kind="stable")
         chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        return [collate(self._test, rows, self.class_tokens) for rows in chunks]
+        return [collate(self._test, rows, self.class_tokens, self.words) for rows in chunks]
 
     def test_prompts(self) -> list[tuple[list[int], tuple[str, ...]]]:
         """Prompt tokens and accepted answers of every evaluation example of a completion task."""
@@ -163,6 +174,10 @@ class Task:
         asked = [template.name, template.kind, template.prompt, list(template.verbalizer.items()), template.metric]
         digest.words("template", [*asked, self.template.max_tokens])
         digest.array("class tokens", self.class_tokens.numpy(), "<i8")
+        if self.words is not None:
+            digest.array("nodes", self.words.tokens.numpy(), "<i8")
+            digest.array("edges", torch.stack([self.words.edge_places, self.words.edge_tokens]).numpy(), "<i8")
+            digest.array("paths", self.words.paths.numpy(), "<i8")
         for split, encoded in (("train", self._train), ("test", self._test)):
             digest.array(f"{split} tokens", encoded.tokens, "<i4")
             digest.array(f"{split} lengths", encoded.lengths, "<i8")
@@ -195,7 +210,17 @@ class Task:
 
     @cached_property
     def _test(self) -> Encoded:
-        return self._encoder.encode(self._test_examples)
+        return self._encoded(self._test_examples, "evaluation")
+
+    def _encoded(self, examples: tuple[Example, ...], what: str) -> Encoded:
+        """As tokens; says how many texts were too long."""
+        encoded = self._encoder.encode(examples)
+        if encoded.num_shortened:
+            log.warning(
+                "%d of %d %s prompts have more than task.max_tokens = %d tokens: their text loses its beginning",
+                *(encoded.num_shortened, len(examples), what, self.template.max_tokens),
+            )
+        return encoded
 
 
 def _held_out(

@@ -7,7 +7,27 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from learner.config import TaskKind
-from learner.tasks.scores import final_number_agrees, word_f1, words_agree
+from learner.tasks.scores import SCORES, words_agree
+
+_INTENTS = """
+    activate_my_card age_limit apple_pay_or_google_pay atm_support automatic_top_up
+    balance_not_updated_after_bank_transfer balance_not_updated_after_cheque_or_cash_deposit beneficiary_not_allowed
+    cancel_transfer card_about_to_expire card_acceptance card_arrival card_delivery_estimate card_linking
+    card_not_working card_payment_fee_charged card_payment_not_recognised card_payment_wrong_exchange_rate
+    card_swallowed cash_withdrawal_charge cash_withdrawal_not_recognised change_pin compromised_card
+    contactless_not_working country_support declined_card_payment declined_cash_withdrawal declined_transfer
+    direct_debit_payment_not_recognised disposable_card_limits edit_personal_details exchange_charge exchange_rate
+    exchange_via_app extra_charge_on_statement failed_transfer fiat_currency_support get_disposable_virtual_card
+    get_physical_card getting_spare_card getting_virtual_card lost_or_stolen_card lost_or_stolen_phone
+    order_physical_card passcode_forgotten pending_card_payment pending_cash_withdrawal pending_top_up
+    pending_transfer pin_blocked receiving_money Refund_not_showing_up request_refund reverted_card_payment?
+    supported_cards_and_currencies terminate_account top_up_by_bank_transfer_charge top_up_by_card_charge
+    top_up_by_cash_or_cheque top_up_failed top_up_limits top_up_reverted topping_up_by_card
+    transaction_charged_twice transfer_fee_charged transfer_into_account transfer_not_received_by_recipient
+    transfer_timing unable_to_verify_identity verify_my_identity verify_source_of_funds verify_top_up
+    virtual_card_not_working visa_or_mastercard why_verify_identity wrong_amount_of_cash_received
+    wrong_exchange_rate_for_cash_withdrawal
+"""
 
 Split = Literal["train", "test"]
 Row = Mapping[str, object]
@@ -32,7 +52,10 @@ class Template:
     max_new_tokens: int = 32
     """Longest completion at evaluation, unless `task.max_new_tokens` says so."""
     metric: str = "accuracy"
-    """What the score is called: accuracy, or the mean of `score`; of plain text always the perplexity."""
+    """What the score is called: accuracy or macro_f1 of classes, the mean of `score` of completions, of plain text
+    perplexity; `task.metric` may name another."""
+    no_answer: str | None = None
+    """Of a completion: what the model should say where a row has an empty list of answers; None: no row may."""
 
     def rows(self, path: str, split: Split) -> Iterable[Row] | None:
         """Rows of a split, where `task.path` means something else than files or a data set of the hub (None)."""
@@ -92,6 +115,16 @@ class YahooAnswers(Template):
     label_key = "topic"
 
 
+class Banking77(Template):
+    """What customers of a bank want, in one of 77 classes, whose words have several tokens."""
+
+    name = "banking77"
+    prompt = "Customer: {text}\nIntent:"
+    verbalizer: Mapping[str, str] = {each: " " + each.replace("_", " ") for each in _INTENTS.split()}
+    label_key = "category"
+    max_tokens = 160
+
+
 class Squad(Template):
     """Answers that stand in a passage."""
 
@@ -104,7 +137,14 @@ class Squad(Template):
 
     def score(self, made: str, answer: str) -> float:
         """F1 over words."""
-        return word_f1(made, answer)
+        return SCORES[self.metric](made, answer)
+
+
+class SquadV2(Squad):
+    """The same, and some passages do not answer: then the model should say so."""
+
+    name = "squad_v2"
+    no_answer = "unanswerable"
 
 
 class Gsm8k(Template):
@@ -121,7 +161,7 @@ class Gsm8k(Template):
 
     def score(self, made: str, answer: str) -> float:
         """Whether both end in the same number."""
-        return final_number_agrees(made, answer)
+        return SCORES[self.metric](made, answer)
 
 
 class PlainText(Template):

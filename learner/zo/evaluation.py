@@ -8,6 +8,7 @@ import torch
 
 from learner.errors import ModelError
 from learner.tasks.batches import Batch
+from learner.tasks.scores import CLASS_SCORES
 from learner.tasks.task import Task
 from learner.zo.replica import Replica
 from learner.zo.scoring import label_losses
@@ -23,7 +24,7 @@ class Evaluation:
     loss: float
     """Cross-entropy in nats: over the verbalizer's words, or per predicted token"""
     metric_name: str
-    """What the task's template calls it: accuracy | f1 | answer_accuracy | perplexity | a lab's own"""
+    """accuracy | macro_f1 | f1 | exact_match | answer_accuracy | perplexity | a lab's own (its template's)"""
     metric: float
     """Share of examples whose word scores highest; mean of the template's `score`; exp(loss) of plain text"""
     num_examples: int
@@ -31,7 +32,7 @@ class Evaluation:
     @property
     def accuracy(self) -> float | None:
         """The metric, if it is a share of right answers."""
-        return self.metric if self.metric_name in ("accuracy", "answer_accuracy") else None
+        return self.metric if self.metric_name in ("accuracy", "answer_accuracy", "exact_match") else None
 
 
 def evaluate(replica: Replica, task: Task, batch_size: int = 64) -> Evaluation:
@@ -52,8 +53,8 @@ def _evaluation(replica: Replica, task: Task, batch_size: int) -> Evaluation:
     if labelled:
         logits = torch.from_numpy(np.concatenate(replica.class_logits(labelled)))  # [N, C]
         labels = torch.cat([batch.labels for batch in labelled])  # [N]
-        accuracy = float((logits.argmax(dim=1) == labels).double().mean())
-        return Evaluation(float(label_losses(logits, labels).mean()), template.metric, accuracy, len(labels))
+        score = CLASS_SCORES[template.metric](logits.argmax(dim=1).tolist(), labels.tolist())
+        return Evaluation(float(label_losses(logits, labels).mean()), template.metric, score, len(labels))
     counts = [(batch.stops - batch.starts).numpy() for batch in batches if not isinstance(batch, Batch)]
     losses, weights = np.concatenate(replica.losses(batches)), np.concatenate(counts)
     loss = float(np.average(losses, weights=weights))  # every token counts the same

@@ -12,7 +12,8 @@ import torch
 
 from learner.errors import ModelError
 from learner.tasks.batches import AnyBatch, Batch, TextBatch
-from learner.tasks.packing import Packed, Rows, pack
+from learner.tasks.packing import Packed, Rows, longest_text, pack
+from learner.tasks.words import Words
 from learner.zo.directions import check_rows
 from learner.zo.guards.overflow import not_finite
 from learner.zo.pairs import side
@@ -57,7 +58,7 @@ class Scorer:
         """Lay a batch out for this model, on its device; ModelError if it is longer than the model's positions."""
         weight = self._model.get_input_embeddings().weight
         packed = pack(batch, shares_rows_up_to=self._shares_rows_up_to, model_width=weight.shape[1])
-        longest = packed.forwards[0].places.shape[1]
+        longest = longest_text(batch)
         if self.max_tokens is not None and longest > self.max_tokens:
             raise ModelError(
                 f"a batch is {longest} tokens long, the model has {self.max_tokens} positions; "
@@ -66,9 +67,11 @@ class Scorer:
         return self._placed(packed)
 
     def class_logits(self, sweep: AnySweep, packed: Packed) -> list[torch.Tensor]:
-        """float32 [B, C] per side, of a batch with classes."""
+        """float32 [B, C] per side, of a batch with classes; of words of several tokens, float64 log p of each word."""
         batch = packed.batch
         assert isinstance(batch, Batch)
+        if batch.words is not None:
+            return self._word_scores(sweep, packed, batch, batch.words)
         rows = torch.arange(batch.num_examples, device=batch.labels.device)
         hidden = self._at(sweep, packed, rows, batch.last_positions)
         if not self._takes_rows:
@@ -78,6 +81,18 @@ class Scorer:
         logits = [product(h.to(w.dtype), w, None) for h, w in zip(hidden, weights, strict=True)]
         return self._finished(logits, sweep, batch.class_tokens)
 
+    def _word_scores(self, sweep: AnySweep, packed: Packed, batch: Batch, words: Words) -> list[torch.Tensor]:
+        """float64 [B, C] per side: log p of each word after each prompt, over the whole vocabulary."""
+        num_examples, num_places, num_edges = batch.num_examples, words.num_nodes + 1, len(words.edge_tokens)
+        device = batch.labels.device
+        nodes = batch.input_ids.shape[1] + torch.arange(words.num_nodes, device=device)
+        positions = torch.cat([batch.last_positions[:, None], nodes.expand(num_examples, -1)], dim=1)
+        examples = torch.arange(num_examples, device=device)
+        hidden = self._at(sweep, packed, examples.repeat_interleave(num_places), positions.flatten())
+        at = (examples[:, None] * num_places + words.edge_places).flatten()
+        losses = self._token_losses(sweep, hidden, words.edge_tokens.repeat(num_examples), at)
+        return [words.scores(-each.view(num_examples, num_edges)) for each in losses]
+
     def losses(self, sweep: AnySweep, packed: Packed) -> list[torch.Tensor]:
         """float64 [B] per side: the cross-entropy of each example, over its classes or as the mean of its tokens."""
         batch = packed.batch
@@ -85,14 +100,18 @@ class Scorer:
             return [label_losses(logits, batch.labels) for logits in self.class_logits(sweep, packed)]
         rows, positions, targets = batch.scored()
         counts = torch.bincount(rows, minlength=batch.num_examples)
-        per_token = self._token_losses(sweep, self._at(sweep, packed, rows, positions), targets)
+        places = torch.arange(len(targets), device=targets.device)
+        per_token = self._token_losses(sweep, self._at(sweep, packed, rows, positions), targets, places)
         sums = [torch.segment_reduce(nll, "sum", lengths=counts) for nll in per_token]  # in order, on CUDA too
         return [total / counts for total in sums]
 
-    def _token_losses(self, sweep: AnySweep, hidden: list[torch.Tensor], targets: torch.Tensor) -> list[torch.Tensor]:
-        """float64 [N] per side, over the whole vocabulary."""
+    def _token_losses(
+        self, sweep: AnySweep, hidden: list[torch.Tensor], targets: torch.Tensor, places: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """float64 [N] per side, over the whole vocabulary: N targets, each predicted at one of the hidden places."""
         if not self._takes_rows:
-            return [label_losses(logits.float(), targets) for logits in hidden]
+            made = [torch.log_softmax(logits.double(), dim=1) for logits in hidden]
+            return [-each[places.to(each.device), targets.to(each.device)] for each in made]
         check_rows(targets, len(self._head.weight))
         num_rows = len(self._head.weight)
         totals: list[Any] = [None] * len(hidden)  # running log-sum-exp over the vocabulary
@@ -103,10 +122,10 @@ class Scorer:
             numbers = torch.arange(start, stop, device=targets.device)
             made = sweep.times_rows(hidden, self._head.weight, start, stop)
             for n, logits in enumerate(self._finished(made, sweep, numbers)):
-                wanted[n][inside] = logits[inside, targets[inside] - start]
+                wanted[n][inside] = logits[places[inside], targets[inside] - start]
                 total = torch.logsumexp(logits, dim=1)
                 totals[n] = total if totals[n] is None else torch.logaddexp(totals[n], total)
-        return [(total - logit).double() for total, logit in zip(totals, wanted, strict=True)]
+        return [(total[places] - logit).double() for total, logit in zip(totals, wanted, strict=True)]
 
     def _at(
         self, sweep: AnySweep, packed: Packed, examples: torch.Tensor, positions: torch.Tensor

@@ -55,3 +55,4 @@ def root(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("learner").setLevel(logging.WARNING)  # says what was left out of a user's data

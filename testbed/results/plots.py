@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from radio.samples import IQ
 from testbed.results.records import InitialEvaluation, RoundRecord
+from testbed.results.words import is_share, metric_label
 
 BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
 _SMOOTHING_ROUNDS = 25
@@ -41,8 +42,10 @@ def _running_mean(values: Sequence[float]) -> np.ndarray:
     return (sums[stop] - sums[start]) / (stop - start)
 
 
-def learning_curve(records: Sequence[RoundRecord], initial: InitialEvaluation | None) -> Figure:
-    """Loss and accuracy by round."""
+def learning_curve(
+    records: Sequence[RoundRecord], initial: InitialEvaluation | None, metric_name: str = "accuracy"
+) -> Figure:
+    """Loss and metric by round."""
     figure, (top, bottom) = _figure(2, height_in=5.5)
     trained = [(r.round + 1, r.loss) for r in records if r.loss is not None]
     if trained:
@@ -55,11 +58,12 @@ def learning_curve(records: Sequence[RoundRecord], initial: InitialEvaluation | 
     if tested:
         rounds, losses, metrics = zip(*tested, strict=True)
         top.plot(rounds, losses, "o-", color=ORANGE, markersize=4, label="test split")
-        bottom.plot(rounds, [100 * metric for metric in metrics], "o-", color=GREEN, markersize=4)
+        unit = 100 if is_share(metric_name) else 1
+        bottom.plot(rounds, [unit * metric for metric in metrics], "o-", color=GREEN, markersize=4)
     top.set_ylabel("loss")
     if trained or tested:
         top.legend(frameon=False)
-    bottom.set_ylabel("test accuracy (%)")
+    bottom.set_ylabel(f"test {metric_label(metric_name)}{' (%)' if is_share(metric_name) else ''}")
     bottom.set_xlabel("round")
     return figure
 

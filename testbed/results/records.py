@@ -74,6 +74,7 @@ class InitialEvaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     loss: float
     metric: float
+    metric_name: str = "accuracy"
     num_examples: int
     evaluated_by: int = 0
     """As in RoundRecord."""

@@ -11,7 +11,7 @@ from testbed.results import files, plots
 from testbed.results.directory import RunDirectory
 from testbed.results.recordings import load_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
-from testbed.results.words import verified_words
+from testbed.results.words import metric_label, metric_value, verified_words
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -28,7 +28,7 @@ def write_report(directory: RunDirectory) -> Path:
     records, info, summary = directory.read_rounds(), directory.read_info(), directory.read_summary()
     config = directory.read_config()
     figures = {
-        "learning": plots.learning_curve(records, info.initial_evaluation),
+        "learning": plots.learning_curve(records, info.initial_evaluation, _metric_name(info, summary)),
         "nmse": plots.nmse_by_round(records),
         "estimates": plots.estimate_against_truth(records),
         "time": plots.time_by_round(records),
@@ -54,6 +54,7 @@ def write_report(directory: RunDirectory) -> Path:
 def summary_rows(summary: Summary) -> list[tuple[str, str]]:
     """The summary as label and text, for the terminal and the page."""
     bits = summary.uplink_bits_per_device
+    metric = metric_label(summary.metric_name)
     air = "symbol-level air" if summary.air_level == "symbol" else "sampled air"
     csi = ", genie CSI" if summary.csi == "genie" else ""
     left_out = summary.captures_left_out
@@ -61,10 +62,15 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
         ("scheme", f"{summary.scheme} on the {air}{csi}, schedule {summary.schedule}"),
         ("devices", f"{summary.num_devices}"),
         ("model", f"{summary.num_parameters:,} parameters"),
-        ("test accuracy, untouched", _percent(summary.metric_initial)),
-        ("test accuracy, last 3 evaluations", _percent(summary.metric_final)),
+        (f"test {metric}, untouched", metric_value(summary.metric_name, summary.metric_initial)),
+        (f"test {metric}, last 3 evaluations", metric_value(summary.metric_name, summary.metric_final)),
         *(
-            [(f"test accuracy, best by validation (round {summary.best_round})", _percent(summary.metric_best))]
+            [
+                (
+                    f"test {metric}, best by validation (round {summary.best_round})",
+                    metric_value(summary.metric_name, summary.metric_best),
+                )
+            ]
             if summary.best_round is not None
             else []
         ),
@@ -130,7 +136,7 @@ def _page(
             f"<p class='note'><b>Privacy.</b> {html.escape(summary.privacy)}</p>",
             _table(summary_rows(summary)),
         ]
-    parts += ["<h2>Learning</h2>", _image(images["learning"], "loss and test accuracy by round")]
+    parts += ["<h2>Learning</h2>", _image(images["learning"], "loss and metric of the test split by round")]
     parts += ["<h2>Over-the-air mean</h2>", _image(images["nmse"], "NMSE by round")]
     parts.append(_image(images["estimates"], "estimated against true mean"))
     if "capture" in images:
@@ -158,8 +164,10 @@ def _image(png: bytes, alt: str) -> str:
     return f"<img alt='{html.escape(alt)}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
 
 
-def _percent(value: float | None) -> str:
-    return "not known" if value is None else f"{100 * value:.1f} %"
+def _metric_name(info: RunInfo, summary: Summary | None) -> str:
+    if summary is not None:
+        return summary.metric_name
+    return info.initial_evaluation.metric_name if info.initial_evaluation is not None else "accuracy"
 
 
 def _db(value: float | None) -> str:

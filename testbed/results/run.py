@@ -20,6 +20,7 @@ from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
 from testbed.results.recordings import load_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
+from testbed.results.words import metric_label, metric_value
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,10 @@ class Run:
         ]
         if self.summary is not None:
             if self.summary.metric_final is not None:
-                parts.append(f"{self.summary.metric_name} {self.summary.metric_final:.1%}")
+                parts.append(
+                    f"{metric_label(self.summary.metric_name)} "
+                    f"{metric_value(self.summary.metric_name, self.summary.metric_final)}"
+                )
             parts.append(self.summary.stopped)
         return f"<Run {str(self.path)!r}: {', '.join(parts)}>"
 

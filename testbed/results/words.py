@@ -1,4 +1,4 @@
-"""How devices, and what was seen of their hosts, are put into words."""
+"""How devices, metrics, and what was seen of hosts are put into words."""
 
 from __future__ import annotations
 
@@ -7,8 +7,25 @@ from collections.abc import Iterable
 from testbed.results.records import RunInfo, Summary
 
 
-def listed(devices: Iterable[int]) -> str:
-    """Devices in words: "device 3", "devices 0-4, 7"."""
+def is_share(metric_name: str) -> bool:
+    """Whether a metric lies between 0 and 1; all do but the perplexity."""
+    return metric_name != "perplexity"
+
+
+def metric_label(metric_name: str) -> str:
+    """A metric in words: "exact match"."""
+    return metric_name.replace("_", " ")
+
+
+def metric_value(metric_name: str, value: float | None) -> str:
+    """A metric's value with its unit."""
+    if value is None:
+        return "not known"
+    return f"{100 * value:.1f} %" if is_share(metric_name) else f"{value:.2f}"
+
+
+def ranges(devices: Iterable[int], separator: str = ", ") -> str:
+    """Devices as numbers and ranges: "0-4, 7"."""
     ordered = sorted(set(devices))
     runs: list[list[int]] = []
     for device in ordered:
@@ -16,8 +33,13 @@ def listed(devices: Iterable[int]) -> str:
             runs[-1].append(device)
         else:
             runs.append([device])
-    ranges = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return f"device{'s' if len(ordered) != 1 else ''} {', '.join(ranges) or 'none'}"
+    return separator.join(f"{run[0]}-{run[-1]}" if len(run) > 2 else separator.join(map(str, run)) for run in runs)
+
+
+def listed(devices: Iterable[int]) -> str:
+    """Devices in words: "device 3", "devices 0-4, 7"."""
+    known = set(devices)
+    return f"device{'s' if len(known) != 1 else ''} {ranges(known) or 'none'}"
 
 
 def verified_words(seen: Summary | RunInfo) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from learner.config import TaskConfig
+from learner.tasks.registry import template_of
 from testbed.config.schema import Experiment, RoundsConfig
 from testbed.results.records import InitialEvaluation, RoundRecord
 from testbed.rounds.round import Evaluation
@@ -20,12 +22,13 @@ def is_due(rounds: RoundsConfig, round_index: int) -> bool:
     return (round_index + 1) % rounds.eval_every == 0 or round_index + 1 == rounds.num
 
 
-def initial_evaluation(evaluated: Evaluation) -> InitialEvaluation:
+def initial_evaluation(evaluated: Evaluation, task: TaskConfig) -> InitialEvaluation:
     """What run.json keeps of the untouched model's."""
     said = evaluated.said
     return InitialEvaluation(
         loss=said.loss,
         metric=said.metric,
+        metric_name=template_of(task).metric,
         num_examples=said.num_examples,
         evaluated_by=evaluated.num_hosts,
         evaluated_here=evaluated.is_here,

@@ -38,6 +38,7 @@ from testbed.planning.planner import Planner
 from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
+from testbed.results.words import listed, ranges
 from testbed.rounds import budget
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
@@ -260,12 +261,13 @@ def _wait_for_devices(session: Session, access_point: AccessPoint, progress: Pro
         len(roster.served) < access_point.transmitter.quorum
     ):
         raise PeerTimeoutError(
-            f"devices {roster.missing}: not joined in {control.join_timeout_s:g} s{roster.why_missing()}; start "
-            f"`testbed device --devices {','.join(map(str, roster.missing))}`, or raise control.join_timeout_s"
+            f"{listed(roster.missing)}: not joined in {control.join_timeout_s:g} s{roster.why_missing()}; start "
+            f"`testbed device --devices {ranges(roster.missing, ',')}`, or raise control.join_timeout_s"
         )
     untouched = session.info.initial_evaluation is None and session.next_round == 0
     if untouched and (evaluated := access_point.evaluate(-1)) is not None:
-        session.info = msgspec.structs.replace(session.info, initial_evaluation=initial_evaluation(evaluated))
+        initial = initial_evaluation(evaluated, session.config.experiment.task)
+        session.info = msgspec.structs.replace(session.info, initial_evaluation=initial)
         session.directory.write_json(session.directory.info, session.info)
     _evaluate_again(session, access_point)
     progress.started(session.info, session.next_round, session.config.experiment.rounds.num)

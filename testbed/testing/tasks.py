@@ -25,7 +25,7 @@ class TaskContract:
         assert template.prompt.count("{text}") == 1
 
     def test_its_kind_is_one_there_is_and_classes_have_words(self, template: Template) -> None:
-        """Words are told apart by their first token, so they differ."""
+        """Each can win, so they differ."""
         assert template.kind in ("classification", "completion", "text")
         words = list(template.verbalizer.values())
         assert len(set(words)) == len(words)

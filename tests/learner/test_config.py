@@ -87,7 +87,7 @@ def test_configuration_errors_and_names_of_tasks_come_without_anything_slow() ->
         "import sys, learner.config, learner.errors, learner.tasks.registry\n"
         "slow = {'torch', 'numpy', 'numba', 'scipy', 'transformers', 'tokenizers', 'datasets', 'triton'}\n"
         "print(sorted(slow & set(sys.modules)))\n"
-        "import learner.tasks.readers\n"
+        "import learner.tasks.reading.sources\n"
         "print(sorted(slow & set(sys.modules) - {'numpy'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -11,6 +11,7 @@ from rich.table import Table
 from testbed.commands.screen.terminal import console
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.report import summary_rows
+from testbed.results.words import metric_label, metric_value
 from testbed.rounds.loop import INTERRUPTED
 from testbed.rounds.processes import Outcome
 
@@ -18,7 +19,7 @@ _SMOOTHING = 0.05
 
 
 class RunDisplay:
-    """Shows round, loss, NMSE, SNR and accuracy; one line per evaluation where stderr is no terminal."""
+    """Shows round, loss, NMSE, SNR and the metric; one line per evaluation where stderr is no terminal."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
@@ -26,6 +27,7 @@ class RunDisplay:
         self._task = TaskID(0)
         self._loss: float | None = None
         self._metric: float | None = None
+        self._metric_name = "accuracy"
         self._last_waiting: list[int] = []
         self._waits_for_air = False
         self._started = time.monotonic()
@@ -55,10 +57,10 @@ class RunDisplay:
         self._num_rounds = num_rounds
         initial = info.initial_evaluation
         if initial is not None:
-            self._metric = initial.metric
+            self._metric, self._metric_name = initial.metric, initial.metric_name
             self._console.print(
-                f"{info.num_parameters:,} parameters, {num_rounds} rounds; untouched model: "
-                f"accuracy {initial.metric:.1%} of {initial.num_examples:,} test sentences",
+                f"{info.num_parameters:,} parameters, {num_rounds} rounds; untouched model: {self._judged()} "
+                f"on {initial.num_examples:,} test examples",
                 soft_wrap=True,
             )
         if self._console.is_terminal:
@@ -73,6 +75,9 @@ class RunDisplay:
             self._bar.start()
             self._task = self._bar.add_task("rounds", total=num_rounds, completed=first_round, figures="")
 
+    def _judged(self) -> str:
+        return f"{metric_label(self._metric_name)} {metric_value(self._metric_name, self._metric)}"
+
     def round_done(self, record: RoundRecord) -> None:
         """Move on by one round."""
         if record.loss is not None:
@@ -86,7 +91,7 @@ class RunDisplay:
                 f"loss {_number(self._loss, '.3f')}",
                 f"NMSE {_number(record.nmse_db, '.1f')} dB",
                 f"SNR {_number(record.symbol_snr_db, '.1f')} dB",
-                f"accuracy {_number(self._metric, '.1%')}",
+                self._judged(),
             )
         )
         if self._bar is not None:

@@ -83,8 +83,8 @@ def test_an_unknown_template_is_answered_with_all_names_and_the_nearest() -> Non
         with pytest.raises(TaskError) as caught:
             call()
         assert str(caught.value) == (
-            "task.template: got 'filns'; allowed: sst2, rte, boolq, yahoo_answers, squad, gsm8k, text, films; "
-            "did you mean 'films'?"
+            "task.template: got 'filns'; allowed: sst2, rte, boolq, yahoo_answers, banking77, squad, squad_v2, gsm8k, "
+            "text, films; did you mean 'films'?"
         )
 
 

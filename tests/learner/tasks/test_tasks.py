@@ -143,7 +143,15 @@ def test_labels_and_class_tokens_follow_the_verbalizer(
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"verbalizer": {"0": " great", "1": " great story"}}, "begin with the same token"),
+        (
+            {"verbalizer": {"0": " great", "1": " great story"}},
+            "begins with or is the beginning of ' great', so that one could never win; choose other words, or end all",
+        ),
+        ({"verbalizer": {"0": " great", "1": "  great"}}, "becomes the same tokens as ' great', so that one"),
+        (
+            {"metric": "f1"},
+            "the template 'sst2' is a classification task; allowed accuracy, macro_f1",
+        ),
         (
             {"verbalizer": {"0": " terrible", "1": " wonderful"}},
             "= ' wonderful' is unknown to the model's tokenizer; choose a word",
@@ -266,4 +274,22 @@ def examples_in(batches: list) -> list[tuple[int, ...]]:
         (*row[: last + 1].tolist(), label)
         for batch in batches
         for row, last, label in zip(batch.input_ids, batch.last_positions.tolist(), batch.labels.tolist(), strict=True)
+    ]
+
+
+def test_what_is_left_out_or_shortened_is_counted_and_said(
+    tmp_path: Path, make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = "good film and story " * 5
+    (tmp_path / "train.tsv").write_text(f"good film\t1\n\t0\nbad film\t0\n{long}\t1\n")
+    (tmp_path / "test.tsv").write_text(f"good\t1\n{long}\t1\n{long}\t1\n")
+    task = make_task(path=str(tmp_path), num_devices=1, max_tokens=8)
+    assert caplog.messages == [
+        f"{tmp_path}/train.tsv: 1 rows with an empty 'sentence' are left out",
+        "1 of 3 training prompts have more than task.max_tokens = 8 tokens: their text loses its beginning",
+    ]
+    caplog.clear()
+    task.test_batches(8)
+    assert caplog.messages == [
+        "2 of 3 evaluation prompts have more than task.max_tokens = 8 tokens: their text loses its beginning"
     ]

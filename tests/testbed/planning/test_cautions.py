@@ -3,7 +3,7 @@
 import pytest
 
 from learner.config import EMBEDDED_NUM_TRAIN, TaskConfig
-from learner.tasks.readers import read_examples
+from learner.tasks.reading.sources import read_examples
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.planning.cautions import cautions

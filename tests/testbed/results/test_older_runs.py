@@ -24,7 +24,7 @@ def test_a_run_of_0_1_0_is_read_whole(older):
     assert run.columns()["estimate_0"][0] == pytest.approx(-7.689318115770089)
     assert [capture.round for capture in run.captures] == [29]
     assert run.captures[0].samples().size == 4192
-    assert repr(run).endswith("run-0.1.0': quickstart, coherent, seed 1, 30 of 30 rounds, accuracy 46.9%, done>")
+    assert repr(run).endswith("run-0.1.0': quickstart, coherent, seed 1, 30 of 30 rounds, accuracy 46.9 %, done>")
 
 
 def test_replaying_a_run_of_0_1_0_gives_its_weights_bit_for_bit(older):

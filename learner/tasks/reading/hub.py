@@ -32,12 +32,12 @@ def read_hub(name: str, layout: Layout) -> Examples:
         raise TaskError(
             f"data set {name} has no split train, only {sorted(splits)}; choose another or give local files"
         )
-    train = layout.examples(splits["train"], f"{name}:train")
+    train = layout.numbered(splits["train"], f"{name}:train")
     for split in _EVALUATION_NAMES:
         if split in splits:
-            test = layout.examples(splits[split], f"{name}:{split}")
-            if {example.label for example in test} != {"-1"}:  # the hub's mark for labels that are kept secret
-                return Examples(train, test, f"{name}:train", f"{name}:{split}")
+            test = layout.numbered(splits[split], f"{name}:{split}")
+            if {example.label for example in test.examples} != {"-1"}:  # the hub's mark for labels that are kept secret
+                return Examples.of(train, test)
     raise TaskError(
         f"data set {name} has no labelled evaluation split among {sorted(splits)}; expected one of "
         f"{', '.join(_EVALUATION_NAMES)}; give local files"

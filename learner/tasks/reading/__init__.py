@@ -1,0 +1,1 @@
+"""Where examples come from: files of several forms, directories, the hub."""
