@@ -47,7 +47,9 @@ class Child:
     def wait(self, timeout: float | None = None) -> int:
         """The exit code, negative for a signal; `subprocess.TimeoutExpired` if it does not come in time."""
         if self.returncode is None:
-            if not select.select([self._done], [], [], timeout)[0]:
+            ended = select.poll()  # select() takes no descriptor above 1023
+            ended.register(self._done, select.POLLIN | select.POLLHUP)
+            if not ended.poll(None if timeout is None else 1000 * timeout):
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
             self.returncode = int(self._done.readline())
         return self.returncode

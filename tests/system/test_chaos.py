@@ -19,7 +19,7 @@ from testbed.rounds.replay import replay_run
 from tests.system.conftest import GIVE_UP_S, Bench, free_port
 from tests.system.nursery import Child
 
-NUM, NUM_LONG = 1, 200
+NUM, NUM_LONG, NUM_IN_A_ROW = 1, 200, 10
 NUM_ROUNDS = 12
 SETTINGS = [
     *("--set", f"rounds.num={NUM_ROUNDS}", "--set", "rounds.eval_every=6", "--set", "task.num_test=16"),
@@ -247,7 +247,8 @@ def test_a_run_endures_what_happens_to_it(bench, plain):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3 * 3600)
-def test_two_hundred_runs_endure_what_happens_to_them(bench, plain):
-    for seed in range(NUM, NUM_LONG):
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("first", range(0, NUM_LONG, NUM_IN_A_ROW))
+def test_two_hundred_runs_endure_what_happens_to_them(bench, plain, first):
+    for seed in range(first, first + NUM_IN_A_ROW):
         endure(bench, seed, plain)
