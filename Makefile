@@ -22,7 +22,7 @@ demo: env
 
 demo-llm: env
 	$(BIN)/testbed fetch smollm2
-	$(BIN)/testbed run --experiment smollm2
+	$(BIN)/testbed run --experiment smollm2 --set rounds.num=150 --set rounds.eval_every=30
 
 test: env
 	scripts/install-libiio

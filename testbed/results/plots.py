@@ -24,7 +24,8 @@ def rendered(figure: Figure, image_format: str = "png") -> bytes:
     return buffer.getvalue()
 
 
-def _figure(num_rows: int = 1, *, height_in: float = 4.0) -> tuple[Figure, list[Axes]]:
+def figure_of(num_rows: int = 1, *, height_in: float = 4.0) -> tuple[Figure, list[Axes]]:
+    """A figure of one style, and its axes from top to bottom."""
     figure = Figure(figsize=(8, height_in), dpi=110, layout="constrained")
     axes = figure.subplots(num_rows, 1, squeeze=False)[:, 0].tolist()
     for axis in axes:
@@ -46,7 +47,7 @@ def learning_curve(
     records: Sequence[RoundRecord], initial: InitialEvaluation | None, metric_name: str = "accuracy"
 ) -> Figure:
     """Loss and metric by round."""
-    figure, (top, bottom) = _figure(2, height_in=5.5)
+    figure, (top, bottom) = figure_of(2, height_in=5.5)
     trained = [(r.round + 1, r.loss) for r in records if r.loss is not None]
     if trained:
         rounds, losses = zip(*trained, strict=True)
@@ -70,7 +71,7 @@ def learning_curve(
 
 def nmse_by_round(records: Sequence[RoundRecord]) -> Figure:
     """NMSE of the over-the-air mean by round, with its median, and the symbol SNR."""
-    figure, (axis,) = _figure()
+    figure, (axis,) = figure_of()
     known = [(r.round + 1, r.nmse_db) for r in records if r.nmse_db is not None]
     if known:
         rounds, values = zip(*known, strict=True)
@@ -93,7 +94,7 @@ def _why_no_nmse(records: Sequence[RoundRecord]) -> str:
 
 def estimate_against_truth(records: Sequence[RoundRecord]) -> Figure:
     """Estimated against true mean scalar, every round; the line is y = x."""
-    figure, (axis,) = _figure(height_in=4.5)
+    figure, (axis,) = figure_of(height_in=4.5)
     pairs = [
         (t, e) for r in records if r.true_mean and r.estimate for t, e in zip(r.true_mean, r.estimate, strict=True)
     ]
@@ -133,7 +134,7 @@ def capture_trace(samples: IQ, *, sample_rate_hz: float, round_index: int) -> Fi
 
 def time_by_round(records: Sequence[RoundRecord]) -> Figure:
     """Where the wall-clock time of the rounds went."""
-    figure, (axis,) = _figure(height_in=2.0)
+    figure, (axis,) = figure_of(height_in=2.0)
     left = 0.0
     parts = (("learner", BLUE), ("radio", ORANGE), ("control", GREY))
     for name, color in parts:

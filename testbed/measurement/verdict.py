@@ -1,0 +1,149 @@
+"""What measured links are good for: an air with their statistics, what schemes reach on it, and what limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from radio.air.config import AirConfig, TransmitterConfig
+from radio.errors import RadioError
+from radio.link.simulated_rig import SimulatedRig
+from radio.randomness import generator
+from radio.schemes.registry import check_support, scheme, scheme_names
+from testbed.bench.rig import capabilities
+from testbed.config.schema import Rig
+from testbed.measurement.records import Link, Prediction, Quiet, Verdict
+
+NUM_ROUNDS = 100
+"""Simulated rounds behind each prediction."""
+MIN_SPREAD_FOR_TAPS_S = 1e-12
+STEADY_K_DB = 20.0
+"""From here on links count as steady."""
+_WEAK_DB, _UNEVEN_DB, _COHERENT_TURN_RAD = 10.0, 6.0, 0.2
+
+
+def fitted_air(links: Sequence[Link], rig: Rig) -> AirConfig:
+    """A simulated air whose links have the measured gains, noise, offsets, delay spread and fading.
+
+    Of K's own draw of path losses it has the middle and the spread; gains within a link fade as Rice's K says.
+    """
+    heard = [link for link in links if link.gain_db is not None]
+    gains_db = np.array([link.gain_db.value for link in heard if link.gain_db is not None])
+    noise = np.mean([10 ** ((link.noise_dbfs or -math.inf) / 10) for link in heard])
+    middle_db = float((gains_db.max() + gains_db.min()) / 2)
+    ks = [link.rice_k_db.value for link in heard if link.rice_k_db is not None]
+    spreads = [
+        link.rms_delay_spread_s.value for link in heard if link.delay_spread_is_resolved and link.rms_delay_spread_s
+    ]
+    offsets = [abs(link.cfo_hz.value) for link in heard if link.cfo_hz is not None]
+    clocks = [abs(link.clock_ppm.value) for link in heard if link.clock_ppm is not None]
+    residual_hz = rig.radio.residual_cfo_max_hz
+    k_db = float(np.mean(ks)) if ks else math.inf
+    transmitter = TransmitterConfig(
+        ppm_max=min(200.0, max(clocks, default=0.0)),
+        phase_noise_deg=min(180.0, float(np.median([link.phase_noise_deg or 0.0 for link in heard]))),
+    )
+    snr_db = 10 * math.log10(rig.radio.max_power) + middle_db - 10 * math.log10(noise) if noise > 0 else math.inf
+    return AirConfig(
+        fading="none" if k_db > STEADY_K_DB else "rayleigh" if k_db < 0 else "rice",
+        rice_k_db=min(max(k_db, 0.0), 60.0) if math.isfinite(k_db) else 10.0,
+        tdl="A" if spreads else "flat",
+        delay_spread_s=min(1e-3, float(np.mean(spreads))) if spreads else 0.0,
+        path_loss_db=-middle_db,
+        path_loss_spread_db=min(40.0, float(gains_db.max() - gains_db.min()) / 2),
+        snr_db=max(snr_db, -100.0),
+        cfo_max_hz=min(max(offsets, default=0.0), residual_hz) if residual_hz > 0 else 0.0,
+        delay_max_samples=0.0,
+        start_jitter_samples=0 if rig.clock.trigger else rig.air.start_jitter_samples,
+        transmitter=transmitter,
+    )
+
+
+def judge(links: Sequence[Link], quiet: Quiet, rig: Rig, *, seed: int = 1) -> tuple[Verdict, Rig] | None:
+    """The verdict, and the loopback rig that it rests on; None where no uplink was heard."""
+    heard = [link for link in links if link.direction == "uplink" and link.gain_db is not None]
+    if not heard:
+        return None
+    air = fitted_air(heard, rig)
+    own_channels = [name for name in scheme_names() if scheme(name).air_override is None]
+    predictions = tuple(predict(name, air, rig, num_devices=len(heard), seed=seed) for name in own_channels)
+    return Verdict(predictions=predictions, remarks=tuple(_remarks(heard, links, quiet, rig))), _as_rig(air, rig)
+
+
+def predict(name: str, air: AirConfig, rig: Rig, *, num_devices: int, seed: int) -> Prediction:
+    """Pooled NMSE of a scheme over simulated rounds of random scalars, and one round's time on the air."""
+    try:
+        found = scheme(name)
+        check_support(found, capabilities(rig))
+        played = SimulatedRig(
+            air,
+            name,
+            num_devices=num_devices,
+            seed=seed,
+            frame=rig.frame,
+            tuning=rig.radio,
+            capabilities=capabilities(rig),
+        )
+        errors, energies, airtimes, num_wrong, is_vote = [], [], [], 0, True
+        for number in range(NUM_ROUNDS):
+            values = generator(seed, number, purpose="measurement verdict").uniform(-1, 1, (num_devices, 1))
+            one = played.play(values, round_index=number)
+            estimate = one.reception.estimate
+            if estimate.rejected is None:
+                errors.append(float(np.sum((np.asarray(estimate.values) - one.reference) ** 2)))
+                energies.append(float(np.sum(one.reference**2)))
+                is_vote &= bool(np.isin(one.reference, (-1.0, 0.0, 1.0)).all())
+                num_wrong += int(np.sum(np.sign(estimate.values) != np.sign(one.reference)))
+            airtimes.append(one.reception.airtime_s)
+    except RadioError as err:
+        return Prediction(scheme=name, nmse_db=None, airtime_s=None, problem=str(err))
+    if not energies or not sum(energies) > 0:
+        return Prediction(scheme=name, nmse_db=None, airtime_s=None, problem=f"all {NUM_ROUNDS} rounds were rejected")
+    nmse, num_rejected = sum(errors) / sum(energies), NUM_ROUNDS - len(errors)
+    said = [f"{num_rejected} of {NUM_ROUNDS} rounds were rejected"] if num_rejected else []
+    if is_vote:
+        said.append(f"{num_wrong} of {len(errors)} majorities were wrong")
+    return Prediction(
+        scheme=name,
+        nmse_db=None if is_vote else 10 * math.log10(max(nmse, 1e-30)),
+        airtime_s=float(np.mean(airtimes)),
+        problem="; ".join(said) or None,
+    )
+
+
+def _remarks(heard: Sequence[Link], links: Sequence[Link], quiet: Quiet, rig: Rig) -> list[str]:
+    found = []
+    if quiet.interference is not None:
+        found.append(f"the band is not quiet: {quiet.interference}; choose another radio.center_freq_hz")
+    for link in links:
+        if link.problem is not None:
+            found.append(f"device {link.device} {link.direction}: {link.problem}")
+        elif link.num_spoilt:
+            words = ", ".join(f"{num} {name}" for name, num in link.num_spoilt.items())
+            remedy = "lower gains" if "saturated" in link.num_spoilt else "raise gains, or move the antennas"
+            found.append(f"device {link.device} {link.direction}: of {link.num_captures} captures {words}; {remedy}")
+    gains = {link.device: link.gain_db.value for link in heard if link.gain_db is not None}
+    weakest = min(gains, key=lambda device: gains[device])
+    spread_db = max(gains.values()) - gains[weakest]
+    if spread_db > _UNEVEN_DB:
+        found.append(
+            f"device {weakest} is {spread_db:.1f} dB below the strongest: under min_k all come down to it; raise its "
+            "gain or move it, or use scheme.alignment.name = 'truncated'"
+        )
+    snrs = {link.device: link.snr_db for link in heard if link.snr_db is not None}
+    if snrs and min(snrs.values()) < _WEAK_DB:
+        device = min(snrs, key=lambda each: snrs[each])
+        found.append(f"device {device} has {snrs[device]:.1f} dB of SNR; raise radio.tx_gain_db or radio.rx_gain_db")
+    wander = max((link.cfo_deviation_hz or 0.0 for link in heard), default=0.0)
+    block_s = rig.num_devices * rig.frame.cyclic_prefix_samples / rig.radio.sample_rate_hz
+    if wander > 0 and 2 * math.pi * wander * block_s > _COHERENT_TURN_RAD:
+        found.append(f"carriers wander by {wander:.1f} Hz: too fast for coherent sums of {rig.num_devices} devices")
+    return found
+
+
+def _as_rig(air: AirConfig, rig: Rig) -> Rig:
+    description = f"measured: {rig.description}".strip()
+    return msgspec.structs.replace(rig, description=description, backend="loopback", air=air, settings={})

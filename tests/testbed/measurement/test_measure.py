@@ -1,0 +1,222 @@
+"""Whole campaigns: files that others can read, links as the air has them, and what cannot be measured."""
+
+import json
+import math
+
+import msgspec
+import numpy as np
+import pytest
+import sigmf
+
+from radio.air.config import AirConfig
+from radio.config import RadioConfig
+from radio.errors import RadioConfigError
+from radio.link.simulated_rig import SimulatedRig
+from radio.measurement.sounding import sound
+from testbed.bench.rig import resolve
+from testbed.commands.cli import main
+from testbed.config.files import load
+from testbed.config.schema import Rig
+from testbed.measurement.campaign import Asked, listen, probe_of, quiet_of, sound_links
+from testbed.measurement.measure import measure
+from testbed.measurement.records import Measurement
+from testbed.measurement.summaries import summarise
+from testbed.measurement.verdict import fitted_air, judge
+from tests.libiio import require_libiio, virtual_plutos
+
+SETTINGS = ["num_devices=3", "air.path_loss_db=22", "air.path_loss_spread_db=4", "air.cfo_max_hz=15"]
+ASKED = Asked(num_captures=4, capture_s=0.008, directions=("uplink", "downlink"))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    config = load("awgn", None, SETTINGS)
+    directory, found = measure(config, ASKED, out=tmp_path_factory.mktemp("campaign") / "m")
+    return config, directory, found
+
+
+def test_links_are_the_air_s_in_both_directions(measured):
+    config, _, found = measured
+    assert [(link.device, link.direction) for link in found.links] == [
+        (device, direction) for direction in ("uplink", "downlink") for device in range(3)
+    ]
+    gains = {}
+    for link in found.links:
+        assert link.problem is None
+        assert (link.num_captures, link.num_spoilt) == (4, {})
+        assert abs(link.gain_db.value + 22) <= 4.1
+        assert link.gain_db.high - link.gain_db.low < 0.2
+        assert abs(link.cfo_hz.value) <= 15
+        assert link.rms_delay_spread_s.high <= 0.6e-6
+        assert not link.delay_spread_is_resolved
+        gains.setdefault(link.device, []).append(link)
+    for up, down in gains.values():
+        assert up.gain_db.value == pytest.approx(down.gain_db.value, abs=0.1)
+        assert up.cfo_hz.value == pytest.approx(-down.cfo_hz.value, abs=1.0)
+    noise_dbfs = 10 * math.log10(config.rig.air.noise_power(config.rig.radio.max_power, 1e6))
+    assert found.quiet.noise_dbfs == pytest.approx(noise_dbfs, abs=0.2)
+    assert found.quiet.interference is None
+
+
+def test_the_record_reads_back_and_every_picture_is_there(measured):
+    _, directory, found = measured
+    assert msgspec.json.decode(directory.record.read_bytes(), type=Measurement) == found
+    names = {path.name for path in (directory.path / "plots").iterdir()}
+    assert names == {"gains.png", "profiles.png", "responses.png", "time.png", "verdict.png"}
+    page = directory.report.read_text(encoding="utf-8")
+    assert page.count("data:image/png") == len(names)
+    assert "http" not in page
+
+
+def test_recordings_are_strict_sigmf_and_say_the_same_when_analysed_again(measured):
+    config, directory, found = measured
+    metas = sorted(directory.recordings.glob("*.sigmf-meta"))
+    assert len(metas) == 6
+    for meta in metas:
+        recording = sigmf.sigmffile.fromfile(str(meta))
+        recording.validate()
+        assert recording.get_global_field("core:datatype") == "ci16_le"
+        samples = np.fromfile(meta.with_suffix(".sigmf-data"), "<i2").astype(np.float32)
+        capture = (samples / recording.get_global_field("airzero:full_scale")).view(np.complex64)
+        again = sound(capture, probe_of(config.rig, ASKED), recording.get_global_field("core:sample_rate"))
+        device, direction = (recording.get_global_field(f"airzero:{key}") for key in ("device", "direction"))
+        (link,) = [each for each in found.links if (each.device, each.direction) == (device, direction)]
+        assert again.gain_db.value == pytest.approx(link.gain_db.value, abs=0.2)
+        (note,) = recording.get_annotations()
+        assert note["core:sample_count"] == capture.size
+
+
+def test_channels_have_the_shapes_of_link_level_simulators(measured):
+    _, directory, found = measured
+    channels = np.load(directory.path / "channels.npz")
+    assert channels["a"].shape == (6, 1, 1, 1, 1, channels["tau"].shape[-1], 1)
+    assert channels["tau"].shape[:3] == (6, 1, 1)
+    for n, link in enumerate(found.links):
+        power = float(np.sum(np.abs(channels["a"][n]) ** 2))
+        assert 10 * math.log10(power) == pytest.approx(link.gain_db.value, abs=0.3)
+
+
+def test_the_rig_that_is_left_runs_with_the_links_statistics(measured):
+    config, directory, found = measured
+    again = resolve(load(str(directory.rig), None, []))
+    assert again.rig.num_devices == 3
+    gains = [link.gain_db.value for link in found.links[:3]]
+    assert -again.rig.air.path_loss_db == pytest.approx((max(gains) + min(gains)) / 2)
+    noise = [
+        again.rig.air.noise_power(again.rig.radio.max_power, 1e6),
+        config.rig.air.noise_power(config.rig.radio.max_power, 1e6),
+    ]
+    assert noise[0] == pytest.approx(noise[1], rel=0.05)
+
+
+def test_predictions_are_those_of_runs_on_the_rig(measured):
+    """Pooled over 300 rounds with other values and noise, within 1.5 dB."""
+    config, _, found = measured
+    (coherent,) = [each for each in found.verdict.predictions if each.scheme == "coherent"]
+    rig = SimulatedRig(
+        config.rig.air, "coherent", num_devices=3, seed=1, frame=config.rig.frame, tuning=config.rig.radio
+    )
+    errors = energies = 0.0
+    draw = np.random.default_rng(7)
+    for number in range(300):
+        played = rig.play(draw.uniform(-1, 1, (3, 1)), round_index=number)
+        errors += float((played.reception.estimate.values[0] - played.reference[0]) ** 2)
+        energies += float(played.reference[0] ** 2)
+    assert coherent.nmse_db == pytest.approx(10 * math.log10(errors / energies), abs=1.5)
+    votes = [each for each in found.verdict.predictions if "majorities" in (each.problem or "")]
+    assert {each.scheme for each in votes} == {"sign", "fsk_vote"}
+    assert all(each.nmse_db is None for each in votes)
+
+
+@pytest.mark.parametrize("scheme_rig", ["ideal"])
+def test_an_air_without_samples_is_refused(scheme_rig, tmp_path):
+    with pytest.raises(RadioConfigError, match="no samples to sound"):
+        measure(load(scheme_rig, None, []), ASKED, out=tmp_path / "m")
+    with pytest.raises(RadioConfigError, match="at least 8 periods"):
+        measure(load("awgn", None, []), Asked(capture_s=1e-3), out=tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_links_that_cannot_be_heard_say_so_and_the_others_go_on(tmp_path):
+    config = load("awgn", None, ["num_devices=2", "air.path_loss_db=120", "air.snr_db=-60"])
+    _, found = measure(config, Asked(num_captures=2, capture_s=0.004), out=tmp_path / "m")
+    assert [link.problem for link in found.links] == ["all captures are too weak"] * 2
+    assert [link.num_spoilt for link in found.links] == [{"too weak": 2}] * 2
+    assert found.verdict is None
+    assert (tmp_path / "m" / "report.html").exists()
+
+
+def test_interference_is_named_before_anybody_sends():
+    draw = np.random.default_rng(1)
+    noise = (draw.normal(size=32768) + 1j * draw.normal(size=32768)) * 1e-3
+    assert quiet_of(noise.astype(np.complex64), 1e6).interference is None
+    line = noise + 2e-3 * np.exp(2j * np.pi * 0.1 * np.arange(32768))
+    assert quiet_of(line.astype(np.complex64), 1e6).interference.startswith("a line ")
+    assert quiet_of(line.astype(np.complex64), 1e6).peak_offset_hz == pytest.approx(1e5, abs=1e3)
+    bursts = noise * np.where(np.arange(32768) % 8192 < 800, 10, 1)
+    assert "bursts in 1" in quiet_of(bursts.astype(np.complex64), 1e6).interference
+
+
+def test_weak_and_uneven_links_get_a_remedy(tmp_path):
+    config = load("awgn", None, ["num_devices=3", "air.path_loss_spread_db=30", "air.snr_db=10"])
+    _, found = measure(config, Asked(num_captures=2, capture_s=0.008), out=tmp_path / "m")
+    remarks = " ".join(found.verdict.remarks)
+    assert "dB below the strongest" in remarks
+    assert "truncated" in remarks
+
+
+def test_virtual_plutos_are_measured_with_their_crystals():
+    require_libiio()
+    air = AirConfig(fading="none", path_loss_db=20, snr_db=20, cfo_max_hz=0.0, delay_max_samples=0.0)
+    tuning = RadioConfig(max_power_dbfs=-12.0)
+    with virtual_plutos(num_devices=2, air=air, shared_clock=False, tuning=tuning, ppm_max=20.0) as plutos:
+        pluto = {"devices": list(plutos.device_uris), "access_point": plutos.access_point_uri}
+        base = load("virtual_plutos", None, ["num_devices=2"]).rig
+        rig = msgspec.structs.replace(base, air=air, radio=tuning, pluto=msgspec.convert(pluto, type(base.pluto)))
+        asked = Asked(num_captures=2, capture_s=0.02)
+        quiet = listen(rig, None)
+        details = [summarise(heard, rig, asked) for heard in sound_links(rig, asked, None)]
+    links = [detail.link for detail in details]
+    assert quiet.interference is None
+    for link in links:
+        assert link.gain_db.value == pytest.approx(-20, abs=0.5)
+        assert link.snr_db == pytest.approx(20, abs=1.0)
+        assert abs(link.cfo_hz.value) < 2 * 20e-6 * rig.radio.center_freq_hz
+        # one crystal makes carrier and sampling clock
+        assert link.clock_ppm.value == pytest.approx(link.cfo_hz.value / rig.radio.center_freq_hz * 1e6, abs=0.5)
+        assert link.start_jitter_s is not None
+    assert max(abs(link.cfo_hz.value) for link in links) > 1000
+    assert judge(links, quiet, rig) is not None
+
+
+def test_the_fitted_air_keeps_to_what_can_be_simulated():
+    rig = Rig()
+    config = load("awgn", None, ["num_devices=2"])
+    found = [summarise(heard, rig, ASKED).link for heard in sound_links(config.rig, ASKED, _air(config))]
+    air = fitted_air(found[:2], config.rig)
+    assert air.tdl == "flat"
+    assert air.fading == "none"
+    assert air.cfo_max_hz <= rig.radio.residual_cfo_max_hz
+
+
+def _air(config):
+    from testbed.control.air_wire import air_setup, make_air
+
+    return make_air(air_setup(config, "a test"))
+
+
+def test_the_command_prints_its_table_or_its_record(tmp_path, capsys):
+    quick = ["measure", "--rig", "awgn", "--set", "num_devices=1", "--captures", "2", "--capture-ms", "4"]
+    with pytest.raises(SystemExit) as ended:
+        main([*quick, "--out", str(tmp_path / "a")])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "0 → AP" in shown
+    assert "what schemes would reach" in shown
+    with pytest.raises(SystemExit):
+        main([*quick, "--json", "--out", str(tmp_path / "b")])
+    assert json.loads(capsys.readouterr().out)["num_devices"] == 1
+    with pytest.raises(SystemExit) as ended:
+        main([*quick, "--set", "air.path_loss_db=150", "--set", "air.snr_db=-60", "--out", str(tmp_path / "c")])
+    assert ended.value.code == 1
+    assert "all captures are too weak" in (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
