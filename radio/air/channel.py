@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
+from radio.errors import RadioConfigError
 from radio.randomness import generator
 
 
@@ -81,6 +82,9 @@ def draw_oscillators(
         return (Oscillator(cfo_hz=0.0),) * num_devices
     transmitter = config.transmitter
     residuals_hz = generator(seed, purpose="cfo").uniform(-1.0, 1.0, num_devices) * config.cfo_max_hz
+    if config.cfo_offsets_hz:
+        _check_one_each("cfo_offsets_hz", config.cfo_offsets_hz, num_devices)
+        residuals_hz = np.array(config.cfo_offsets_hz)
     crystals = generator(seed, purpose="crystal").uniform(-1.0, 1.0, num_devices) * transmitter.ppm_max * 1e-6
     keys = generator(seed, purpose="phase noise").integers(0, 1 << 62, num_devices)
     carriers_hz = residuals_hz + (0.0 if transmitter.lo_corrected else crystals * center_freq_hz)
@@ -104,12 +108,27 @@ def draw_delays(config: AirConfig, *, num_devices: int, seed: int) -> tuple[floa
 
 
 def draw_amplitudes(config: AirConfig, *, num_devices: int, seed: int) -> NDArray[np.float64]:
-    """√(mean power) of every link, shape [K]: path loss with its spread, and how finely gains can be trimmed."""
+    """√(mean power) of every link, shape [K]: path loss with its spread, and how finely gains can be trimmed.
+
+    Raises RadioConfigError where the configuration names the losses of another number of devices.
+    """
+    if config.path_loss_offsets_db:
+        _check_one_each("path_loss_offsets_db", config.path_loss_offsets_db, num_devices)
+        known: NDArray[np.float64] = 10 ** (-(config.path_loss_db + np.array(config.path_loss_offsets_db)) / 20)
+        return known
     draws = generator(seed, purpose="path loss").uniform(-1.0, 1.0, (num_devices, 2))
     step_db = config.transmitter.gain_step_db if config.level == "sample" else 0.0
     loss_db = config.path_loss_db + draws[:, 0] * config.path_loss_spread_db + draws[:, 1] * step_db / 2
     amplitudes: NDArray[np.float64] = 10 ** (-loss_db / 20)
     return amplitudes
+
+
+def _check_one_each(name: str, measured: tuple[float, ...], num_devices: int) -> None:
+    if len(measured) != num_devices:
+        raise RadioConfigError(
+            f"air.{name}: got {len(measured)} for {num_devices} links; allowed: one for each device of a loopback rig, "
+            "or none"
+        )
 
 
 def draw_start_jitter(

@@ -98,10 +98,15 @@ class AirConfig(Checked, frozen=True, kw_only=True):
     """−10 log10 E|h|², end to end between full scales."""
     path_loss_spread_db: Annotated[float, msgspec.Meta(ge=0, le=40)] = 0.0
     """Every device's own path loss is constant over the run, uniform in ± this around the common one."""
+    path_loss_offsets_db: tuple[float, ...] = ()
+    """Every device's own path loss beside the common one, as it was measured, within ± ``path_loss_spread_db``; drawn
+    where this is empty."""
     snr_db: Annotated[float, msgspec.Meta(ge=-100)] = 20.0
     """P·E|h|²/N0 per complex sample, N0 total (I and Q); ``inf`` is noiseless."""
     cfo_max_hz: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 20.0
     """Every device's residual CFO is constant over the run, uniform in ±this. Sample level only."""
+    cfo_offsets_hz: tuple[float, ...] = ()
+    """Every device's own, as it was measured, within ± ``cfo_max_hz``; drawn where this is empty."""
     delay_max_samples: Annotated[float, msgspec.Meta(ge=0, le=4096)] = 2.0
     """Every device's delay is constant over the run, uniform in [0, this], fractional. Sample level only."""
     start_jitter_samples: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)] = 0
@@ -119,6 +124,13 @@ class AirConfig(Checked, frozen=True, kw_only=True):
             raise RadioConfigError(
                 "csi: got 'genie' with level = 'sample'; allowed: 'estimated' there; set level = 'symbol'"
             )
+        for measured, largest in (("path_loss_offsets_db", "path_loss_spread_db"), ("cfo_offsets_hz", "cfo_max_hz")):
+            for offset in getattr(self, measured):
+                if not abs(offset) <= getattr(self, largest):
+                    raise RadioConfigError(
+                        f"{measured}: got {offset:g} with {largest} = {getattr(self, largest):g}; allowed: at most "
+                        "that, on which others rely; raise it"
+                    )
         if self.doppler_hz > 0 and self.block_correlation > 0:
             raise RadioConfigError(
                 f"block_correlation: got {self.block_correlation:g} with doppler_hz = {self.doppler_hz:g}; allowed: "

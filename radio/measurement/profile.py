@@ -24,6 +24,8 @@ PATH_MARGIN = 16.0
 _OVERSAMPLING = 8
 _GUARD_SAMPLES = 6
 _REFINEMENTS = 12
+_WEAKEST_PATH = 1e-4
+"""Of the strongest one's power."""
 _SLACK_SAMPLES = 0.5
 """A first path may seem to come so much before the clock's zero."""
 
@@ -101,17 +103,19 @@ def find_paths(response: Complexes, variance: float, probe: Probe) -> tuple[Prop
         seen = np.abs(np.fft.ifft(spectrum) * spectrum.size) ** 2 / probe.bins.size
         peak = int(np.argmax(seen))
         strongest = float(np.max(np.abs(gains) ** 2, initial=0.0))
-        if seen[peak] < max(PATH_MARGIN * variance, strongest * probe.bins.size * 1e-3):
+        if seen[peak] < max(PATH_MARGIN * variance, strongest * probe.bins.size * _WEAKEST_PATH):
             break
         delays, gains = _refined([*delays, peak / _OVERSAMPLING], response, frequencies)
         left = response - _steering(delays, frequencies) @ gains
     if not delays:
         return ()
-    first = min(delays, key=lambda delay: (delay - delays[0] + probe.period_samples / 2) % probe.period_samples)
-    first = (first + _SLACK_SAMPLES) % probe.period_samples - _SLACK_SAMPLES
+    size = probe.period_samples
+    behind = [(delay - delays[0] + size / 2) % size - size / 2 for delay in delays]  # the strongest, circular
+    earliest = min(behind)
+    first = (delays[0] + earliest + _SLACK_SAMPLES) % size - _SLACK_SAMPLES
     found = [
-        PropagationPath(delay_samples=first + (delay - first) % probe.period_samples, gain=complex(gain))
-        for delay, gain in zip(delays, gains, strict=True)
+        PropagationPath(delay_samples=first + (later - earliest), gain=complex(gain))
+        for later, gain in zip(behind, gains, strict=True)
     ]
     return tuple(sorted(found, key=lambda path: path.delay_samples))
 

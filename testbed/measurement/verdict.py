@@ -14,6 +14,7 @@ from radio.link.simulated_rig import SimulatedRig
 from radio.randomness import generator
 from radio.schemes.registry import check_support, scheme, scheme_names
 from testbed.bench.rig import capabilities
+from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Rig
 from testbed.measurement.records import Link, Prediction, Quiet, Verdict
 
@@ -28,17 +29,18 @@ _WEAK_DB, _UNEVEN_DB, _COHERENT_TURN_RAD = 10.0, 6.0, 0.2
 def fitted_air(links: Sequence[Link], rig: Rig) -> AirConfig:
     """A simulated air whose links have the measured gains, noise, offsets, delay spread and fading.
 
-    Of K's own draw of path losses it has the middle and the spread; gains within a link fade as Rice's K says.
+    Each link has its own mean gain and carrier, unless runs correct carriers, and fades as Rice's K says.
     """
     heard = [link for link in links if link.gain_db is not None]
     gains_db = np.array([link.gain_db.value for link in heard if link.gain_db is not None])
     noise = np.mean([10 ** ((link.noise_dbfs or -math.inf) / 10) for link in heard])
     middle_db = float((gains_db.max() + gains_db.min()) / 2)
+    spread_db = float(gains_db.max() - gains_db.min()) / 2
     ks = [link.rice_k_db.value for link in heard if link.rice_k_db is not None]
     spreads = [
         link.rms_delay_spread_s.value for link in heard if link.delay_spread_is_resolved and link.rms_delay_spread_s
     ]
-    offsets = [abs(link.cfo_hz.value) for link in heard if link.cfo_hz is not None]
+    offsets = np.array([link.cfo_hz.value if link.cfo_hz is not None else 0.0 for link in heard])
     clocks = [abs(link.clock_ppm.value) for link in heard if link.clock_ppm is not None]
     residual_hz = rig.radio.residual_cfo_max_hz
     k_db = float(np.mean(ks)) if ks else math.inf
@@ -53,13 +55,20 @@ def fitted_air(links: Sequence[Link], rig: Rig) -> AirConfig:
         tdl="A" if spreads else "flat",
         delay_spread_s=min(1e-3, float(np.mean(spreads))) if spreads else 0.0,
         path_loss_db=-middle_db,
-        path_loss_spread_db=min(40.0, float(gains_db.max() - gains_db.min()) / 2),
+        path_loss_spread_db=min(40.0, spread_db),
+        path_loss_offsets_db=tuple(np.clip(middle_db - gains_db, -spread_db, spread_db).tolist()),
         snr_db=max(snr_db, -100.0),
-        cfo_max_hz=min(max(offsets, default=0.0), residual_hz) if residual_hz > 0 else 0.0,
+        cfo_max_hz=residual_hz if corrects(rig) else float(np.abs(offsets).max()),
+        cfo_offsets_hz=() if corrects(rig) else tuple(offsets.tolist()),
         delay_max_samples=0.0,
         start_jitter_samples=0 if rig.clock.trigger else rig.air.start_jitter_samples,
         transmitter=transmitter,
     )
+
+
+def corrects(rig: Rig) -> bool:
+    """Whether a run moves carriers to the access point's before its rounds, so that only the residue stays."""
+    return backend_of(rig).correct_every_rounds(settings_of(rig)) is not None and not rig.clock.shared_clock
 
 
 def judge(links: Sequence[Link], quiet: Quiet, rig: Rig, *, seed: int = 1) -> tuple[Verdict, Rig] | None:
@@ -137,6 +146,14 @@ def _remarks(heard: Sequence[Link], links: Sequence[Link], quiet: Quiet, rig: Ri
     if snrs and min(snrs.values()) < _WEAK_DB:
         device = min(snrs, key=lambda each: snrs[each])
         found.append(f"device {device} has {snrs[device]:.1f} dB of SNR; raise radio.tx_gain_db or radio.rx_gain_db")
+    worst = max(heard, key=lambda link: abs(link.cfo_hz.value) if link.cfo_hz is not None else 0.0)
+    promised_hz = rig.radio.residual_cfo_max_hz
+    offset = worst.cfo_hz
+    if not corrects(rig) and offset is not None and min(abs(offset.low), abs(offset.high)) > promised_hz:
+        found.append(
+            f"device {worst.device}'s carrier is {offset.value:.2f} Hz off, the rig promises "
+            f"radio.residual_cfo_max_hz = {promised_hz:g}: estimates are worse than their own errors say; raise it"
+        )
     wander = max((link.cfo_deviation_hz or 0.0 for link in heard), default=0.0)
     block_s = rig.num_devices * rig.frame.cyclic_prefix_samples / rig.radio.sample_rate_hz
     if wander > 0 and 2 * math.pi * wander * block_s > _COHERENT_TURN_RAD:
@@ -146,4 +163,7 @@ def _remarks(heard: Sequence[Link], links: Sequence[Link], quiet: Quiet, rig: Ri
 
 def _as_rig(air: AirConfig, rig: Rig) -> Rig:
     description = f"measured: {rig.description}".strip()
-    return msgspec.structs.replace(rig, description=description, backend="loopback", air=air, settings={})
+    num_devices = len(air.path_loss_offsets_db)
+    return msgspec.structs.replace(
+        rig, description=description, backend="loopback", num_devices=num_devices, air=air, settings={}
+    )

@@ -1,0 +1,196 @@
+"""What a measurement says against the simulated air's truth.
+
+python -m benchmarks.measurement [--links 1000]
+
+At 20 dB of SNR: gain, carrier, delays, delay spread and Rice's K; how often 95 % intervals cover the truth; predicted
+against played NMSE of coherent sums and energy detection on rigs whose impairments sounding can see. Errors are the
+largest of all links unless it is said; the last line is JSON. Some three minutes on one core.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from radio.air.air import Air
+from radio.air.channel import Truth
+from radio.air.config import AirConfig, TransmitterConfig
+from radio.link.simulated_rig import SimulatedRig
+from radio.measurement.fading import rice_k_db
+from radio.measurement.probe import Probe, strongest
+from radio.measurement.profile import delay_profile, find_paths
+from radio.measurement.sounding import Sounding, sound
+from testbed.bench.rig import capabilities
+from testbed.config.files import load
+from testbed.measurement.campaign import Asked
+from testbed.measurement.measure import measure
+
+RATE_HZ = 1e6
+LONG_SAMPLES, SHORT_SAMPLES = 51_200, 4_096
+NUM_ROUNDS = 400
+
+
+def heard(
+    config: AirConfig, probe: Probe, *, num_blocks: int, num_samples: int, seed: int
+) -> list[tuple[Sounding, Truth]]:
+    """One device in so many fading blocks, with what is true of each."""
+    air = Air(config, num_devices=1, seed=seed, sample_rate_hz=RATE_HZ, tx_power=probe.power)
+    found = []
+    for block in range(num_blocks):
+        air.begin_block(block, 1)
+        truth = air.truth()
+        air.transmit(0, probe.samples(), None)
+        air.elapse(2 * probe.period_samples)
+        found.append((sound(air.capture(1, num_samples), probe, RATE_HZ), truth))
+        air.silence(0)
+    return found
+
+
+def true_gain_db(truth: Truth, probe: Probe) -> float:
+    """Mean |H|² over the probe's band."""
+    frequencies = probe.bins / probe.period_samples
+    response = np.exp(-2j * np.pi * np.outer(frequencies, truth.tap_delays_samples)) @ truth.tap_gains[0]
+    return 10 * math.log10(float(np.mean(np.abs(response) ** 2)))
+
+
+def links(num: int) -> dict[str, float]:
+    """Gain and carrier of links of several kinds over 50 ms, and what share of intervals covers the truth."""
+    probe = strongest(256, 0.25)
+    kinds = (
+        AirConfig(snr_db=20),
+        AirConfig(snr_db=20, tdl="C", delay_spread_s=1e-6),
+        AirConfig(snr_db=20, transmitter=TransmitterConfig(ppm_max=25.0)),
+    )
+    gains, carriers, inside = [], [], []
+    for number in range(num):
+        kind = kinds[number % len(kinds)]
+        num_samples = LONG_SAMPLES if number < num // 5 else SHORT_SAMPLES
+        ((found, truth),) = heard(kind, probe, num_blocks=1, num_samples=num_samples, seed=number)
+        gain_error = abs(found.gain_db.value - true_gain_db(truth, probe))
+        cfo_error = abs(found.cfo_hz.value - truth.cfo_hz[0])
+        inside += [gain_error <= found.gain_db.half_width, cfo_error <= found.cfo_hz.half_width]
+        if num_samples == LONG_SAMPLES:
+            gains.append(gain_error)
+            carriers.append(cfo_error)
+    return {"gain_error_db": max(gains), "cfo_error_hz": max(carriers), "coverage": float(np.mean(inside))}
+
+
+def delays(num: int) -> dict[str, float]:
+    """Later paths behind the first one, where they are two samples apart; and rms spreads over 150 captures.
+
+    A path counts as found if one is within a sample of it.
+    """
+    probe = strongest(1024, 0.25)
+    config = AirConfig(snr_db=20, tdl="D", delay_spread_s=20e-6, cfo_max_hz=20)
+    errors, num_paths = [], 0
+    for seed in range(num):
+        ((found, truth),) = heard(config, probe, num_blocks=1, num_samples=LONG_SAMPLES, seed=seed)
+        paths = find_paths(found.response, found.response_variance, probe)
+        taps = truth.tap_delays_samples
+        powers_db = 20 * np.log10(np.abs(truth.tap_gains[0]))
+        for n, delay in enumerate(taps):
+            apart = np.abs(np.delete(taps, n) - delay).min()
+            if powers_db[n] > powers_db.max() - 25 and apart >= 2 and paths:
+                near = min(abs(path.delay_samples - paths[0].delay_samples - delay) for path in paths)
+                num_paths += 1
+                if near < 1:
+                    errors.append(near)
+    spreads = []
+    narrow = strongest(256, 0.25)
+    for tdl, spread_s in (("A", 3e-6), ("B", 1e-6), ("C", 1e-6), ("E", 2e-6)):
+        found_all = heard(
+            AirConfig(snr_db=20, tdl=tdl, delay_spread_s=spread_s),  # type: ignore[arg-type]
+            narrow, num_blocks=150, num_samples=SHORT_SAMPLES, seed=1,
+        )  # fmt: skip
+        responses = np.array([each.response for each, _ in found_all])
+        variances = np.array([each.response_variance for each, _ in found_all])
+        profile = delay_profile(responses, variances, narrow, is_triggered=True)
+        powers = np.mean([np.abs(truth.tap_gains[0]) ** 2 for _, truth in found_all], axis=0)
+        at = found_all[0][1].tap_delays_samples
+        mean = float(np.sum(powers * at) / powers.sum())
+        true = math.sqrt(float(np.sum(powers * (at - mean) ** 2) / powers.sum()))
+        spreads.append(abs(profile.rms_spread_samples.value / true - 1))
+    return {
+        "delay_error_samples": float(np.max(errors)),
+        "paths_found_share": len(errors) / num_paths,
+        "delay_spread_error": max(spreads),
+    }
+
+
+def rice() -> dict[str, float]:
+    """K of 3 to 15 dB over 2,000 blocks."""
+    probe, errors = strongest(256, 0.25), []
+    for k_db in (3.0, 6.0, 10.0, 15.0):
+        found = heard(
+            AirConfig(snr_db=20, fading="rice", rice_k_db=k_db), probe, num_blocks=2000, num_samples=1024, seed=1
+        )
+        responses = np.array([each.response for each, _ in found])
+        k = rice_k_db(responses, np.array([each.response_variance for each, _ in found]))
+        assert k is not None
+        errors.append(abs(k.value - k_db))
+    return {"rice_k_error_db": max(errors)}
+
+
+PREDICTED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("coherent", "awgn", ("num_devices=5", "air.path_loss_spread_db=3")),
+    ("coherent", "awgn", ("num_devices=5", "air.cfo_max_hz=10", "radio.residual_cfo_max_hz=20")),
+    ("energy", "awgn", ("num_devices=5",)),
+)
+"""Scheme, rig, and what is different on it."""
+
+
+def predictions() -> dict[str, float]:
+    """Pooled NMSE of the verdict against that of other rounds on the rig itself; and seconds a link of 20 captures."""
+    errors, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, rig_name, changes) in enumerate(PREDICTED):
+            config = load(rig_name, None, changes)
+            started = time.perf_counter()
+            _, found = measure(config, Asked(num_captures=100, capture_s=0.02), out=Path(folder) / str(number))
+            seconds.append((time.perf_counter() - started) / config.rig.num_devices)
+            assert found.verdict is not None
+            (said,) = [each for each in found.verdict.predictions if each.scheme == name]
+            assert said.nmse_db is not None, said
+            errors.append(abs(said.nmse_db - played_nmse_db(config, name)))
+            print(f"{name} on {rig_name}: predicted {said.nmse_db:.1f} dB, off by {errors[-1]:.2f} dB", flush=True)
+    return {"predicted_nmse_error_db": max(errors), "sounding_s_per_link": float(np.mean(seconds))}
+
+
+def played_nmse_db(config: Any, name: str) -> float:
+    """Of rounds with values and noise of their own."""
+    rig = config.rig
+    played = SimulatedRig(
+        rig.air, name, num_devices=rig.num_devices, seed=config.experiment.seed, frame=rig.frame, tuning=rig.radio,
+        capabilities=capabilities(rig),
+    )  # fmt: skip
+    draw = np.random.default_rng(7)
+    errors = energies = 0.0
+    for number in range(NUM_ROUNDS):
+        one = played.play(draw.uniform(-1, 1, (rig.num_devices, 1)), round_index=1000 + number)
+        if one.reception.estimate.rejected is None:
+            errors += float(np.sum((one.reception.estimate.values - one.reference) ** 2))
+            energies += float(np.sum(one.reference**2))
+    return 10 * math.log10(errors / energies)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--links", type=int, default=1000, help="links of which gains and carriers are compared")
+    asked = parser.parse_args(arguments)
+    found: dict[str, float] = {}
+    for part in (lambda: links(asked.links), lambda: delays(20), rice, predictions):
+        some = part()
+        found |= some
+        print({name: round(value, 4) for name, value in some.items()}, flush=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
