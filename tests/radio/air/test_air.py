@@ -234,3 +234,24 @@ def test_an_air_that_starts_later_is_the_one_that_has_run_until_then(config):
     )
     assert play(resumed, range(5, 10)) == play(whole, range(5, 10))
     assert resumed.truth().to_plain() == whole.truth().to_plain()
+
+
+def test_measured_losses_and_carriers_replace_draws() -> None:
+    config = AirConfig(
+        fading="none", path_loss_db=20, path_loss_spread_db=3, path_loss_offsets_db=(-3.0, 0.5),
+        cfo_max_hz=50, cfo_offsets_hz=(-50.0, 12.5),
+    )  # fmt: skip
+    for seed in (1, 2):
+        truth = Air(config, num_devices=2, seed=seed, sample_rate_hz=1e6, tx_power=1.0).truth()
+        assert (20 * np.log10(np.abs(truth.gains))).tolist() == pytest.approx([-17.0, -20.5])
+        assert truth.cfo_hz.tolist() == [-50.0, 12.5]
+    with pytest.raises(RadioConfigError, match="got 2 for 3 links; allowed: one for each device"):
+        Air(config, num_devices=3, seed=1, sample_rate_hz=1e6, tx_power=1.0)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"path_loss_offsets_db": (0.1,)}, {"cfo_offsets_hz": (20.5,)}, {"cfo_offsets_hz": (float("nan"),)}]
+)
+def test_measured_offsets_beyond_what_others_rely_on_are_refused(settings: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(RadioConfigError, match="allowed: at most that, on which others rely; raise it"):
+        AirConfig(**settings)  # type: ignore[arg-type]
