@@ -3,8 +3,9 @@
 python -m benchmarks.measurement [--links 1000]
 
 At 20 dB of SNR: gain, carrier, delays, delay spread and Rice's K; how often 95 % intervals cover the truth; predicted
-against played NMSE of coherent sums and energy detection on rigs whose impairments sounding can see. Errors are the
-largest of all links unless it is said; the last line is JSON. Some three minutes on one core.
+against played NMSE of coherent sums and energy detection on rigs whose impairments sounding can see; and NMSE on a
+rig against that on the replay of what was measured of its blocks. Errors are the largest of all links unless it is
+said; the last line is JSON. Some four minutes on one core.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from radio.measurement.fading import rice_k_db
 from radio.measurement.probe import Probe, strongest
 from radio.measurement.profile import delay_profile, find_paths
 from radio.measurement.sounding import Sounding, sound
+from radio.schemes.alignment_rule import AlignmentRule
 from testbed.bench.rig import capabilities
 from testbed.config.files import load
 from testbed.measurement.campaign import Asked
@@ -33,7 +35,7 @@ from testbed.measurement.measure import measure
 
 RATE_HZ = 1e6
 LONG_SAMPLES, SHORT_SAMPLES = 51_200, 4_096
-NUM_ROUNDS = 400
+NUM_ROUNDS, NUM_REPLAYED = 400, 150
 
 
 def heard(
@@ -162,17 +164,42 @@ def predictions() -> dict[str, float]:
     return {"predicted_nmse_error_db": max(errors), "sounding_s_per_link": float(np.mean(seconds))}
 
 
-def played_nmse_db(config: Any, name: str) -> float:
+REPLAYED: tuple[tuple[str, ...], ...] = ((), ("air.tdl=C", "air.delay_spread_s=5e-7"))
+"""What is different on the rig loopback, whose links fade."""
+
+
+def replays() -> dict[str, float]:
+    """Pooled NMSE of coherent sums with truncated inversion on a rig, and on what was recorded of its blocks."""
+    errors = []
+    rule = AlignmentRule(name="truncated")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, changes in enumerate(REPLAYED):
+            config = load("loopback", None, changes)
+            directory, _ = measure(
+                config, Asked(num_captures=NUM_REPLAYED, capture_s=0.02), out=Path(folder) / str(number)
+            )
+            true, again = (
+                played_nmse_db(each, "coherent", rule=rule, first=0, num_rounds=NUM_REPLAYED)
+                for each in (config, load(str(directory.replay), None, []))
+            )
+            errors.append(abs(again - true))
+            print(f"coherent on {changes or 'loopback'}: {true:.1f} dB, replayed {again:.1f} dB", flush=True)
+    return {"replay_nmse_error_db": max(errors)}
+
+
+def played_nmse_db(
+    config: Any, name: str, *, rule: AlignmentRule | None = None, first: int = 1000, num_rounds: int = NUM_ROUNDS
+) -> float:
     """Of rounds with values and noise of their own."""
     rig = config.rig
     played = SimulatedRig(
         rig.air, name, num_devices=rig.num_devices, seed=config.experiment.seed, frame=rig.frame, tuning=rig.radio,
-        capabilities=capabilities(rig),
+        capabilities=capabilities(rig), rule=rule,
     )  # fmt: skip
     draw = np.random.default_rng(7)
     errors = energies = 0.0
-    for number in range(NUM_ROUNDS):
-        one = played.play(draw.uniform(-1, 1, (rig.num_devices, 1)), round_index=1000 + number)
+    for number in range(first, first + num_rounds):
+        one = played.play(draw.uniform(-1, 1, (rig.num_devices, 1)), round_index=number)
         if one.reception.estimate.rejected is None:
             errors += float(np.sum((one.reception.estimate.values - one.reference) ** 2))
             energies += float(np.sum(one.reference**2))
@@ -185,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--links", type=int, default=1000, help="links of which gains and carriers are compared")
     asked = parser.parse_args(arguments)
     found: dict[str, float] = {}
-    for part in (lambda: links(asked.links), lambda: delays(20), rice, predictions):
+    for part in (lambda: links(asked.links), lambda: delays(20), rice, predictions, replays):
         some = part()
         found |= some
         print({name: round(value, 4) for name, value in some.items()}, flush=True)

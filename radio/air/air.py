@@ -25,7 +25,7 @@ from radio.air.channel import (
     draw_start_jitter,
 )
 from radio.air.config import FILTER_HALF_LENGTH_SAMPLES, AirConfig
-from radio.air.fading import BlockFading, MovingFading, profile_of
+from radio.air.fading import MovingFading, block_fading, profile_of
 from radio.air.hardware import digitise, draw_angles, radiate
 from radio.air.on_air import Heard, OnAir
 from radio.air.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
@@ -73,7 +73,7 @@ class Air:
         self._amplitudes = draw_amplitudes(config, num_devices=num_devices, seed=seed)
         self._angles = draw_angles(num_devices + 1, seed=seed)
         self._profile = profile_of(config, sample_rate_hz)
-        self._fading = BlockFading(self._profile, num_devices, seed, config.block_correlation)
+        self._fading = block_fading(config, sample_rate_hz, num_devices=num_devices, seed=seed)
         doppler = config.doppler_hz / sample_rate_hz
         self._moving = (
             MovingFading.draw(self._profile, num_devices=num_devices, seed=seed, doppler_per_sample=doppler)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
+from radio.air.recorded import RecordedFading, load_recording
 from radio.errors import RadioConfigError
 from radio.randomness import generator
 
@@ -70,6 +71,12 @@ class Profile:
 
 def profile_of(config: AirConfig, sample_rate_hz: float) -> Profile:
     """The taps that a configuration asks for; one tap on the symbol level, where there are no samples to delay."""
+    if config.fading == "recorded":
+        recorded = _recording(config, sample_rate_hz)
+        powers = recorded.powers
+        return Profile(
+            delays_samples=recorded.delays_samples, scattered_powers=powers, steady_powers=np.zeros_like(powers)
+        )
     table = ((0.0, 0.0),) if config.tdl == "flat" or config.level == "symbol" else _TDL_TABLES[config.tdl]
     delays, powers_db = np.array(table, dtype=np.float64).T
     powers = 10 ** (powers_db / 10)
@@ -88,6 +95,30 @@ def profile_of(config: AirConfig, sample_rate_hz: float) -> Profile:
         scattered_powers=powers - steady,
         steady_powers=steady,
     )
+
+
+def block_fading(
+    config: AirConfig, sample_rate_hz: float, *, num_devices: int, seed: int
+) -> BlockFading | RecordedFading:
+    """What gives every block its gains. Raises RadioConfigError for a recording of fewer devices."""
+    if config.fading != "recorded":
+        return BlockFading(profile_of(config, sample_rate_hz), num_devices, seed, config.block_correlation)
+    recorded = _recording(config, sample_rate_hz)
+    if recorded.taps.shape[1] != num_devices:
+        raise RadioConfigError(
+            f"air.recording: {config.recording!r} has {recorded.taps.shape[1]} links, {num_devices} are needed; "
+            "allowed: as many as devices of a loopback rig; set num_devices, or measure again"
+        )
+    return recorded
+
+
+def _recording(config: AirConfig, sample_rate_hz: float) -> RecordedFading:
+    """Of the symbol level, the sum of each device's taps."""
+    recorded = load_recording(config.recording, sample_rate_hz)
+    if config.level == "sample":
+        return recorded
+    sums = recorded.taps.sum(axis=2, keepdims=True)
+    return RecordedFading(taps=sums, delays_samples=np.zeros(1))
 
 
 @dataclass(slots=True)

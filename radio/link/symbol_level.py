@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from radio.air.config import AirConfig
-from radio.air.fading import BlockFading, profile_of
+from radio.air.fading import block_fading
 from radio.arrays import Complexes, Flags, Indices, Reals
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError, SignalError
@@ -64,7 +64,7 @@ def play_rounds(
     radio, rule = radio or RadioConfig(), rule or AlignmentRule()
     air = played.air_override or air
     num_rounds, num_devices = values.shape
-    fading = BlockFading(profile_of(_symbol(air), radio.sample_rate_hz), num_devices, seed, air.block_correlation)
+    fading = block_fading(_symbol(air), radio.sample_rate_hz, num_devices=num_devices, seed=seed)
     gains = np.array([fading.gains(t, 1)[:, 0] for t in range(num_rounds)]) * np.sqrt(air.mean_gain_power)  # [T, K]
     powers = np.abs(gains) ** 2
     kept = np.ones(powers.shape, dtype=np.bool_)

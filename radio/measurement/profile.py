@@ -18,12 +18,15 @@ DYNAMIC_RANGE_DB = 40.0
 """Below the peak of a profile, what is there counts as the window's ringing."""
 FALSE_ALARM = 1e-6
 """How often noise alone makes one entry of a profile count."""
+PULSE_SAMPLES = 2.5
+"""From a path to where the window's pulse has died away in a profile, nearly."""
 MAX_PATHS = 16
 PATH_MARGIN = 16.0
 """|correlation|²/variance of a path; noise alone reaches it once in e¹⁶ places."""
 _OVERSAMPLING = 8
 _GUARD_SAMPLES = 6
 _REFINEMENTS = 12
+_RIDGE = 1e-6
 _WEAKEST_PATH = 1e-4
 """Of the strongest one's power."""
 _SLACK_SAMPLES = 0.5
@@ -40,6 +43,11 @@ class DelayProfile:
     """Where delay 0 is on the sounding's clock, if starts were triggered; else what aligned the captures."""
     mean_delay_samples: float
     """Of the power, behind the origin."""
+    first_samples: float
+    last_samples: float
+    """The first and the last delay with power, behind the origin."""
+    turns_samples: Reals
+    """[captures], by how much each was turned back."""
     rms_spread_samples: Value
     is_resolved: bool
     """Whether the spread is one; else `value + half_width` is an upper bound."""
@@ -70,14 +78,32 @@ def delay_profile(responses: Complexes, variances: Reals, probe: Probe, *, is_tr
     floor = max(alarm, float(powers.max()) * 10 ** (-DYNAMIC_RANGE_DB / 10))
     delays = _support(powers, floor)
     mean, spread, half_width = _spread(pulses - noise, delays, probe, window)
+    behind = delays - probe.period_samples * np.round((float(np.mean(delays)) - mean) / probe.period_samples)
     return DelayProfile(
         powers=powers,
         origin_samples=origin,
         mean_delay_samples=mean,
+        first_samples=float(behind.min()) + _GUARD_SAMPLES,
+        last_samples=float(behind.max()) - _GUARD_SAMPLES,
+        turns_samples=turns,
         rms_spread_samples=Value(value=spread, half_width=half_width),
         is_resolved=spread >= RESOLVED_SPREAD_SAMPLES,
         coherence_bandwidth=_coherence_bandwidth(aligned, variances, probe),
     )
+
+
+def fitted_taps(responses: Complexes, probe: Probe, delays_samples: Reals, noise_share: float) -> Complexes:
+    """[captures, L], taps at the given delays that have these responses [captures, bins] within the band.
+
+    Least squares with as much pull to 0 as the noise's share of the responses' power asks for: outside the band, which
+    nobody saw, taps would else be noise.
+    """
+    steering = _steering(delays_samples.tolist(), probe.bins / probe.period_samples)
+    normal = steering.conj().T @ steering
+    pull = max(_RIDGE, noise_share * len(delays_samples))
+    normal += pull * np.eye(len(normal))
+    found = np.linalg.solve(normal, steering.conj().T @ responses.T).T.astype(np.complex128)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ import msgspec
 import numpy as np
 import tomli_w
 
+from radio.arrays import Complexes, Reals
 from radio.measurement.probe import Probe
+from radio.measurement.profile import PULSE_SAMPLES, fitted_taps
 from testbed.config.schema import Rig, to_plain
 from testbed.measurement import pictures
 from testbed.measurement.records import Interval, Link, Measurement
@@ -24,6 +27,8 @@ from testbed.results.plots import rendered
 _RIG_KEYS = ("description", "backend", "num_devices", "radio", "frame", "clock", "air")
 _CERTAIN_K_DB = 20.0
 """Beyond it a link counts as steady, or as having no steady part."""
+_STEP_SAMPLES = 0.25
+"""Between taps: a path is never far from one."""
 _REMEDY = "free some space and measure again"
 _STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1a202c; }
@@ -57,6 +62,16 @@ class MeasurementDirectory:
         return self.path / "rig.toml"
 
     @property
+    def replay(self) -> Path:
+        """replay.toml: a loopback rig whose blocks have the measured channels, one after the other."""
+        return self.path / "replay.toml"
+
+    @property
+    def taps(self) -> Path:
+        """taps.npz, which it names."""
+        return self.path / "taps.npz"
+
+    @property
     def recordings(self) -> Path:
         """Folder of raw captures."""
         return self.path / "recordings"
@@ -74,6 +89,12 @@ def write_measurement(
     text = msgspec.json.format(msgspec.json.encode(measurement), indent=2)
     files.write(directory.record, text + b"\n", remedy=_REMEDY)
     files.write(directory.path / "channels.npz", channels_of(details, rig), remedy=_REMEDY)
+    if (recorded := recorded_taps(details, probe)) is not None and fitted is not None:
+        taps, delays = recorded
+        buffer = io.BytesIO()
+        np.savez(buffer, taps=taps, tap_delays_samples=delays, rate_hz=rig.radio.sample_rate_hz)
+        files.write(directory.taps, buffer.getvalue(), remedy=_REMEDY)
+        _write_rig(directory.replay, _replayed(fitted, directory.taps.resolve(), taps))
     figures = {
         "gains": pictures.link_gains(details),
         "profiles": pictures.delay_profiles(details, rig.radio.sample_rate_hz),
@@ -83,15 +104,69 @@ def write_measurement(
     if measurement.verdict is not None:
         figures["verdict"] = pictures.predicted_errors(measurement.verdict)
     if fitted is not None:
-        plain = to_plain(fitted)
-        kept = {key: _without_none(plain[key]) for key in _RIG_KEYS}
-        files.write(directory.rig, tomli_w.dumps(kept), remedy=_REMEDY)
+        _write_rig(directory.rig, fitted)
     images = {name: rendered(figure) for name, figure in figures.items()}
     plots = directory.path / "plots"
     files.make_folder(plots, remedy=_REMEDY)
     for name, png in images.items():
         files.write(plots / f"{name}.png", png, remedy=_REMEDY)
     files.write(directory.report, _page(measurement, images), remedy=_REMEDY)
+
+
+def _write_rig(path: Path, rig: Rig) -> None:
+    plain = to_plain(rig)
+    files.write(path, tomli_w.dumps({key: _without_none(plain[key]) for key in _RIG_KEYS}), remedy=_REMEDY)
+
+
+def _replayed(fitted: Rig, taps_file: Path, taps: Complexes) -> Rig:
+    """The fitted rig with recorded taps; each device's path loss is what its taps have."""
+    losses_db = -10 * np.log10(np.sum(np.mean(np.abs(taps) ** 2, axis=0), axis=1))
+    middle = float(losses_db.max() + losses_db.min()) / 2
+    spread = float(losses_db.max() - losses_db.min()) / 2
+    air = msgspec.structs.replace(
+        fitted.air,
+        fading="recorded",
+        recording=str(taps_file),
+        tdl="flat",
+        delay_spread_s=0.0,
+        path_loss_db=middle,
+        path_loss_spread_db=spread,
+        path_loss_offsets_db=tuple(np.clip(losses_db - middle, -spread, spread).tolist()),
+        snr_db=fitted.air.snr_db + fitted.air.path_loss_db - middle,
+    )
+    return msgspec.structs.replace(fitted, description=f"replayed {fitted.description}", air=air)
+
+
+def recorded_taps(details: Sequence[Detail], probe: Probe) -> tuple[Complexes, Reals] | None:
+    """Taps [blocks, devices, L] of the uplinks at quarters of samples [L], of blocks in which every device was heard.
+
+    On triggered rigs delays are those of the links; else they begin at 0. None if there is no such block.
+    """
+    known = [d for d in details if d.link.direction == "uplink" and d.profile is not None and d.responses is not None]
+    if not known:
+        return None
+    num_blocks = min(len(detail.responses) for detail in known if detail.responses is not None)
+    responses = np.array([detail.responses[:num_blocks] for detail in known if detail.responses is not None])
+    whole = np.isfinite(responses).all(axis=(0, 2))
+    if not whole.any():
+        return None
+    profiles = [detail.profile for detail in known if detail.profile is not None]
+    size = probe.period_samples
+    origins = [(profile.origin_samples + size / 2) % size - size / 2 for profile in profiles]
+    ends = [
+        (origin + profile.first_samples + PULSE_SAMPLES, origin + profile.last_samples - PULSE_SAMPLES)
+        for origin, profile in zip(origins, profiles, strict=True)
+    ]
+    first = math.floor(min(min(pair) for pair in ends) / _STEP_SAMPLES) * _STEP_SAMPLES
+    last = max(max(pair) for pair in ends)
+    delays = np.arange(first, last + _STEP_SAMPLES, _STEP_SAMPLES)
+    taps = np.array(
+        [
+            fitted_taps(own[whole], probe, delays - origin, detail.noise_share)
+            for own, detail, origin in zip(responses, known, origins, strict=True)
+        ]
+    )
+    return taps.transpose(1, 0, 2), delays - min(first, 0.0) if details[0].is_triggered else delays - first
 
 
 def channels_of(details: Sequence[Detail], rig: Rig) -> bytes:

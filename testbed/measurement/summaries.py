@@ -23,9 +23,14 @@ class Detail:
     """What pictures and files show of a link beside its record."""
 
     link: Link
+    is_triggered: bool = False
     profile: DelayProfile | None = None
     response: Complexes | None = None
     """Of the first good capture."""
+    responses: Complexes | None = None
+    """[captures, bins], turned back as the profile was; NaN where a capture was spoilt."""
+    noise_share: float = 0.0
+    """Of the responses' power, mean."""
     paths: tuple[PropagationPath, ...] = ()
     gains_db: Reals = field(default_factory=lambda: np.zeros(0))
     """Of the good captures."""
@@ -91,10 +96,18 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
         rms_doppler_hz=moved.rms_doppler_hz,
         start_jitter_s=heard.starts,
     )
+    frequencies = probe.bins / probe.period_samples
+    everything = np.full((len(heard.soundings), probe.bins.size), np.nan, dtype=np.complex128)
+    everything[[each.spoilt is None for each in heard.soundings]] = responses * np.exp(
+        2j * np.pi * np.outer(profile.turns_samples, frequencies)
+    )
     return Detail(
         link=link,
+        is_triggered=is_triggered,
         profile=profile,
         response=responses[0],
+        responses=everything,
+        noise_share=float(variances.mean() / np.mean(np.abs(responses) ** 2)),
         paths=paths,
         gains_db=10 * np.log10(gains),
         cfos_hz=cfos,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.channel import draw_amplitudes
-from radio.air.fading import BlockFading, profile_of
+from radio.air.fading import block_fading
 from radio.schemes.alignment import strong_enough
 from radio.waveform.modulation import max_symbol_amplitude, real_noise_variance
 from testbed.config.schema import RunConfig
@@ -27,8 +27,8 @@ def weakest_amplitudes(config: RunConfig, num_rounds: int) -> Floats | None:
     if not is_simulated(rig):
         return None
     scale = draw_amplitudes(rig.air, num_devices=rig.num_devices, seed=config.experiment.seed)
-    profile = profile_of(rig.air, rig.radio.sample_rate_hz)
-    fading = BlockFading(profile, rig.num_devices, config.experiment.seed, rig.air.block_correlation)
+    seed = config.experiment.seed
+    fading = block_fading(rig.air, rig.radio.sample_rate_hz, num_devices=rig.num_devices, seed=seed)
     rule = config.experiment.scheme.alignment
     weakest = []
     for round_index in range(num_rounds):

@@ -114,6 +114,10 @@ def check_air(air: AirConfig) -> None:
     """Raise RadioConfigError for what a virtual bench sets elsewhere, or not at all."""
     if air.level != "sample":
         raise RadioConfigError(f"air.level: got {air.level!r} on virtual Plutos; allowed: 'sample'")
+    if air.fading == "recorded":
+        raise RadioConfigError(
+            "air.fading: got 'recorded' on virtual Plutos; allowed: on loopback rigs; choose another"
+        )
     for name, value, remedy in (
         ("air.cfo_max_hz", air.cfo_max_hz, "virtual.ppm_max"),
         ("air.transmitter.ppm_max", air.transmitter.ppm_max, "virtual.ppm_max"),

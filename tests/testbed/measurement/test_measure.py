@@ -17,6 +17,7 @@ from testbed.bench.rig import resolve
 from testbed.commands.cli import main
 from testbed.config.files import load
 from testbed.control.air_wire import air_setup, make_air
+from testbed.errors import ConfigError
 from testbed.measurement.campaign import Asked, listen, probe_of, quiet_of, sound_links
 from testbed.measurement.measure import measure
 from testbed.measurement.records import Measurement
@@ -128,6 +129,21 @@ def test_predictions_are_those_of_runs_on_the_rig(measured):
     votes = [each for each in found.verdict.predictions if "majorities" in (each.problem or "")]
     assert {each.scheme for each in votes} == {"sign", "fsk_vote"}
     assert all(each.nmse_db is None for each in votes)
+
+
+def test_replayed_blocks_have_the_channels_that_were_sounded(measured):
+    """Block n of the rig's own air is block n of the replay, in the band that was sounded."""
+    config, directory, _ = measured
+    replay = load(str(directory.replay), None, [])
+    assert resolve(replay).rig.air.fading == "recorded"
+    airs = [make_air(air_setup(each, "a test")) for each in (config, replay)]
+    for number in range(4):
+        for air in airs:
+            air.begin_block(number, 1)
+        true, again = (np.abs(air.truth().tap_gains.sum(axis=1)) for air in airs)
+        assert (20 * np.log10(again / true)).tolist() == pytest.approx([0.0] * 3, abs=0.15)
+    with pytest.raises(ConfigError, match="on recorded channels, of which no bound is known"):
+        resolve(load(str(directory.replay), None, ["schedule.name=online", "ground_truth=false"]))
 
 
 @pytest.mark.parametrize("scheme_rig", ["ideal"])
