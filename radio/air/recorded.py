@@ -49,7 +49,7 @@ def load_recording(path: str, sample_rate_hz: float) -> RecordedFading:
         stamp = file.stat()
     except OSError as err:
         raise RadioConfigError(
-            f"air.recording: cannot read {path!r}: {err.strerror}; name a file of `measure`"
+            f"air.recording: cannot read {path!r}: {err.strerror}; name taps.npz of a measurement"
         ) from err
     if stamp.st_size > MAX_BYTES:
         raise RadioConfigError(f"air.recording: {path!r} has {stamp.st_size} bytes; allowed: {MAX_BYTES}; record less")
@@ -65,7 +65,7 @@ def load_recording(path: str, sample_rate_hz: float) -> RecordedFading:
 @lru_cache(maxsize=2)
 def _loaded(path: str, _: int) -> tuple[RecordedFading, float]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             taps = np.asarray(arrays["taps"], dtype=np.complex128)
             delays = np.asarray(arrays["tap_delays_samples"], dtype=np.float64)
             rate_hz = float(arrays["rate_hz"])
