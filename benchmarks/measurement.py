@@ -39,16 +39,16 @@ NUM_ROUNDS, NUM_REPLAYED = 400, 150
 
 
 def heard(
-    config: AirConfig, probe: Probe, *, num_blocks: int, num_samples: int, seed: int
+    config: AirConfig, probe: Probe, *, num_blocks: int, num_samples: int, seed: int, num_settling: int = 2
 ) -> list[tuple[Sounding, Truth]]:
-    """One device in so many fading blocks, with what is true of each."""
+    """One device in so many fading blocks, with what is true of each; captures begin some periods behind the start."""
     air = Air(config, num_devices=1, seed=seed, sample_rate_hz=RATE_HZ, tx_power=probe.power)
     found = []
     for block in range(num_blocks):
         air.begin_block(block, 1)
         truth = air.truth()
         air.transmit(0, probe.samples(), None)
-        air.elapse(2 * probe.period_samples)
+        air.elapse(num_settling * probe.period_samples)
         found.append((sound(air.capture(1, num_samples), probe, RATE_HZ), truth))
         air.silence(0)
     return found

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from radio.air.air import Air
+from benchmarks import measurement
 from radio.air.channel import Truth
 from radio.air.config import AirConfig, TransmitterConfig
 from radio.errors import SignalError
@@ -14,32 +14,25 @@ from radio.measurement.probe import Probe, strongest
 from radio.measurement.profile import delay_profile, find_paths
 from radio.measurement.sounding import Sounding, sound
 
-RATE_HZ = 1e6
 PROBE = strongest(256, 0.25)
-LONG_SAMPLES = 51_200
 
 
 def heard(
-    config: AirConfig, *, num_blocks: int = 1, num_samples: int = LONG_SAMPLES, seed: int = 1, settle: int = 2
+    config: AirConfig,
+    *,
+    num_blocks: int = 1,
+    num_samples: int = measurement.LONG_SAMPLES,
+    seed: int = 1,
+    settle: int = 2,
 ) -> list[tuple[Sounding, Truth]]:
-    """Soundings of one device in so many fading blocks, with what is true of each."""
-    air = Air(config, num_devices=1, seed=seed, sample_rate_hz=RATE_HZ, tx_power=PROBE.power)
-    found = []
-    for block in range(num_blocks):
-        air.begin_block(block, 1)
-        truth = air.truth()
-        air.transmit(0, PROBE.samples(), None)
-        air.elapse(settle * PROBE.period_samples)
-        found.append((sound(air.capture(1, num_samples), PROBE, RATE_HZ), truth))
-        air.silence(0)
-    return found
+    """As the benchmark hears, with one probe."""
+    return measurement.heard(
+        config, PROBE, num_blocks=num_blocks, num_samples=num_samples, seed=seed, num_settling=settle
+    )
 
 
 def gain_db(truth: Truth) -> float:
-    """Mean |H|² over the probe's band."""
-    frequencies = PROBE.bins / PROBE.period_samples
-    response = np.exp(-2j * np.pi * np.outer(frequencies, truth.tap_delays_samples)) @ truth.tap_gains[0]
-    return 10 * math.log10(float(np.mean(np.abs(response) ** 2)))
+    return measurement.true_gain_db(truth, PROBE)
 
 
 @pytest.mark.parametrize("period", [32, 256, 4096])
@@ -116,7 +109,7 @@ def test_what_spoils_a_capture_is_named(config: AirConfig, settle: int, reason: 
 
 def test_a_short_capture_is_refused() -> None:
     with pytest.raises(SignalError, match="at least 4 periods of 256"):
-        sound(np.zeros(1000, np.complex64), PROBE, RATE_HZ)
+        sound(np.zeros(1000, np.complex64), PROBE, measurement.RATE_HZ)
 
 
 @pytest.mark.parametrize(("tdl", "spread_s"), [("A", 3e-6), ("C", 1e-6), ("E", 2e-6)])
@@ -183,11 +176,11 @@ def test_rice_k_is_the_air_s(k_db: float) -> None:
 def test_motion_shows_the_doppler_spread() -> None:
     """Clarke's spectrum has an rms of f_d/√2; 16 sinusoids of one draw are near it."""
     ((found, _),) = heard(AirConfig(doppler_hz=300.0, snr_db=30, cfo_max_hz=0.0), num_samples=204_800)
-    moved = motion(found.track, found.track_variance, PROBE.period_samples / RATE_HZ)
+    moved = motion(found.track, found.track_variance, PROBE.period_samples / measurement.RATE_HZ)
     assert moved.rms_doppler_hz == pytest.approx(300 / math.sqrt(2), rel=0.3)
     assert moved.coherence_time_s is not None
     assert moved.coherence_time_s < 3e-3
     ((still, _),) = heard(AirConfig(snr_db=30))
-    at_rest = motion(still.track, still.track_variance, PROBE.period_samples / RATE_HZ)
+    at_rest = motion(still.track, still.track_variance, PROBE.period_samples / measurement.RATE_HZ)
     assert at_rest.coherence_time_s is None
     assert at_rest.rms_doppler_hz is None
