@@ -9,6 +9,7 @@ from pathlib import Path
 
 from testbed.config.schema import RunConfig
 from testbed.control.air_wire import air_setup, make_air
+from testbed.errors import RunDirectoryError
 from testbed.measurement import campaign
 from testbed.measurement.campaign import Asked, Heard
 from testbed.measurement.recordings import save_recording
@@ -36,12 +37,14 @@ def measure(
     rig = config.rig
     campaign.check(rig, asked)
     medium = make_air(air_setup(config, "measure")) if is_simulated(rig) else None
+    if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise RunDirectoryError(f"{out}: is there already; allowed: a new or an empty directory; {_REMEDY}")
+    probe = campaign.probe_of(rig, asked)
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    quiet = campaign.listen(rig, medium)  # before anything is made: radios that do not answer leave nothing behind
     directory = MeasurementDirectory(out or free_place("measure"))
     files.make_folder(directory.path, remedy=_REMEDY)
     files.make_folder(directory.recordings, remedy=_REMEDY)
-    probe = campaign.probe_of(rig, asked)
-    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    quiet = campaign.listen(rig, medium)
     details: list[Detail] = []
     for heard in campaign.sound_links(rig, asked, medium, on_heard, should_stop):
         details.append(summarise(heard, rig, asked))

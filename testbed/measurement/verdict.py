@@ -23,6 +23,7 @@ NUM_ROUNDS = 100
 MIN_SPREAD_FOR_TAPS_S = 1e-12
 STEADY_K_DB = 20.0
 """From here on links count as steady."""
+_HARMLESS_HZ = 0.1
 _WEAK_DB, _UNEVEN_DB, _COHERENT_TURN_RAD = 10.0, 6.0, 0.2
 
 
@@ -149,7 +150,7 @@ def _remarks(heard: Sequence[Link], links: Sequence[Link], quiet: Quiet, rig: Ri
     worst = max(heard, key=lambda link: abs(link.cfo_hz.value) if link.cfo_hz is not None else 0.0)
     promised_hz = rig.radio.residual_cfo_max_hz
     offset = worst.cfo_hz
-    if not corrects(rig) and offset is not None and min(abs(offset.low), abs(offset.high)) > promised_hz:
+    if not corrects(rig) and offset is not None and min(abs(offset.low), abs(offset.high)) > promised_hz + _HARMLESS_HZ:
         found.append(
             f"device {worst.device}'s carrier is {offset.value:.2f} Hz off, the rig promises "
             f"radio.residual_cfo_max_hz = {promised_hz:g}: estimates are worse than their own errors say; raise it"

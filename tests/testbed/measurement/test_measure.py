@@ -17,7 +17,7 @@ from testbed.bench.rig import resolve
 from testbed.commands.cli import main
 from testbed.config.files import load
 from testbed.control.air_wire import air_setup, make_air
-from testbed.errors import ConfigError
+from testbed.errors import ConfigError, RunDirectoryError
 from testbed.measurement.campaign import Asked, listen, probe_of, quiet_of, sound_links
 from testbed.measurement.measure import measure
 from testbed.measurement.records import Measurement
@@ -153,6 +153,11 @@ def test_an_air_without_samples_is_refused(scheme_rig, tmp_path):
     with pytest.raises(RadioConfigError, match="at least 8 periods"):
         measure(load("awgn", None, []), Asked(capture_s=1e-3), out=tmp_path / "m")
     assert not (tmp_path / "m").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(RunDirectoryError, match="is there already; allowed: a new or an empty directory"):
+        measure(load("awgn", None, []), ASKED, out=tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
 
 
 def test_links_that_cannot_be_heard_say_so_and_the_others_go_on(tmp_path):
@@ -179,6 +184,7 @@ def test_weak_and_uneven_links_get_a_remedy(tmp_path):
     config = load("awgn", None, ["num_devices=3", "air.path_loss_spread_db=30", "air.snr_db=10"])
     _, found = measure(config, Asked(num_captures=2, capture_s=0.008), out=tmp_path / "m")
     remarks = " ".join(found.verdict.remarks)
+    assert "the rig promises" not in remarks
     assert "dB below the strongest" in remarks
     assert "truncated" in remarks
 
