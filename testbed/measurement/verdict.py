@@ -150,7 +150,11 @@ def _remarks(heard: Sequence[Link], links: Sequence[Link], quiet: Quiet, rig: Ri
     worst = max(heard, key=lambda link: abs(link.cfo_hz.value) if link.cfo_hz is not None else 0.0)
     promised_hz = rig.radio.residual_cfo_max_hz
     offset = worst.cfo_hz
-    if not corrects(rig) and offset is not None and min(abs(offset.low), abs(offset.high)) > promised_hz + _HARMLESS_HZ:
+    if (
+        offset is not None
+        and not corrects(rig)
+        and abs(offset.value) - promised_hz > max(_HARMLESS_HZ, offset.high - offset.low)
+    ):
         found.append(
             f"device {worst.device}'s carrier is {offset.value:.2f} Hz off, the rig promises "
             f"radio.residual_cfo_max_hz = {promised_hz:g}: estimates are worse than their own errors say; raise it"
