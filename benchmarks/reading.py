@@ -1,6 +1,6 @@
 """How long a million lines take, and how much memory beyond the text itself.
 
-python -m benchmarks.reading [--lines 1000000]
+python -m benchmarks.reading [--lines 1000000] [--forms tsv jsonl csv parquet]
 
 Each form of file is written once, read in a process of its own, and then made into a task for five devices with the
 embedded model's tokenizer: prompts encoded, examples dealt. Seconds, and MiB at the peak above what the process had
@@ -81,10 +81,15 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def _present_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
 def _read(directory: Path, text_mib: float, answers: object) -> None:
     _, tokenizer = load_model(ModelConfig())
     config = TaskConfig(path=str(directory))
-    before, started = _peak_mib(), time.perf_counter()
+    before, started = _present_mib(), time.perf_counter()
     num = len(read_examples(config, seed=1).train)
     read_s, read_mib = time.perf_counter() - started, _peak_mib() - before - text_mib
     started = time.perf_counter()
@@ -120,9 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=1_000_000, help="so many lines of each form")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), help="of file")
     asked = parser.parse_args(arguments)
     found: dict[str, float] = {"lines": asked.lines}
-    for form in FORMS:
+    for form in asked.forms:
         found |= measured(form, asked.lines)
         print(form, {name: round(value, 1) for name, value in found.items() if name.endswith(form)}, flush=True)
     print(json.dumps(found))
