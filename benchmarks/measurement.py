@@ -61,6 +61,14 @@ def true_gain_db(truth: Truth, probe: Probe) -> float:
     return 10 * math.log10(float(np.mean(np.abs(response) ** 2)))
 
 
+def true_delays(found: Sequence[tuple[Sounding, Truth]]) -> tuple[float, float]:
+    """Mean delay behind the device's own, and rms spread, of the mean power over blocks."""
+    powers = np.mean([np.abs(truth.tap_gains[0]) ** 2 for _, truth in found], axis=0)
+    at = found[0][1].tap_delays_samples
+    mean = float(np.sum(powers * at) / powers.sum())
+    return mean, math.sqrt(float(np.sum(powers * (at - mean) ** 2) / powers.sum()))
+
+
 def links(num: int) -> dict[str, float]:
     """Gain and carrier of links of several kinds over 50 ms, and what share of intervals covers the truth."""
     probe = strongest(256, 0.25)
@@ -113,10 +121,7 @@ def delays(num: int) -> dict[str, float]:
         responses = np.array([each.response for each, _ in found_all])
         variances = np.array([each.response_variance for each, _ in found_all])
         profile = delay_profile(responses, variances, narrow, is_triggered=True)
-        powers = np.mean([np.abs(truth.tap_gains[0]) ** 2 for _, truth in found_all], axis=0)
-        at = found_all[0][1].tap_delays_samples
-        mean = float(np.sum(powers * at) / powers.sum())
-        true = math.sqrt(float(np.sum(powers * (at - mean) ** 2) / powers.sum()))
+        _, true = true_delays(found_all)
         spreads.append(abs(profile.rms_spread_samples.value / true - 1))
     return {
         "delay_error_samples": float(np.max(errors)),

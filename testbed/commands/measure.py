@@ -84,7 +84,7 @@ def _line(heard: Heard, captures: int) -> str:
 def _show(directory: MeasurementDirectory, found: Measurement, out: Console) -> None:
     from rich.table import Table
 
-    from testbed.measurement.report import LINK_HEADER, link_row
+    from testbed.measurement.report import LINK_HEADER, link_row, noise_words
 
     table = Table(title=f"channels: {found.rig}", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for number, name in enumerate(LINK_HEADER):
@@ -93,8 +93,7 @@ def _show(directory: MeasurementDirectory, found: Measurement, out: Console) -> 
         table.add_row(*link_row(link, with_intervals=False))
     out.print(table)
     out.print(
-        f"before anybody sent: noise {found.quiet.noise_dbfs:.1f} dBFS, "
-        f"{found.quiet.interference or 'no interference seen'}",
+        f"before anybody sent: {noise_words(found.quiet)}, {found.quiet.interference or 'no interference seen'}",
         markup=False,
     )
     for link in found.links:

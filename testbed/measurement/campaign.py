@@ -119,7 +119,7 @@ def quiet_of(capture: IQ, sample_rate_hz: float) -> Quiet:
         seen.append(f"bursts in {100 * bursts:.0f} % of the time")
     power = float(np.mean(np.abs(samples) ** 2))
     return Quiet(
-        noise_dbfs=10 * math.log10(power) if power > 0 else -math.inf,
+        noise_dbfs=10 * math.log10(power) if power > 0 else None,
         peak_over_floor_db=over_db,
         peak_offset_hz=offset_hz,
         burst_share=bursts,

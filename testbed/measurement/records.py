@@ -28,8 +28,8 @@ class Interval(Record, frozen=True):
 class Quiet(Record, frozen=True):
     """The band before anybody of the rig sent."""
 
-    noise_dbfs: float
-    """Power per sample."""
+    noise_dbfs: float | None
+    """Power per sample; null of an air without any."""
     peak_over_floor_db: float
     """Of the strongest line of the spectrum over its median."""
     peak_offset_hz: float

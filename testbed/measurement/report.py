@@ -19,7 +19,7 @@ from radio.measurement.probe import Probe
 from radio.measurement.profile import PULSE_SAMPLES, fitted_taps
 from testbed.config.schema import Rig, to_plain
 from testbed.measurement import pictures
-from testbed.measurement.records import Interval, Link, Measurement
+from testbed.measurement.records import Interval, Link, Measurement, Quiet
 from testbed.measurement.summaries import Detail
 from testbed.results import files
 from testbed.results.plots import rendered
@@ -166,7 +166,7 @@ def recorded_taps(details: Sequence[Detail], probe: Probe) -> tuple[Complexes, R
             for own, detail, origin in zip(responses, known, origins, strict=True)
         ]
     )
-    return taps.transpose(1, 0, 2), delays - min(first, 0.0) if details[0].is_triggered else delays - first
+    return taps.transpose(1, 0, 2), delays - min(first, 0.0) if known[0].is_triggered else delays - first
 
 
 def channels_of(details: Sequence[Detail], rig: Rig) -> bytes:
@@ -240,6 +240,11 @@ def _rice_k(value: Interval | None, shown: Callable[[Interval | None, int], str]
     return f"> {_CERTAIN_K_DB:.0f}" if value.value > 0 else f"< -{_CERTAIN_K_DB:.0f}"
 
 
+def noise_words(quiet: Quiet) -> str:
+    """How loud the quiet band is."""
+    return "no noise at all" if quiet.noise_dbfs is None else f"noise {quiet.noise_dbfs:.1f} dBFS"
+
+
 def _page(measurement: Measurement, images: Mapping[str, bytes]) -> str:
     quiet = measurement.quiet
     parts = [
@@ -252,7 +257,7 @@ def _page(measurement: Measurement, images: Mapping[str, bytes]) -> str:
         f"{measurement.sample_rate_hz / 1e6:g} MS/s · probe of {measurement.probe_period_samples} samples at "
         f"{measurement.probe_power_dbfs:.1f} dBFS, {measurement.captures_per_link} captures of "
         f"{1e3 * measurement.capture_s:g} ms a link</p>",
-        f"<p>Before anybody sent: noise {quiet.noise_dbfs:.1f} dBFS, "
+        f"<p>Before anybody sent: {noise_words(quiet)}, "
         f"{html.escape(quiet.interference or 'no interference seen')}.</p>",
     ]
     remarks = (

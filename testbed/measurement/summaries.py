@@ -66,10 +66,9 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
     paths = find_paths(responses[0], float(variances[0]), probe)
     moved = motion(good[0].track, good[0].track_variance, probe.period_samples / rate)
     spread = profile.rms_spread_samples
-    if not profile.is_resolved:
-        spread = Value(value=spread.value, half_width=max(spread.half_width, 0.0))
     k = rice_k_db(responses, variances)
     noise = float(np.mean([each.noise_power for each in good]))
+    snr = float(np.mean([10 ** (each.snr_db / 10) for each in good]))
     is_triggered = rig.clock.trigger
     link = Link(
         device=heard.device,
@@ -79,8 +78,8 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
         problem=heard.problem,
         gain_db=_mean_in_db(gains, good),
         gain_spread_db=float(np.std(10 * np.log10(gains))),
-        snr_db=10 * math.log10(float(np.mean([10 ** (each.snr_db / 10) for each in good]))),
-        noise_dbfs=10 * math.log10(noise) if noise > 0 else -math.inf,
+        snr_db=10 * math.log10(snr) if math.isfinite(snr) else None,
+        noise_dbfs=10 * math.log10(noise) if noise > 0 else None,
         cfo_hz=interval(_weighted([each.cfo_hz for each in good])),
         cfo_drift_hz_per_s=float(np.polyfit(times - times.mean(), cfos, 1)[0]) if times.size > 2 else None,
         cfo_deviation_hz=float(np.sqrt(np.mean(np.diff(cfos) ** 2) / 2)) if cfos.size > 2 else None,

@@ -20,11 +20,10 @@ from testbed.measurement.records import Link, Prediction, Quiet, Verdict
 
 NUM_ROUNDS = 100
 """Simulated rounds behind each prediction."""
-MIN_SPREAD_FOR_TAPS_S = 1e-12
 STEADY_K_DB = 20.0
 """From here on links count as steady."""
 _HARMLESS_HZ = 0.1
-_WEAK_DB, _UNEVEN_DB, _COHERENT_TURN_RAD = 10.0, 6.0, 0.2
+_WEAK_DB, _UNEVEN_DB = 10.0, 6.0
 
 
 def fitted_air(links: Sequence[Link], rig: Rig) -> AirConfig:
@@ -34,9 +33,9 @@ def fitted_air(links: Sequence[Link], rig: Rig) -> AirConfig:
     """
     heard = [link for link in links if link.gain_db is not None]
     gains_db = np.array([link.gain_db.value for link in heard if link.gain_db is not None])
-    noise = np.mean([10 ** ((link.noise_dbfs or -math.inf) / 10) for link in heard])
+    noise = np.mean([0.0 if link.noise_dbfs is None else 10 ** (link.noise_dbfs / 10) for link in heard])
     middle_db = float((gains_db.max() + gains_db.min()) / 2)
-    spread_db = float(gains_db.max() - gains_db.min()) / 2
+    spread_db = min(40.0, float(gains_db.max() - gains_db.min()) / 2)
     ks = [link.rice_k_db.value for link in heard if link.rice_k_db is not None]
     spreads = [
         link.rms_delay_spread_s.value for link in heard if link.delay_spread_is_resolved and link.rms_delay_spread_s
@@ -56,7 +55,7 @@ def fitted_air(links: Sequence[Link], rig: Rig) -> AirConfig:
         tdl="A" if spreads else "flat",
         delay_spread_s=min(1e-3, float(np.mean(spreads))) if spreads else 0.0,
         path_loss_db=-middle_db,
-        path_loss_spread_db=min(40.0, spread_db),
+        path_loss_spread_db=spread_db,
         path_loss_offsets_db=tuple(np.clip(middle_db - gains_db, -spread_db, spread_db).tolist()),
         snr_db=max(snr_db, -100.0),
         cfo_max_hz=residual_hz if corrects(rig) else float(np.abs(offsets).max()),
@@ -159,10 +158,6 @@ def _remarks(heard: Sequence[Link], links: Sequence[Link], quiet: Quiet, rig: Ri
             f"device {worst.device}'s carrier is {offset.value:.2f} Hz off, the rig promises "
             f"radio.residual_cfo_max_hz = {promised_hz:g}: estimates are worse than their own errors say; raise it"
         )
-    wander = max((link.cfo_deviation_hz or 0.0 for link in heard), default=0.0)
-    block_s = rig.num_devices * rig.frame.cyclic_prefix_samples / rig.radio.sample_rate_hz
-    if wander > 0 and 2 * math.pi * wander * block_s > _COHERENT_TURN_RAD:
-        found.append(f"carriers wander by {wander:.1f} Hz: too fast for coherent sums of {rig.num_devices} devices")
     return found
 
 

@@ -133,7 +133,7 @@ def test_devices_that_never_come_are_named(bench):
     for join_timeout_s in (3, 100):
         lonely = lab.access_point("--out", "run", *SHORT, "--set", f"control.join_timeout_s={join_timeout_s}")
         _, stderr = lonely.communicate(timeout=GIVE_UP_S)
-        if "[0, 1, 2, 3, 4]" not in stderr:  # else the machine is too busy for a host to come in so short a time
+        if "devices 0-4" not in stderr:  # else the machine is too busy for a host to come in so short a time
             break
     assert lonely.returncode == 1
     assert f"devices 3, 4: not joined in {join_timeout_s} s" in stderr

@@ -118,10 +118,7 @@ def test_the_delay_spread_is_the_profile_s(tdl: str, spread_s: float) -> None:
     responses = np.array([each.response for each, _ in found])
     variances = np.array([each.response_variance for each, _ in found])
     profile = delay_profile(responses, variances, PROBE, is_triggered=True)
-    powers = np.mean([np.abs(truth.tap_gains[0]) ** 2 for _, truth in found], axis=0)
-    delays = found[0][1].tap_delays_samples
-    mean = float(np.sum(powers * delays) / powers.sum())
-    spread = math.sqrt(float(np.sum(powers * (delays - mean) ** 2) / powers.sum()))
+    mean, spread = measurement.true_delays(found)
     assert profile.is_resolved
     assert profile.rms_spread_samples.value == pytest.approx(spread, rel=0.1)
     arrival = mean + found[0][1].delays_samples[0]

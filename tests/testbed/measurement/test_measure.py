@@ -20,7 +20,7 @@ from testbed.control.air_wire import air_setup, make_air
 from testbed.errors import ConfigError, RunDirectoryError
 from testbed.measurement.campaign import Asked, listen, probe_of, quiet_of, sound_links
 from testbed.measurement.measure import measure
-from testbed.measurement.records import Measurement
+from testbed.measurement.records import Interval, Link, Measurement
 from testbed.measurement.summaries import summarise
 from testbed.measurement.verdict import fitted_air, judge
 from tests.libiio import require_libiio, virtual_plutos
@@ -167,6 +167,28 @@ def test_links_that_cannot_be_heard_say_so_and_the_others_go_on(tmp_path):
     assert [link.num_spoilt for link in found.links] == [{"too weak": 2}] * 2
     assert found.verdict is None
     assert (tmp_path / "m" / "report.html").exists()
+
+
+def test_a_link_without_noise_reads_back_and_runs(tmp_path):
+    config = load("awgn", None, ["num_devices=2", "air.snr_db=inf"])
+    directory, found = measure(config, Asked(num_captures=2, capture_s=0.008), out=tmp_path / "m")
+    again = msgspec.json.decode(directory.record.read_bytes(), type=Measurement)
+    assert [link.gain_db.value for link in again.links] == pytest.approx([-20, -20], abs=0.01)
+    assert found.quiet.interference is None
+    for rig in (directory.rig, directory.replay):
+        assert resolve(load(str(rig), None, [])).rig.num_devices == 2
+
+
+def test_links_forty_times_apart_make_a_rig(tmp_path):
+    """Losses spread further than a rig may declare are drawn in."""
+    link = Link(device=0, direction="uplink", num_captures=1, num_spoilt={}, noise_dbfs=-90.0)
+    links = [
+        msgspec.structs.replace(link, device=n, gain_db=Interval(value=gain, low=gain, high=gain))
+        for n, gain in enumerate((0.0, -100.0))
+    ]
+    air = fitted_air(links, load("awgn", None, ["num_devices=2"]).rig)
+    assert air.path_loss_spread_db == 40
+    assert air.path_loss_offsets_db == (-40, 40)
 
 
 def test_interference_is_named_before_anybody_sends():
