@@ -1,5 +1,6 @@
 """Read what a task names: its own rows, files of text or tables, or a data set of the Hugging Face hub."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from learner.tasks.sampling import Stream, random_order
 EMBEDDED_DIR = Path(__file__).parents[2] / "embedded"
 _TABLE = ".parquet"
 _PACKED = ".gz"
+_PIECE = re.compile(r"-\d+-of-\d+$")
 _SUFFIXES = (*TEXT_FILES, _TABLE)
 _EVALUATION_NAMES = ("test", "dev", "val", "validation")
 _TRAIN_SHARE = 0.8
@@ -83,7 +85,7 @@ def _find(directory: Path, name: str) -> list[Path]:
     names = [f"{name}{suffix}" for suffix in _SUFFIXES]
     names += [f"{name}{suffix}{_PACKED}" for suffix in TEXT_FILES]
     found = [directory / each for each in names if (directory / each).is_file()]
-    pieces = sorted(directory.glob(f"{name}-*-of-*{_TABLE}"))
+    pieces = sorted(path for path in directory.glob(f"{name}-*{_TABLE}") if _PIECE.search(path.stem))
     if len(found) + bool(pieces) > 1:
         both = [path.name for path in [*found, *pieces[:1]]]
         raise TaskError(f"task directory {directory} has both {both[0]} and {both[1]}; keep one of them")

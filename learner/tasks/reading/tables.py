@@ -15,12 +15,12 @@ _STATE_FILE = "state.json"
 
 def read_parquet(path: Path, layout: Layout) -> Iterator[PlacedRow]:
     """The rows of one file, a few thousand at a time, and of its columns those that are needed."""
-    parquet = _arrow(path).parquet
+    arrow = _arrow(path)
     try:
-        with parquet.ParquetFile(path) as table:
+        with arrow.parquet.ParquetFile(path) as table:
             names = table.schema_arrow.names
             yield from _rows(path, table.iter_batches(_ROWS_AT_ONCE, columns=_needed(path, names, layout)))
-    except (OSError, ValueError) as err:  # what pyarrow raises is one of these too
+    except (OSError, ValueError, arrow.ArrowException) as err:
         raise TaskError(f"cannot read {path} as Parquet: {_first_line(err)}; fetch it again, or convert it") from err
 
 
@@ -41,7 +41,10 @@ def read_saved(directory: Path, layout: Layout) -> Iterator[PlacedRow]:
     """The rows of one saved split."""
     arrow = _arrow(directory)
     number = 0
-    for entry in _object(directory / _STATE_FILE, "_data_files", list):
+    state = directory / _STATE_FILE
+    for entry in _object(state, "_data_files", list):
+        if not isinstance(entry, dict) or "filename" not in entry:
+            raise TaskError(f"{state}: a data file has no name; save the data set again")
         path = directory / Path(str(entry["filename"])).name
         try:
             with arrow.memory_map(str(path)) as mapped, arrow.ipc.open_stream(mapped) as stream:
@@ -49,7 +52,7 @@ def read_saved(directory: Path, layout: Layout) -> Iterator[PlacedRow]:
                 for row, _ in _rows(path, (batch.select(needed) for batch in stream)):
                     yield row, f"{directory}:{number}"
                     number += 1
-        except (OSError, ValueError) as err:
+        except (OSError, ValueError, arrow.ArrowException) as err:
             raise TaskError(f"cannot read {path}: {_first_line(err)}; save the data set again") from err
 
 

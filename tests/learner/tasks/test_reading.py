@@ -293,9 +293,8 @@ def test_parquet_gives_the_same_examples_also_in_pieces(tmp_path: Path) -> None:
 
 def test_a_parquet_file_without_a_needed_column_says_so(tmp_path: Path) -> None:
     as_parquet(tmp_path / "all.parquet", {"text": ["a", "b"], "label": [1, 0]})
-    assert "all.parquet: no key 'sentence', found ['label', 'text']; set task.text_key" in error_of(
-        tmp_path / "all.parquet"
-    )
+    said = error_of(tmp_path / "all.parquet")
+    assert said.startswith(f"{tmp_path}/all.parquet: no key 'sentence', found ['label', 'text']; set task.text_key")
     assert len(read(tmp_path / "all.parquet", text_key="text").train) == 1
 
 
@@ -311,6 +310,17 @@ def test_saved_data_sets_give_the_same_examples(tmp_path: Path) -> None:
     assert sorted(pairs(alone.train + alone.test)) == sorted(ROWS)
     (tmp_path / "all" / "dataset_dict.json").write_text('{"splits": ["train"]}')
     assert "has the splits train; needed are train and one of test, dev" in error_of(tmp_path / "all")
+
+
+def test_names_that_only_look_like_pieces_are_no_files_of_a_split(tmp_path: Path) -> None:
+    as_parquet(tmp_path / "train-some-of-these.parquet", TABLE)
+    assert "has no training file" in error_of(tmp_path)
+
+
+@pytest.mark.parametrize("entry", [3, {}, {"filename": "none.arrow"}, {"filename": "state.json"}])
+def test_a_damaged_saved_data_set_is_a_task_error(tmp_path: Path, entry: object) -> None:
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": [entry]}))
+    assert "save the data set again" in error_of(tmp_path)
 
 
 def test_tables_without_pyarrow_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
