@@ -2,10 +2,10 @@
 
 python -m benchmarks.measurement [--links 1000]
 
-At 20 dB of SNR: gain, carrier, delays, delay spread and Rice's K; how often 95 % intervals cover the truth; predicted
-against played NMSE of coherent sums and energy detection on rigs whose impairments sounding can see; and NMSE on a
-rig against that on the replay of what was measured of its blocks. Errors are the largest of all links unless it is
-said; the last line is JSON. Some four minutes on one core.
+At 20 dB of SNR: gain, carrier, delays, delay spread, Rice's K and phase drift; how often 95 % intervals cover the
+truth; channels in the form of Sionna written and read again; predicted against played NMSE of coherent sums and energy
+detection on rigs whose impairments sounding can see; and NMSE on a rig against that on the replay of what was measured
+of its blocks. Errors are the largest of all links unless it is said; the last line is JSON. Some two minutes.
 """
 
 import argparse
@@ -20,10 +20,13 @@ from typing import Any
 import numpy as np
 
 from radio.air.air import Air
-from radio.air.channel import Truth
+from radio.air.channel import Truth, draw_oscillators
 from radio.air.config import AirConfig, TransmitterConfig
+from radio.air.kernels import SEGMENT_SAMPLES, rotate
+from radio.channels.files import load_channels
+from radio.channels.sionna import encoded
 from radio.link.simulated_rig import SimulatedRig
-from radio.measurement.fading import rice_k_db
+from radio.measurement.fading import phase_drift, rice_k_db
 from radio.measurement.probe import Probe, strongest
 from radio.measurement.profile import delay_profile, find_paths
 from radio.measurement.sounding import Sounding, sound
@@ -144,6 +147,47 @@ def rice() -> dict[str, float]:
     return {"rice_k_error_db": max(errors)}
 
 
+def phases() -> dict[str, float]:
+    """Rms phase change within 1 and 10 ms of two oscillators, over 60 captures, against the air's own phases."""
+    probe, errors, num = strongest(256, 0.25), [], 60
+    for phase_noise_deg in (1.0, 10.0):
+        config = AirConfig(snr_db=20, transmitter=TransmitterConfig(phase_noise_deg=phase_noise_deg))
+        (oscillator,) = draw_oscillators(config, num_devices=1, seed=1)
+        found = heard(config, probe, num_blocks=num, num_samples=LONG_SAMPLES, seed=1)
+        period_s = probe.period_samples / RATE_HZ
+        said = phase_drift(
+            [each.track for each, _ in found],
+            [each.track_variance / (2 * float(np.mean(np.abs(each.track) ** 2))) for each, _ in found],
+            period_s,
+        )
+        tracks = []
+        for block in range(num):
+            first = block * (LONG_SAMPLES + 2 * probe.period_samples) + 2 * probe.period_samples
+            turns = np.ones(LONG_SAMPLES, dtype=np.complex128)
+            rotate(turns, first // SEGMENT_SAMPLES, 0.0, oscillator.key, oscillator.phase_noise_rad)
+            tracks.append(turns.reshape(-1, probe.period_samples).mean(axis=1))
+        true = phase_drift(tracks, [0.0] * num, period_s)
+        for lag_s in (1e-3, 1e-2):
+            pair = said.at(lag_s), true.at(lag_s)
+            assert pair[0] is not None
+            assert pair[1] is not None
+            errors.append(abs(pair[0] / pair[1] - 1))
+    return {"phase_drift_error": max(errors)}
+
+
+def exports() -> dict[str, float]:
+    """A campaign's channels in the form of Sionna, read again: the largest difference over the largest gain."""
+    with tempfile.TemporaryDirectory() as folder:
+        directory, _ = measure(
+            load("loopback", None, []), Asked(num_captures=4, capture_s=0.01), out=Path(folder) / "m"
+        )
+        first = load_channels(f"sionna:{directory.channels}")
+        (Path(folder) / "again.h5").write_bytes(encoded(first))
+        again = load_channels(f"sionna:{Path(folder) / 'again.h5'}")
+    with_delays = zip((first.gains, first.delays_s), (again.gains, again.delays_s), strict=True)
+    return {"sionna_error": max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in with_delays)}
+
+
 PREDICTED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("coherent", "awgn", ("num_devices=5", "air.path_loss_spread_db=3")),
     ("coherent", "awgn", ("num_devices=5", "air.cfo_max_hz=10", "radio.residual_cfo_max_hz=20")),
@@ -217,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--links", type=int, default=1000, help="links of which gains and carriers are compared")
     asked = parser.parse_args(arguments)
     found: dict[str, float] = {}
-    for part in (lambda: links(asked.links), lambda: delays(20), rice, predictions, replays):
+    for part in (lambda: links(asked.links), lambda: delays(20), rice, phases, exports, predictions, replays):
         some = part()
         found |= some
         print({name: round(value, 4) for name, value in some.items()}, flush=True)

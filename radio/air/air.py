@@ -29,6 +29,7 @@ from radio.air.fading import MovingFading, block_fading, profile_of
 from radio.air.hardware import digitise, draw_angles, radiate
 from radio.air.on_air import Heard, OnAir
 from radio.air.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
+from radio.air.recorded import RecordedFading, RecordedMotion
 from radio.errors import RadioConfigError, TooLateError
 from radio.samples import IQ
 
@@ -75,7 +76,7 @@ class Air:
         self._profile = profile_of(config, sample_rate_hz)
         self._fading = block_fading(config, sample_rate_hz, num_devices=num_devices, seed=seed)
         doppler = config.doppler_hz / sample_rate_hz
-        self._moving = (
+        self._moving: MovingFading | RecordedMotion | None = (
             MovingFading.draw(self._profile, num_devices=num_devices, seed=seed, doppler_per_sample=doppler)
             if doppler > 0 and config.fading != "none"
             else None
@@ -235,6 +236,8 @@ class Air:
             )
 
     def _start_block(self, round_index: int, attempt: int) -> None:
+        if isinstance(self._fading, RecordedFading):
+            self._moving = self._fading.motion(round_index, attempt, self._clock)
         if self._moving is None:
             self._block_gains = self._amplitudes[:, None] * self._fading.gains(round_index, attempt)
         self._round_index, self._attempt = round_index, attempt

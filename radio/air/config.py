@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from radio.channels.source import parse
 from radio.config import FrameConfig, Level
 from radio.errors import RadioConfigError
 from radio.settings import Checked
@@ -82,11 +83,12 @@ class AirConfig(Checked, frozen=True, kw_only=True):
 
     level: Level = "sample"
     """``sample``: complex baseband samples. ``symbol``: y = Σ h x + z, one sample a symbol, no saturation."""
-    fading: Literal["rayleigh", "rice", "none", "recorded"] = "rayleigh"
-    """``rayleigh``: gains ~ CN(0, E|h|²). ``rice``: the first tap has a steady part. ``none``: all gains are √E|h|².
-    ``recorded``: those of ``recording``, block after block; no privacy is claimed on it."""
-    recording: str = ""
-    """File of ``recorded`` fading, taps.npz of `testbed measure`, on the machine of the air."""
+    channel: str = ""
+    """Recorded channels instead of drawn ones, block after block: ``sionna:channels.h5``, ``deepmimo:FOLDER?…``,
+    ``matlab:FILE?…`` or ``csv:FILE`` (docs/measurement.md), on the machine of the air. Then ``fading`` counts for
+    nothing, ``path_loss_db`` is the devices' mean, and no privacy is claimed."""
+    fading: Literal["rayleigh", "rice", "none"] = "rayleigh"
+    """``rayleigh``: gains ~ CN(0, E|h|²). ``rice``: the first tap has a steady part. ``none``: all gains are √E|h|²."""
     rice_k_db: Annotated[float, msgspec.Meta(ge=-40, le=60)] = 10.0
     """Steady over scattered power, of ``rice`` fading."""
     tdl: Literal["flat", "A", "B", "C", "D", "E"] = "flat"
@@ -127,16 +129,13 @@ class AirConfig(Checked, frozen=True, kw_only=True):
             raise RadioConfigError(
                 "csi: got 'genie' with level = 'sample'; allowed: 'estimated' there; set level = 'symbol'"
             )
-        if (self.fading == "recorded") != bool(self.recording):
-            raise RadioConfigError(
-                f"recording: got {self.recording!r} with fading = {self.fading!r}; allowed: a file with 'recorded', "
-                "none without; set both"
-            )
-        if self.fading == "recorded" and (self.tdl != "flat" or self.doppler_hz > 0 or self.block_correlation > 0):
-            raise RadioConfigError(
-                "fading: got 'recorded' with tdl, doppler_hz or block_correlation; allowed: without, as a recording "
-                "has its own; leave them out"
-            )
+        if self.channel:
+            parse(self.channel)
+            if self.tdl != "flat" or self.doppler_hz > 0 or self.block_correlation > 0:
+                raise RadioConfigError(
+                    "channel: got recorded channels with tdl, doppler_hz or block_correlation; allowed: without, as a "
+                    "recording has its own; leave them out"
+                )
         for measured, largest in (("path_loss_offsets_db", "path_loss_spread_db"), ("cfo_offsets_hz", "cfo_max_hz")):
             for offset in getattr(self, measured):
                 if not abs(offset) <= getattr(self, largest):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
-from radio.air.recorded import RecordedFading, load_recording
+from radio.air.recorded import RecordedFading, recorded_fading
 from radio.errors import RadioConfigError
 from radio.randomness import generator
 
@@ -71,8 +71,8 @@ class Profile:
 
 def profile_of(config: AirConfig, sample_rate_hz: float) -> Profile:
     """The taps that a configuration asks for; one tap on the symbol level, where there are no samples to delay."""
-    if config.fading == "recorded":
-        recorded = _recording(config, sample_rate_hz)
+    if config.channel:
+        recorded = _recorded(config, sample_rate_hz)
         powers = recorded.powers
         return Profile(
             delays_samples=recorded.delays_samples, scattered_powers=powers, steady_powers=np.zeros_like(powers)
@@ -101,24 +101,23 @@ def block_fading(
     config: AirConfig, sample_rate_hz: float, *, num_devices: int, seed: int
 ) -> BlockFading | RecordedFading:
     """What gives every block its gains. Raises RadioConfigError for a recording of fewer devices."""
-    if config.fading != "recorded":
+    if not config.channel:
         return BlockFading(profile_of(config, sample_rate_hz), num_devices, seed, config.block_correlation)
-    recorded = _recording(config, sample_rate_hz)
-    if recorded.taps.shape[1] != num_devices:
+    recorded = _recorded(config, sample_rate_hz)
+    if (num_links := recorded.taps.shape[2]) != num_devices:
         raise RadioConfigError(
-            f"air.recording: {config.recording!r} has {recorded.taps.shape[1]} links, {num_devices} are needed; "
-            "allowed: as many as devices of a loopback rig; set num_devices, or measure again"
+            f"air.channel: {config.channel!r} has {num_links} links, {num_devices} are needed; allowed: one for each "
+            f"device; set num_devices = {num_links}, or choose with ?devices=0-{num_devices - 1}"
         )
     return recorded
 
 
-def _recording(config: AirConfig, sample_rate_hz: float) -> RecordedFading:
-    """Of the symbol level, the sum of each device's taps."""
-    recorded = load_recording(config.recording, sample_rate_hz)
+def _recorded(config: AirConfig, sample_rate_hz: float) -> RecordedFading:
+    """Of the symbol level, where nothing moves, the sum of each device's taps at the beginning of blocks."""
+    recorded = recorded_fading(config.channel, sample_rate_hz)
     if config.level == "sample":
         return recorded
-    sums = recorded.taps.sum(axis=2, keepdims=True)
-    return RecordedFading(taps=sums, delays_samples=np.zeros(1))
+    return RecordedFading(taps=recorded.taps[:, :1].sum(axis=3, keepdims=True), delays_samples=np.zeros(1))
 
 
 @dataclass(slots=True)

@@ -1,84 +1,112 @@
-"""Taps as they were measured: block after block, for each device."""
+"""Recorded channels as the gains of an air: block after block, or as they moved."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
+from radio.air.kernels import CHUNK_SAMPLES
 from radio.arrays import Complexes, Reals
+from radio.channels.files import load_channels
+from radio.channels.recorded import RecordedChannels, common_taps
 from radio.errors import RadioConfigError
 
-MAX_BYTES = 1 << 30
+_RATE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RecordedFading:
-    """Gains [K, L] of each block, as a multiple of the amplitude of the link's path loss.
+    """Gains [K, L] of each block, scaled so that devices have a mean power of 1.
 
     Round n has the n-th recorded block, and so on from the beginning once all were had; another attempt is one on.
     """
 
     taps: Complexes
-    """[blocks, K, L], mean power over blocks and taps 1 for each device."""
+    """[blocks, steps, K, L]"""
     delays_samples: Reals
     """[L]"""
+    step_samples: float | None = None
+    """Between steps; None of gains that stay as they are for a block."""
 
     @property
     def powers(self) -> Reals:
-        """[L], mean over devices and blocks."""
-        found: Reals = np.mean(np.abs(self.taps) ** 2, axis=(0, 1))
+        """[L], mean over devices, blocks and steps."""
+        found: Reals = np.mean(np.abs(self.taps) ** 2, axis=(0, 1, 2))
         return found
 
     def gains(self, round_index: int, attempt: int) -> Complexes:
-        """The block's gains."""
-        found: Complexes = self.taps[(round_index + max(attempt, 1) - 1) % len(self.taps)]
+        """The block's gains; of moving ones, where they begin."""
+        found: Complexes = self.taps[self._block(round_index, attempt), 0]
+        return found
+
+    def motion(self, round_index: int, attempt: int, start_samples: float) -> RecordedMotion | None:
+        """How the gains of a block move that begins at a time of the air; None if they do not."""
+        if self.step_samples is None:
+            return None
+        return RecordedMotion(
+            track=self.taps[self._block(round_index, attempt)],
+            step_samples=self.step_samples,
+            start_samples=start_samples if len(self.taps) > 1 else None,
+        )
+
+    def _block(self, round_index: int, attempt: int) -> int:
+        return (round_index + max(attempt, 1) - 1) % len(self.taps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecordedMotion:
+    """Gains of one block on the air's clock, straight lines between what was recorded.
+
+    A block of several ends where its recording does. A single one goes on from its beginning, with a jump.
+    """
+
+    track: Complexes
+    """[steps, K, L]"""
+    step_samples: float
+    start_samples: float | None
+    """When the track begins; None of one that began at 0 and is repeated."""
+
+    def gains(self, device: int, times_samples: Reals) -> Complexes:
+        """[times, L]. Raises RadioConfigError for times that were not recorded."""
+        last = len(self.track) - 1
+        if self.start_samples is None:
+            places = times_samples / self.step_samples % last
+        else:
+            places = (times_samples - self.start_samples) / self.step_samples
+            beyond = float(places.max()) - last
+            if beyond > max(1.0, CHUNK_SAMPLES / self.step_samples):  # what is computed ahead of a capture's end
+                raise RadioConfigError(
+                    f"air.channel: a block was recorded for {last * self.step_samples:.0f} samples; the round goes on "
+                    f"for {beyond * self.step_samples:.0f} more; allowed: rounds within a block; record longer blocks "
+                    "(`testbed measure --capture-ms`), or shorten the frame"
+                )
+            places = np.clip(places, 0, last)
+        before = np.minimum(places.astype(np.int64), last - 1)
+        share = (places - before)[:, None]
+        found: Complexes = (1 - share) * self.track[before, device] + share * self.track[before + 1, device]
         return found
 
 
-def load_recording(path: str, sample_rate_hz: float) -> RecordedFading:
-    """The recorded taps of an .npz with ``taps`` complex [blocks, K, L], ``tap_delays_samples`` [L], ``rate_hz``.
-
-    Raises RadioConfigError for what is no such file, or was recorded at another rate.
-    """
-    file = Path(path).expanduser()
-    try:
-        stamp = file.stat()
-    except OSError as err:
+def recorded_fading(channel: str, sample_rate_hz: float) -> RecordedFading:
+    """Of the line in a rig. Raises RadioConfigError for what cannot be read, or was measured at another rate."""
+    channels = load_channels(channel)
+    recorded_hz = channels.sample_rate_hz
+    if recorded_hz is not None and abs(recorded_hz / sample_rate_hz - 1) > _RATE_TOLERANCE:
         raise RadioConfigError(
-            f"air.recording: cannot read {path!r}: {err.strerror}; name taps.npz of a measurement"
-        ) from err
-    if stamp.st_size > MAX_BYTES:
-        raise RadioConfigError(f"air.recording: {path!r} has {stamp.st_size} bytes; allowed: {MAX_BYTES}; record less")
-    recording, rate_hz = _loaded(str(file), stamp.st_mtime_ns)
-    if rate_hz != sample_rate_hz:
-        raise RadioConfigError(
-            f"air.recording: {path!r} was recorded at {rate_hz:g} samples/s; this rig has {sample_rate_hz:g}; set "
+            f"air.channel: {channel!r} was recorded at {recorded_hz:g} samples/s; this rig has {sample_rate_hz:g}; set "
             "radio.sample_rate_hz to that, or measure again"
         )
-    return recording
+    return _as_fading(channels, sample_rate_hz)
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: str, _: int) -> tuple[RecordedFading, float]:
-    try:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
-            taps = np.asarray(arrays["taps"], dtype=np.complex128)
-            delays = np.asarray(arrays["tap_delays_samples"], dtype=np.float64)
-            rate_hz = float(arrays["rate_hz"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
-        raise RadioConfigError(f"air.recording: {path!r} holds no recorded taps ({err}); measure again") from err
-    if taps.ndim != 3 or 0 in taps.shape or delays.shape != taps.shape[2:] or not np.isfinite(taps).all():
-        raise RadioConfigError(
-            f"air.recording: {path!r} has taps of shape {taps.shape} and {delays.size} delays; allowed: finite "
-            "[blocks, devices, taps] and a delay each; measure again"
-        )
-    if not (np.isfinite(delays).all() and (delays >= 0).all()):
-        raise RadioConfigError(f"air.recording: {path!r} has delays below 0; allowed: 0 and above; measure again")
-    powers = np.sum(np.mean(np.abs(taps) ** 2, axis=0), axis=1)
-    if not (powers > 0).all():
-        raise RadioConfigError(f"air.recording: {path!r} has a device that is never heard; leave it out")
-    return RecordedFading(taps=taps / np.sqrt(powers)[:, None], delays_samples=delays), rate_hz
+def _as_fading(channels: RecordedChannels, sample_rate_hz: float) -> RecordedFading:
+    taps, delays = common_taps(channels, sample_rate_hz)
+    mean_power = float(np.mean(np.sum(np.abs(taps) ** 2, axis=3)))
+    return RecordedFading(
+        taps=taps / np.sqrt(mean_power),
+        delays_samples=delays,
+        step_samples=channels.step_s * sample_rate_hz if channels.step_s is not None else None,
+    )

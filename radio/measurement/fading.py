@@ -1,8 +1,9 @@
-"""Fading: Rice's K over captures, and how a gain moves in time."""
+"""Fading: Rice's K over captures, how a gain moves in time, and how a phase drifts."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,12 @@ MIN_CAPTURES = 20
 MAX_K_DB = 30.0
 """From here on a gain counts as steady."""
 COHERENCE = 0.5
+DECOHERED_RAD = 1.0
+"""Rms drift at which a phase counts as forgotten."""
+HELD_RAD = 0.1
+"""Rms drift up to which it counts as held: of a coherent sum it leaves an error of −20 dB."""
+MOVING_SHARE = 0.0025
+"""Variance of an amplitude over its mean square from which on a gain moves: 5 % rms."""
 _FEWEST_TURNS = 2.0
 """A capture shows a Doppler shift of which it holds at least so many turns."""
 
@@ -77,3 +84,45 @@ def motion(track: Complexes, track_variance: float, period_s: float) -> Motion:
             spread = math.sqrt(float(np.sum(loud * (frequencies - mean) ** 2) / loud.sum()))
             rms = spread if spread * size * period_s >= _FEWEST_TURNS else None
     return Motion(coherence_time_s=coherence, doppler_hz=frequencies, doppler_power=spectrum, rms_doppler_hz=rms)
+
+
+def moves(track: Complexes, track_variance: float) -> bool:
+    """Whether a gain's amplitude changes within a capture by more than noise makes it."""
+    power = float(np.mean(np.abs(track) ** 2))
+    spread = float(np.var(np.abs(track))) - track_variance / 2
+    return power > 0 and spread > MOVING_SHARE * power
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PhaseDrift:
+    """By how much a phase changes, its straight line over a capture taken out."""
+
+    lags_s: Reals
+    """Ascending, up to half a capture."""
+    rms_rad: Reals
+    """Of each lag, over captures and times, without what receiver noise adds."""
+
+    def at(self, lag_s: float) -> float | None:
+        """Rms change within a time, between lags by straight lines; None beyond half a capture."""
+        if not self.lags_s.size or lag_s > self.lags_s[-1]:
+            return None
+        return float(np.interp(lag_s, np.append(0.0, self.lags_s), np.append(0.0, self.rms_rad)))
+
+    def first_beyond(self, rms_rad: float) -> float | None:
+        """The first lag with so large a change; None if there is none."""
+        beyond = np.flatnonzero(self.rms_rad >= rms_rad)
+        return float(self.lags_s[beyond[0]]) if beyond.size else None
+
+
+def phase_drift(tracks: Sequence[Complexes], phase_variances: Sequence[float], period_s: float) -> PhaseDrift:
+    """Of gains' tracks, one for each capture, entries every ``period_s``, with the variance of each entry's phase."""
+    size = min(track.size for track in tracks)
+    lags = np.unique(np.geomspace(1, max(size // 2, 1), 40).astype(np.int64))
+    times = np.arange(size) - (size - 1) / 2
+    squares = np.zeros(lags.size)
+    for track, variance in zip(tracks, phase_variances, strict=True):
+        phases = np.unwrap(np.angle(track[:size]))
+        phases -= phases.mean() + times * float(np.sum(times * phases) / np.sum(times**2))
+        changes = [float(np.mean((phases[lag:] - phases[:-lag]) ** 2)) for lag in lags]
+        squares += np.maximum(np.array(changes) - 2 * variance, 0.0)
+    return PhaseDrift(lags_s=lags * np.float64(period_s), rms_rad=np.sqrt(squares / len(tracks)))

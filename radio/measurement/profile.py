@@ -170,6 +170,12 @@ def _refined(delays: list[float], response: Complexes, frequencies: Reals) -> tu
     return delays, found
 
 
+def impulse_powers(response: Complexes, probe: Probe) -> Reals:
+    """[P], linear, circular: the windowed impulse response's power of one sounding."""
+    found: Reals = np.abs(_impulse(response[None], probe, _window(probe))[0]) ** 2
+    return found
+
+
 def _window(probe: Probe) -> Reals:
     """[bins], Hann over the occupied band: its pulse rings off fast, so that the profile has second moments."""
     edge = probe.bins[-1] + 1

@@ -23,6 +23,8 @@ SATURATED = 0.99
 MAX_SATURATED_SHARE = 1e-3
 MIN_AVERAGED_SNR_DB = 3.0
 """Of one bin of the averaged response; below it nothing is said of a link."""
+MAX_STEPS = 64
+"""Parts of a capture of which each has a response of its own."""
 TRUNCATED_SHARE = 0.05
 """First or last periods with less than this share of the median power are not the probe's."""
 NORMAL_95 = 1.959963984540054
@@ -74,6 +76,8 @@ class Sounding:
     """[M], each period's narrow-band gain without carrier and clock offsets; its mean square is the gain."""
     track_variance: float
     """Of each entry."""
+    steps: Complexes
+    """[S, bins], the response in S equal parts of the capture, carrier and clock offsets taken out."""
     saturated_share: float
 
 
@@ -150,6 +154,7 @@ def sound(capture: IQ, probe: Probe, sample_rate_hz: float, *, coarse_cfo_hz: fl
         phase_noise_rad=math.sqrt(wander),
         track=track,
         track_variance=power * 2 * phase_variance,
+        steps=_steps(spectra),
         saturated_share=saturated_share,
     )
 
@@ -157,6 +162,14 @@ def sound(capture: IQ, probe: Probe, sample_rate_hz: float, *, coarse_cfo_hz: fl
 def _turn(samples: Complexes, size: int) -> float:
     """Cycles from one period to the next, ± 1/2."""
     return float(np.angle(np.vdot(samples[:-size], samples[size:]))) / (2 * np.pi)
+
+
+def _steps(spectra: Complexes) -> Complexes:
+    """[S, bins], means over equally many periods each; what is over at the end is left out."""
+    num_steps = min(MAX_STEPS, max(1, len(spectra) // 2))
+    length = len(spectra) // num_steps
+    found: Complexes = spectra[: num_steps * length].reshape(num_steps, length, -1).mean(axis=1)
+    return found
 
 
 def _common(spectra: Complexes) -> Complexes:
@@ -221,12 +234,12 @@ def _curve(phases: Reals, times: Reals) -> tuple[Reals, float]:
 
 
 def _noise_power(spectra: Complexes, common: Complexes, probe: Probe) -> float:
-    """N0 per sample from what differs between periods, without what carriers turned."""
+    """N0 per sample from what differs between neighbouring periods, without what carriers turned: gains that move
+    over many periods are no noise."""
     steady = spectra * np.exp(-1j * np.angle(common))[:, None]
-    left = steady - steady.mean(axis=0)
-    num_periods = spectra.shape[0]
+    left = np.diff(steady, axis=0)
     # of each bin one real degree of freedom in M·bins went to each period's phase: half a complex one in `bins`
-    lost = 1 - 1 / num_periods - 0.5 / probe.bins.size
+    lost = 2 * (1 - 0.5 / probe.bins.size)
     per_bin = float(np.mean(np.abs(left) ** 2 * np.abs(probe.spectrum) ** 2)) / lost
     return per_bin / probe.period_samples
 

@@ -14,7 +14,6 @@ from testbed.commands.screen.terminal import console, exit_if_interrupted, inter
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from testbed.measurement.campaign import Heard
     from testbed.measurement.records import Measurement
     from testbed.measurement.report import MeasurementDirectory
 
@@ -35,18 +34,20 @@ def measure(
     """Sound the channels of a rig: gains, noise, offsets, delays, fading, and what each scheme would reach on them.
 
     One sender and one receiver at a time, with a repeated Zadoff-Chu probe. Leaves measurement.json, recordings
-    (SigMF), channels.npz, pictures, report.html, and rig.toml, a simulated rig with the same statistics. Examples:
+    (SigMF), channels.h5, pictures, report.html, rig.toml, a simulated rig with the same statistics, and replay.toml,
+    one on the channels themselves. Examples:
 
         testbed measure --rig pluto_indoor
 
         testbed measure --rig virtual_plutos --captures 100 --downlink
 
-        testbed run --rig runs/<time>-measure/rig.toml
+        testbed run --rig runs/<time>-measure/replay.toml
     """
     from testbed.config.files import load
 
     config = load(rig, None, overrides or [])
-    from testbed.measurement.campaign import Asked
+    from testbed.commands.screen.measuring import MeasuringDisplay
+    from testbed.measurement.campaign import Asked, check, probe_of
     from testbed.measurement.measure import measure as measured
 
     asked = Asked(
@@ -55,13 +56,10 @@ def measure(
         period_samples=period,
         directions=("uplink", "downlink") if downlink else ("uplink",),
     )
-    progress = console(stderr=True)
-    with interruptible() as should_stop, progress.status("listening while nobody sends") as status:
-
-        def on_heard(heard: Heard) -> None:
-            status.update(_line(heard, captures))
-
-        directory, found = measured(config, asked, out=out, on_heard=on_heard, should_stop=should_stop)
+    check(config.rig, asked)
+    num_links = config.rig.num_devices * len(asked.directions)
+    with interruptible() as should_stop, MeasuringDisplay(asked, probe_of(config.rig, asked), num_links) as display:
+        directory, found = measured(config, asked, out=out, on_heard=display, should_stop=should_stop)
         stopped = should_stop()
     if json:
         typer.echo(directory.record.read_text(encoding="utf-8"), nl=False)
@@ -72,19 +70,11 @@ def measure(
         raise typer.Exit(1)
 
 
-def _line(heard: Heard, captures: int) -> str:
-    name = f"device {heard.device} {heard.direction}, capture {heard.number + 1} of {captures}"
-    if heard.sounding is None:
-        return f"{name}: {heard.problem}"
-    if heard.sounding.spoilt is not None:
-        return f"{name}: {heard.sounding.spoilt}"
-    return f"{name}: gain {heard.sounding.gain_db.value:.1f} dB, SNR {heard.sounding.snr_db:.1f} dB"
-
-
 def _show(directory: MeasurementDirectory, found: Measurement, out: Console) -> None:
     from rich.table import Table
 
     from testbed.measurement.report import LINK_HEADER, link_row, noise_words
+    from testbed.measurement.verdict import threshold_words
 
     table = Table(title=f"channels: {found.rig}", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for number, name in enumerate(LINK_HEADER):
@@ -108,6 +98,8 @@ def _show(directory: MeasurementDirectory, found: Measurement, out: Console) -> 
             airtime = "–" if each.airtime_s is None else f"{1e3 * each.airtime_s:.2f}"
             schemes.add_row(each.scheme, nmse, airtime, each.problem or "")
         out.print(schemes)
+        if (words := threshold_words(found.verdict)) is not None:
+            out.print(f"privacy: {words}", markup=False)
         for remark in found.verdict.remarks:
             out.print(f"note: {remark}", markup=False)
     out.print(f"report: {directory.report}", soft_wrap=True, markup=False)

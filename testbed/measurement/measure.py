@@ -16,7 +16,7 @@ from testbed.measurement.recordings import save_recording
 from testbed.measurement.records import Measurement
 from testbed.measurement.report import MeasurementDirectory, write_measurement
 from testbed.measurement.summaries import Detail, summarise
-from testbed.measurement.verdict import judge
+from testbed.measurement.verdict import judge, with_threshold
 from testbed.planning.terms import is_simulated
 from testbed.results import files
 from testbed.results.directory import free_place
@@ -60,7 +60,9 @@ def measure(
                 center_hz=rig.radio.center_freq_hz,
             )
     links = tuple(detail.link for detail in details)
-    judged = judge(links, quiet, rig, seed=config.experiment.seed)
+    verdict, fitted = judge(links, quiet, rig, seed=config.experiment.seed) or (None, None)
+    if verdict is not None and fitted is not None:
+        verdict = with_threshold(verdict, fitted, config.experiment)
     measurement = Measurement(
         started=started,
         rig=rig.description,
@@ -77,8 +79,8 @@ def measure(
         is_triggered=rig.clock.trigger,
         quiet=quiet,
         links=links,
-        verdict=None if judged is None else judged[0],
+        verdict=verdict,
         versions=versions(),
     )
-    write_measurement(directory, measurement, details, probe, rig, None if judged is None else judged[1])
+    write_measurement(directory, measurement, details, probe, rig, fitted)
     return directory, measurement

@@ -87,6 +87,42 @@ def gains_by_time(details: Sequence[Detail]) -> Figure:
     return figure
 
 
+def phase_drifts(details: Sequence[Detail]) -> Figure:
+    """Rms change of each link's phase within a time."""
+    figure, (axis,) = figure_of()
+    for detail, style in _curves(details):
+        assert detail.drift is not None
+        drifts_deg = np.degrees(detail.drift.rms_rad)
+        axis.plot(detail.drift.lags_s * 1e3, np.maximum(drifts_deg, 1e-3), label=_name(detail), **style)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel("time (ms)")
+    axis.set_ylabel("rms phase change (°)")
+    _legend(axis)
+    return figure
+
+
+def doppler_spectra(details: Sequence[Detail]) -> Figure:
+    """Of each link's gain in its first good capture, against the strongest line."""
+    figure, (axis,) = figure_of()
+    reach = 0.0
+    for detail, style in _curves(details):
+        assert detail.motion is not None
+        powers = np.maximum(detail.motion.doppler_power, 0)
+        decibels = 10 * np.log10(np.maximum(powers / max(float(powers.max()), 1e-300), 1e-6))
+        axis.plot(detail.motion.doppler_hz, decibels, label=_name(detail), **style)
+        loud = np.abs(detail.motion.doppler_hz[decibels > -40])
+        spacing = float(detail.motion.doppler_hz[1] - detail.motion.doppler_hz[0])
+        reach = max(reach, float(loud.max()) + 8 * spacing)
+    if reach > 0:
+        axis.set_xlim(-reach, reach)
+    axis.set_ylim(-50, 3)
+    axis.set_xlabel("Doppler shift behind the carrier's (Hz)")
+    axis.set_ylabel("power against the strongest (dB)")
+    _legend(axis)
+    return figure
+
+
 def link_gains(details: Sequence[Detail]) -> Figure:
     """Gain of every link with its interval, and the noise."""
     figure, (axis,) = figure_of()

@@ -76,6 +76,14 @@ class Link(Record, frozen=True):
     """Sampling clock of the sender against the receiver's."""
     phase_noise_deg: float | None = None
     """Rms about a straight line over one capture."""
+    phase_drift_1ms_deg: float | None = None
+    """Rms change of the phase within 1 ms, its straight line over a capture taken out; null of captures below 2 ms."""
+    phase_drift_10ms_deg: float | None = None
+    """Within 10 ms; null of captures below 20 ms."""
+    phase_held_s: float | None = None
+    """When that change is 0.1 rad, which leaves a coherent sum an error of −20 dB; null if not in half a capture."""
+    phase_coherence_time_s: float | None = None
+    """When it is a radian."""
     mean_delay_s: float | None = None
     """Of the power; absolute on triggered rigs only."""
     rms_delay_spread_s: Interval | None = None
@@ -89,6 +97,8 @@ class Link(Record, frozen=True):
     coherence_time_s: float | None = None
     """Null if a capture is too short to see the gain change."""
     rms_doppler_hz: float | None = None
+    moves: bool = False
+    """Whether the gain changes within captures by more than 5 % rms."""
     start_jitter_s: Interval | None = None
     """Mean lateness of starts, with the earliest and the latest; null on triggered rigs."""
 
@@ -110,6 +120,12 @@ class Verdict(Record, frozen=True):
     predictions: tuple[Prediction, ...]
     remarks: tuple[str, ...]
     """What limits the rig and what to change, the most important first."""
+    coherence_budget_s: float | None = None
+    """How long the worst uplink's phase holds to 0.1 rad rms; null if every one does for half a capture."""
+    symbol_snr_db: float | None = None
+    """P·E|h|²/N0 of one symbol on these links, as `testbed plan` has it."""
+    snr_threshold_db: float | None = None
+    """SNR*, below which full power keeps the default experiment's privacy budget; null where no claim can be made."""
 
 
 class Measurement(Record, frozen=True):

@@ -1,34 +1,31 @@
-"""A measurement's directory: measurement.json, channels.npz, recordings, pictures, a page, and a rig to simulate it."""
+"""A measurement's directory: records, channels, recordings, pictures, a page, and rigs to simulate it."""
 
 from __future__ import annotations
 
 import base64
 import html
-import io
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import tomli_w
 
-from radio.arrays import Complexes, Reals
+from radio.channels.sionna import encoded
 from radio.measurement.probe import Probe
-from radio.measurement.profile import PULSE_SAMPLES, fitted_taps
 from testbed.config.schema import Rig, to_plain
 from testbed.measurement import pictures
+from testbed.measurement.channels import recorded_channels, replaying
+from testbed.measurement.hdf5 import as_hdf5
 from testbed.measurement.records import Interval, Link, Measurement, Quiet
 from testbed.measurement.summaries import Detail
+from testbed.measurement.verdict import threshold_words
 from testbed.results import files
 from testbed.results.plots import rendered
 
 _RIG_KEYS = ("description", "backend", "num_devices", "radio", "frame", "clock", "air")
 _CERTAIN_K_DB = 20.0
 """Beyond it a link counts as steady, or as having no steady part."""
-_STEP_SAMPLES = 0.25
-"""Between taps: a path is never far from one."""
 _REMEDY = "free some space and measure again"
 _STYLE = """
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1a202c; }
@@ -67,9 +64,9 @@ class MeasurementDirectory:
         return self.path / "replay.toml"
 
     @property
-    def taps(self) -> Path:
-        """taps.npz, which it names."""
-        return self.path / "taps.npz"
+    def channels(self) -> Path:
+        """channels.h5, which it names: the uplinks' channels as ``a`` and ``tau`` (`radio.channels.sionna`)."""
+        return self.path / "channels.h5"
 
     @property
     def recordings(self) -> Path:
@@ -88,18 +85,17 @@ def write_measurement(
     """Write everything but the recordings. Raises RunDirectoryError."""
     text = msgspec.json.format(msgspec.json.encode(measurement), indent=2)
     files.write(directory.record, text + b"\n", remedy=_REMEDY)
-    files.write(directory.path / "channels.npz", channels_of(details, rig), remedy=_REMEDY)
-    if (recorded := recorded_taps(details, probe)) is not None and fitted is not None:
-        taps, delays = recorded
-        buffer = io.BytesIO()
-        np.savez(buffer, taps=taps, tap_delays_samples=delays, rate_hz=rig.radio.sample_rate_hz)
-        files.write(directory.taps, buffer.getvalue(), remedy=_REMEDY)
-        _write_rig(directory.replay, _replayed(fitted, directory.taps.resolve(), taps))
+    files.write(directory.path / "measurement.h5", as_hdf5(measurement, details, probe), remedy=_REMEDY)
+    if (channels := recorded_channels(details, probe, rig)) is not None and fitted is not None:
+        files.write(directory.channels, encoded(channels), remedy=_REMEDY)
+        _write_rig(directory.replay, replaying(fitted, channels, directory.channels.resolve()))
     figures = {
         "gains": pictures.link_gains(details),
         "profiles": pictures.delay_profiles(details, rig.radio.sample_rate_hz),
         "responses": pictures.responses(details, probe, rig.radio.sample_rate_hz),
         "time": pictures.gains_by_time(details),
+        "phase": pictures.phase_drifts(details),
+        "doppler": pictures.doppler_spectra(details),
     }
     if measurement.verdict is not None:
         figures["verdict"] = pictures.predicted_errors(measurement.verdict)
@@ -116,82 +112,6 @@ def write_measurement(
 def _write_rig(path: Path, rig: Rig) -> None:
     plain = to_plain(rig)
     files.write(path, tomli_w.dumps({key: _without_none(plain[key]) for key in _RIG_KEYS}), remedy=_REMEDY)
-
-
-def _replayed(fitted: Rig, taps_file: Path, taps: Complexes) -> Rig:
-    """The fitted rig with recorded taps; each device's path loss is what its taps have."""
-    losses_db = -10 * np.log10(np.sum(np.mean(np.abs(taps) ** 2, axis=0), axis=1))
-    middle = float(losses_db.max() + losses_db.min()) / 2
-    spread = float(losses_db.max() - losses_db.min()) / 2
-    air = msgspec.structs.replace(
-        fitted.air,
-        fading="recorded",
-        recording=str(taps_file),
-        tdl="flat",
-        delay_spread_s=0.0,
-        path_loss_db=middle,
-        path_loss_spread_db=spread,
-        path_loss_offsets_db=tuple(np.clip(losses_db - middle, -spread, spread).tolist()),
-        snr_db=fitted.air.snr_db + fitted.air.path_loss_db - middle,
-    )
-    return msgspec.structs.replace(fitted, description=f"replayed {fitted.description}", air=air)
-
-
-def recorded_taps(details: Sequence[Detail], probe: Probe) -> tuple[Complexes, Reals] | None:
-    """Taps [blocks, devices, L] of the uplinks at quarters of samples [L], of blocks in which every device was heard.
-
-    On triggered rigs delays are those of the links; else they begin at 0. None if there is no such block.
-    """
-    known = [d for d in details if d.link.direction == "uplink" and d.profile is not None and d.responses is not None]
-    if not known:
-        return None
-    num_blocks = min(len(detail.responses) for detail in known if detail.responses is not None)
-    responses = np.array([detail.responses[:num_blocks] for detail in known if detail.responses is not None])
-    whole = np.isfinite(responses).all(axis=(0, 2))
-    if not whole.any():
-        return None
-    profiles = [detail.profile for detail in known if detail.profile is not None]
-    size = probe.period_samples
-    origins = [(profile.origin_samples + size / 2) % size - size / 2 for profile in profiles]
-    ends = [
-        (origin + profile.first_samples + PULSE_SAMPLES, origin + profile.last_samples - PULSE_SAMPLES)
-        for origin, profile in zip(origins, profiles, strict=True)
-    ]
-    first = math.floor(min(min(pair) for pair in ends) / _STEP_SAMPLES) * _STEP_SAMPLES
-    last = max(max(pair) for pair in ends)
-    delays = np.arange(first, last + _STEP_SAMPLES, _STEP_SAMPLES)
-    taps = np.array(
-        [
-            fitted_taps(own[whole], probe, delays - origin, detail.noise_share)
-            for own, detail, origin in zip(responses, known, origins, strict=True)
-        ]
-    )
-    return taps.transpose(1, 0, 2), delays - min(first, 0.0) if known[0].is_triggered else delays - first
-
-
-def channels_of(details: Sequence[Detail], rig: Rig) -> bytes:
-    """An .npz with path gains ``a`` and delays ``tau``, in the shapes of Sionna's link-level channels.
-
-    a complex64 [links, 1 (rx), 1 (rx antenna), 1 (tx), 1 (tx antenna), paths, 1 (time)], tau float32 in seconds [links,
-    1, 1, paths]; links that have fewer paths end in zeros. Also ``device`` [links] and ``is_uplink`` [links].
-    """
-    known = [detail for detail in details if detail.paths]
-    most = max((len(detail.paths) for detail in known), default=0)
-    a = np.zeros((len(known), 1, 1, 1, 1, most, 1), np.complex64)
-    tau = np.zeros((len(known), 1, 1, most), np.float32)
-    for n, detail in enumerate(known):
-        for p, path in enumerate(detail.paths):
-            a[n, 0, 0, 0, 0, p, 0] = path.gain
-            tau[n, 0, 0, p] = path.delay_samples / rig.radio.sample_rate_hz
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        a=a,
-        tau=tau,
-        device=np.array([detail.link.device for detail in known]),
-        is_uplink=np.array([detail.link.direction == "uplink" for detail in known]),
-    )
-    return buffer.getvalue()
 
 
 def _without_none(value: object) -> object:
@@ -284,12 +204,19 @@ def _page(measurement: Measurement, images: Mapping[str, bytes]) -> str:
             "<p>Pooled over simulated rounds of random scalars on an air with these links' statistics (rig.toml).</p>",
             _table(("scheme", "NMSE dB", "ms a round", ""), rows),
         ]
+        budget_s = measurement.verdict.coherence_budget_s
+        held = f"at least {500 * measurement.capture_s:.1f}" if budget_s is None else f"{1e3 * budget_s:.2f}"
+        parts.append(f"<p>Coherence budget: phases hold to 0.1 rad rms for {held} ms.</p>")
+        if (words := threshold_words(measurement.verdict)) is not None:
+            parts.append(f"<p>Privacy: {html.escape(words)}.</p>")
     titles = {
         "verdict": "Expected NMSE",
         "gains": "Gains",
         "profiles": "Power delay profiles",
         "responses": "Frequency responses",
         "time": "Gain and carrier offset over the campaign",
+        "phase": "Phase drift",
+        "doppler": "Doppler spectra",
     }
     for name, title in titles.items():
         if name in images:

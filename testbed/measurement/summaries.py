@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from radio.arrays import Complexes, Reals
-from radio.measurement.fading import motion, rice_k_db
+from radio.measurement.fading import DECOHERED_RAD, HELD_RAD, Motion, PhaseDrift, motion, moves, phase_drift, rice_k_db
 from radio.measurement.profile import DelayProfile, PropagationPath, delay_profile, find_paths
 from radio.measurement.sounding import NORMAL_95, Sounding, Value
 from testbed.config.schema import Rig
@@ -29,8 +29,15 @@ class Detail:
     """Of the first good capture."""
     responses: Complexes | None = None
     """[captures, bins], turned back as the profile was; NaN where a capture was spoilt."""
+    steps: Complexes | None = None
+    """[captures, S, bins], the same of each capture's parts."""
     noise_share: float = 0.0
     """Of the responses' power, mean."""
+    drift: PhaseDrift | None = None
+    motion: Motion | None = None
+    """Of the first good capture."""
+    step_s: float = 0.0
+    """Between parts of a capture."""
     paths: tuple[PropagationPath, ...] = ()
     gains_db: Reals = field(default_factory=lambda: np.zeros(0))
     """Of the good captures."""
@@ -65,6 +72,12 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
     profile = delay_profile(responses, variances, probe, is_triggered=rig.clock.trigger)
     paths = find_paths(responses[0], float(variances[0]), probe)
     moved = motion(good[0].track, good[0].track_variance, probe.period_samples / rate)
+    drift = phase_drift(
+        [each.track for each in good],
+        [each.track_variance / (2 * float(np.mean(np.abs(each.track) ** 2))) for each in good],
+        probe.period_samples / rate,
+    )
+    is_moving = sum(moves(each.track, each.track_variance) for each in good) > len(good) / 2
     spread = profile.rms_spread_samples
     k = rice_k_db(responses, variances)
     noise = float(np.mean([each.noise_power for each in good]))
@@ -85,6 +98,10 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
         cfo_deviation_hz=float(np.sqrt(np.mean(np.diff(cfos) ** 2) / 2)) if cfos.size > 2 else None,
         clock_ppm=interval(_weighted([each.sro for each in good]), 1e6),
         phase_noise_deg=math.degrees(math.sqrt(float(np.mean([each.phase_noise_rad**2 for each in good])))),
+        phase_drift_1ms_deg=_degrees(drift.at(1e-3)),
+        phase_drift_10ms_deg=_degrees(drift.at(1e-2)),
+        phase_held_s=drift.first_beyond(HELD_RAD),
+        phase_coherence_time_s=drift.first_beyond(DECOHERED_RAD),
         mean_delay_s=(profile.origin_samples + profile.mean_delay_samples) / rate if is_triggered else None,
         rms_delay_spread_s=interval(spread, 1 / rate),
         delay_spread_is_resolved=profile.is_resolved,
@@ -93,25 +110,38 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
         rice_k_db=None if k is None else interval(k),
         coherence_time_s=moved.coherence_time_s,
         rms_doppler_hz=moved.rms_doppler_hz,
+        moves=is_moving,
         start_jitter_s=heard.starts,
     )
     frequencies = probe.bins / probe.period_samples
+    turns = np.exp(2j * np.pi * np.outer(profile.turns_samples, frequencies))
+    is_good = [each.spoilt is None for each in heard.soundings]
     everything = np.full((len(heard.soundings), probe.bins.size), np.nan, dtype=np.complex128)
-    everything[[each.spoilt is None for each in heard.soundings]] = responses * np.exp(
-        2j * np.pi * np.outer(profile.turns_samples, frequencies)
-    )
+    everything[is_good] = responses * turns
+    parts = np.array([each.steps for each in good])
+    all_steps = np.full((len(heard.soundings), *parts.shape[1:]), np.nan, dtype=np.complex128)
+    all_steps[is_good] = parts * turns[:, None]
+    num_periods = good[0].track.size // parts.shape[1]
     return Detail(
         link=link,
         is_triggered=is_triggered,
         profile=profile,
         response=responses[0],
         responses=everything,
+        steps=all_steps,
+        drift=drift,
+        motion=moved,
+        step_s=num_periods * probe.period_samples / rate,
         noise_share=float(variances.mean() / np.mean(np.abs(responses) ** 2)),
         paths=paths,
         gains_db=10 * np.log10(gains),
         cfos_hz=cfos,
         times_s=times,
     )
+
+
+def _degrees(radians: float | None) -> float | None:
+    return None if radians is None else math.degrees(radians)
 
 
 def _relative(paths: Sequence[PropagationPath], rate: float) -> tuple[PathFound, ...]:

@@ -13,10 +13,12 @@ from radio.errors import RadioError
 from radio.link.simulated_rig import SimulatedRig
 from radio.randomness import generator
 from radio.schemes.registry import check_support, scheme, scheme_names
-from testbed.bench.rig import capabilities
+from testbed.bench.rig import capabilities, resolve
 from testbed.config.backends import backend_of, settings_of
-from testbed.config.schema import Rig
+from testbed.config.schema import Experiment, Rig, RunConfig
+from testbed.errors import ConfigError
 from testbed.measurement.records import Link, Prediction, Quiet, Verdict
+from testbed.planning.preview import plan_of
 
 NUM_ROUNDS = 100
 """Simulated rounds behind each prediction."""
@@ -79,7 +81,49 @@ def judge(links: Sequence[Link], quiet: Quiet, rig: Rig, *, seed: int = 1) -> tu
     air = fitted_air(heard, rig)
     own_channels = [name for name in scheme_names() if scheme(name).air_override is None]
     predictions = tuple(predict(name, air, rig, num_devices=len(heard), seed=seed) for name in own_channels)
-    return Verdict(predictions=predictions, remarks=tuple(_remarks(heard, links, quiet, rig))), _as_rig(air, rig)
+    held = [link.phase_held_s for link in heard if link.phase_held_s is not None]
+    verdict = Verdict(
+        predictions=predictions,
+        coherence_budget_s=min(held, default=None),
+        remarks=(*_remarks(heard, links, quiet, rig), *_phase_remarks(min(held, default=math.inf), predictions)),
+    )
+    return verdict, _as_rig(air, rig)
+
+
+def with_threshold(verdict: Verdict, fitted: Rig, experiment: Experiment) -> Verdict:
+    """The same with what a schedule that keeps the experiment's privacy budget needs; as it is where none can."""
+    works = {each.scheme for each in verdict.predictions if each.airtime_s is not None}
+    asked = msgspec.structs.replace(
+        experiment,
+        scheme=msgspec.structs.replace(experiment.scheme, name="coherent" if "coherent" in works else "energy"),
+        schedule=msgspec.structs.replace(experiment.schedule, name="online"),
+        ground_truth=False,
+    )
+    try:
+        plan = plan_of(resolve(RunConfig(rig=fitted, experiment=asked)))
+    except (ConfigError, RadioError):
+        return verdict
+    if not math.isfinite(plan.snr_threshold_db) or not math.isfinite(plan.symbol_snr_db):
+        return verdict
+    return msgspec.structs.replace(verdict, symbol_snr_db=plan.symbol_snr_db, snr_threshold_db=plan.snr_threshold_db)
+
+
+def threshold_words(verdict: Verdict) -> str | None:
+    """What that says, in a sentence; None where nothing is known."""
+    snr_db, threshold_db = verdict.symbol_snr_db, verdict.snr_threshold_db
+    if snr_db is None or threshold_db is None:
+        return None
+    side = "below it, where full power keeps" if snr_db <= threshold_db else "above it: schedules lower power to keep"
+    return f"symbol SNR {snr_db:.1f} dB, SNR* {threshold_db:.1f} dB: {side} the default privacy budget"
+
+
+def _phase_remarks(held_s: float, predictions: Sequence[Prediction]) -> list[str]:
+    return [
+        f"phases hold to 0.1 rad for {1e3 * held_s:.2f} ms, a coherent round takes {1e3 * each.airtime_s:.2f} ms: "
+        "what it adds is partly turned; shorten the frame, share a clock, or use 'energy'"
+        for each in predictions
+        if each.scheme == "coherent" and each.airtime_s is not None and each.airtime_s > held_s
+    ]
 
 
 def predict(name: str, air: AirConfig, rig: Rig, *, num_devices: int, seed: int) -> Prediction:

@@ -50,10 +50,10 @@ def check_privacy(config: RunConfig) -> None:
     check_budget(config)
     if not planned.keeps_budget:
         return
-    if rig.air.fading == "recorded":
+    if rig.air.channel:
         raise ConfigError(
             f"schedule.name: got {planned.name!r} on recorded channels, of which no bound is known; allowed: schedule "
-            "'full', which claims nothing, or another air.fading"
+            "'full', which claims nothing, or drawn channels (air.channel = \"\")"
         )
     if sent.missing_fact is not None:
         known = [name for name in plugins.registered("scheme") if scheme(name).missing_fact is None]

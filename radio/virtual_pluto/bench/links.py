@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from radio.air.channel import draw_amplitudes, draw_delays, draw_oscillators
 from radio.air.config import AirConfig
-from radio.air.fading import BlockFading, Gains, MovingFading, Profile, profile_of
+from radio.air.fading import BlockFading, Gains, MovingFading, Profile, block_fading, profile_of
 from radio.air.hardware import Angles, draw_angles
+from radio.air.recorded import RecordedFading
 from radio.errors import RadioConfigError
 from radio.randomness import generator
 from radio.virtual_pluto.bench.chip import NOMINAL_XO_HZ
@@ -29,16 +30,20 @@ class _Bundle:
 
     amplitudes: NDArray[np.float64]
     delays_s: NDArray[np.float64]
-    fading: BlockFading
+    fading: BlockFading | RecordedFading
     moving: MovingFading | None
 
     @classmethod
-    def draw(cls, air: AirConfig, profile: Profile, num_links: int, seed: int, rig_rate_hz: float) -> _Bundle:
+    def draw(
+        cls, air: AirConfig, profile: Profile, num_links: int, seed: int, rig_rate_hz: float, *, to_access_point: bool
+    ) -> _Bundle:
         doppler = air.doppler_hz / rig_rate_hz
         return cls(
             amplitudes=draw_amplitudes(air, num_devices=num_links, seed=seed),
             delays_s=np.array(draw_delays(air, num_devices=num_links, seed=seed)) / rig_rate_hz,
-            fading=BlockFading(profile, num_links, seed, air.block_correlation),
+            fading=block_fading(air, rig_rate_hz, num_devices=num_links, seed=seed)
+            if to_access_point
+            else BlockFading(profile, num_links, seed, air.block_correlation),
             moving=MovingFading.draw(profile, num_devices=num_links, seed=seed, doppler_per_sample=doppler)
             if doppler > 0 and air.fading != "none"
             else None,
@@ -55,14 +60,14 @@ class Links:
         check_air(air)
         self.air = air
         self.num_stations = num_devices + 1
-        self._rig_rate_hz = rig_rate_hz
+        self._rig_rate_hz, self._block_s = rig_rate_hz, config.block_ms / 1e3
         self._leakage = 10 ** (-config.leakage_db / 20)
         self._profile = profile_of(air, rig_rate_hz)
         seed = config.seed
-        self._uplinks = _Bundle.draw(air, self._profile, num_devices, seed, rig_rate_hz)
+        self._uplinks = _Bundle.draw(air, self._profile, num_devices, seed, rig_rate_hz, to_access_point=True)
         other_seed = int(generator(seed, purpose="links between devices").integers(1 << 62))
         num_pairs = num_devices * (num_devices - 1) // 2
-        self._pairs = _Bundle.draw(air, self._profile, num_pairs, other_seed, rig_rate_hz)
+        self._pairs = _Bundle.draw(air, self._profile, num_pairs, other_seed, rig_rate_hz, to_access_point=False)
         crystals = generator(seed, purpose="crystal").uniform(-1.0, 1.0, self.num_stations)
         ppm = np.zeros(self.num_stations) if shared_clock else crystals * config.ppm_max
         self.crystals_hz: tuple[float, ...] = tuple(float(NOMINAL_XO_HZ * (1 + error * 1e-6)) for error in ppm)
@@ -97,6 +102,10 @@ class Links:
         amplitude = bundle.amplitudes[index]
         if bundle.moving is not None:
             return amplitude * bundle.moving.gains(index, times_s * self._rig_rate_hz)
+        if isinstance(bundle.fading, RecordedFading):
+            start = self.block * self._block_s * self._rig_rate_hz
+            if (motion := bundle.fading.motion(self.block, self.attempt, start)) is not None:
+                return amplitude * motion.gains(index, times_s * self._rig_rate_hz)
         uplinks, pairs = self._gains(self.block, self.attempt)
         return amplitude * (uplinks if bundle is self._uplinks else pairs)[index]
 
@@ -114,10 +123,6 @@ def check_air(air: AirConfig) -> None:
     """Raise RadioConfigError for what a virtual bench sets elsewhere, or not at all."""
     if air.level != "sample":
         raise RadioConfigError(f"air.level: got {air.level!r} on virtual Plutos; allowed: 'sample'")
-    if air.fading == "recorded":
-        raise RadioConfigError(
-            "air.fading: got 'recorded' on virtual Plutos; allowed: on loopback rigs; choose another"
-        )
     for name, value, remedy in (
         ("air.cfo_max_hz", air.cfo_max_hz, "virtual.ppm_max"),
         ("air.transmitter.ppm_max", air.transmitter.ppm_max, "virtual.ppm_max"),

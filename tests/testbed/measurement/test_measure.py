@@ -3,12 +3,14 @@
 import json
 import math
 
+import h5py
 import msgspec
 import numpy as np
 import pytest
 import sigmf
 
 from radio.air.config import AirConfig
+from radio.channels.files import load_channels
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError
 from radio.link.simulated_rig import SimulatedRig
@@ -63,7 +65,9 @@ def test_the_record_reads_back_and_every_picture_is_there(measured):
     _, directory, found = measured
     assert msgspec.json.decode(directory.record.read_bytes(), type=Measurement) == found
     names = {path.name for path in (directory.path / "plots").iterdir()}
-    assert names == {"gains.png", "profiles.png", "responses.png", "time.png", "verdict.png"}
+    assert names == {
+        f"{name}.png" for name in ("doppler", "gains", "phase", "profiles", "responses", "time", "verdict")
+    }
     page = directory.report.read_text(encoding="utf-8")
     assert page.count("data:image/png") == len(names)
     assert "http" not in page
@@ -89,12 +93,31 @@ def test_recordings_are_strict_sigmf_and_say_the_same_when_analysed_again(measur
 
 def test_channels_have_the_shapes_of_link_level_simulators(measured):
     _, directory, found = measured
-    channels = np.load(directory.path / "channels.npz")
-    assert channels["a"].shape == (6, 1, 1, 1, 1, channels["tau"].shape[-1], 1)
-    assert channels["tau"].shape[:3] == (6, 1, 1)
-    for n, link in enumerate(found.links):
-        power = float(np.sum(np.abs(channels["a"][n]) ** 2))
-        assert 10 * math.log10(power) == pytest.approx(link.gain_db.value, abs=0.3)
+    channels = load_channels(f"sionna:{directory.channels}")
+    with h5py.File(directory.channels) as file:
+        assert file["a"].shape == (4, 1, 1, 3, 1, channels.gains.shape[3], 1)
+        assert file["tau"].shape == (4, 1, 3, channels.gains.shape[3])
+        assert file.attrs["sample_rate_hz"] == 1e6
+    at_carrier = np.abs(channels.gains.sum(axis=3)[:, 0]) ** 2
+    for device, link in enumerate(found.links[:3]):
+        assert 10 * math.log10(at_carrier[:, device].mean()) == pytest.approx(link.gain_db.value, abs=0.3)
+
+
+def test_results_are_in_hdf5_too(measured):
+    _, directory, found = measured
+    with h5py.File(directory.path / "measurement.h5") as file:
+        assert file.attrs["num_devices"] == 3
+        assert sorted(file) == sorted(
+            ["frequencies_hz", *(f"{way}-{n:03d}" for way in ("uplink", "downlink") for n in range(3))]
+        )
+        for link in found.links:
+            group = file[f"{link.direction}-{link.device:03d}"]
+            assert group.attrs["gain_db.value"] == link.gain_db.value
+            gains_db = 10 * np.log10(np.mean(10 ** (group["gains_db"][:] / 10)))
+            assert gains_db == pytest.approx(link.gain_db.value)
+            assert group["response"].shape == file["frequencies_hz"].shape
+            assert group["times_s"].shape == group["cfos_hz"].shape == (4,)
+            assert "rice_k_db.value" not in group.attrs  # four captures say nothing of it
 
 
 def test_the_rig_that_is_left_runs_with_the_links_statistics(measured):
@@ -135,7 +158,7 @@ def test_replayed_blocks_have_the_channels_that_were_sounded(measured):
     """Block n of the rig's own air is block n of the replay, in the band that was sounded."""
     config, directory, _ = measured
     replay = load(str(directory.replay), None, [])
-    assert resolve(replay).rig.air.fading == "recorded"
+    assert resolve(replay).rig.air.channel == f"sionna:{directory.channels}"
     airs = [make_air(air_setup(each, "a test")) for each in (config, replay)]
     for number in range(4):
         for air in airs:
@@ -144,6 +167,43 @@ def test_replayed_blocks_have_the_channels_that_were_sounded(measured):
         assert (20 * np.log10(again / true)).tolist() == pytest.approx([0.0] * 3, abs=0.15)
     with pytest.raises(ConfigError, match="on recorded channels, of which no bound is known"):
         resolve(load(str(directory.replay), None, ["schedule.name=online", "ground_truth=false"]))
+
+
+def test_gains_that_move_are_replayed_as_they_moved(tmp_path):
+    """20 Hz of Doppler, captures of 50 ms in 64 steps: the replay's gains are the true ones up to a common phase."""
+    asked = Asked(num_captures=3, capture_s=0.05)
+    config = load("awgn", None, ["num_devices=2", "air.fading=rayleigh", "air.doppler_hz=20", "air.snr_db=30"])
+    directory, found = measure(config, asked, out=tmp_path / "m")
+    assert all(link.moves for link in found.links)
+    true, again = (make_air(air_setup(each, "a test")) for each in (config, load(str(directory.replay), None, [])))
+    with h5py.File(directory.path / "measurement.h5") as file:
+        began = [round(float(at) * 1e6) for at in file["uplink-001/times_s"][:]]
+    for number in range(3):
+        true.elapse(began[number] - true.clock_samples)
+        again.begin_block(number, 1)
+        tracks = []
+        for air in (true, again):
+            tracks.append([])
+            for _ in range(24):
+                air.elapse(2_000)
+                truth = air.truth()
+                turn = np.exp(2j * np.pi * truth.cfo_hz[1] * air.clock_samples / 1e6)
+                tracks[-1].append(truth.gains[1] * turn)
+        expected, replayed = np.array(tracks)
+        close = (
+            abs(np.vdot(expected, replayed)) ** 2 / np.vdot(expected, expected).real / np.vdot(replayed, replayed).real
+        )
+        assert close > 0.995
+        scale = np.linalg.norm(replayed) / np.linalg.norm(expected)
+        assert 20 * math.log10(scale) == pytest.approx(0, abs=0.2)
+
+
+def test_links_that_stand_still_do_not_move(measured):
+    _, _, found = measured
+    assert not any(link.moves for link in found.links)
+    assert max(link.phase_drift_1ms_deg for link in found.links) < 1
+    assert [link.phase_drift_10ms_deg for link in found.links] == [None] * 6  # captures of 8 ms
+    assert all(link.phase_coherence_time_s is None for link in found.links)
 
 
 @pytest.mark.parametrize("scheme_rig", ["ideal"])
@@ -233,6 +293,29 @@ def test_virtual_plutos_are_measured_with_their_crystals():
         assert link.start_jitter_s is not None
     assert max(abs(link.cfo_hz.value) for link in links) > 1000
     assert judge(links, quiet, rig) is not None
+
+
+def test_virtual_plutos_replay_recorded_channels(measured):
+    """Block after block of air time, each device has its recorded gain against the access point."""
+    require_libiio()
+    _, directory, _ = measured
+    recorded = load_channels(f"sionna:{directory.channels}")
+    loss_db = -10 * math.log10(recorded.powers().mean())
+    channel = f"sionna:{directory.channels}?devices=2,0"
+    air = AirConfig(channel=channel, path_loss_db=loss_db, snr_db=40, cfo_max_hz=0.0, delay_max_samples=0.0)
+    tuning = RadioConfig(max_power_dbfs=-12.0)
+    with virtual_plutos(num_devices=2, air=air, shared_clock=True, tuning=tuning, random_phase=False) as plutos:
+        pluto = {"devices": list(plutos.device_uris), "access_point": plutos.access_point_uri}
+        base = load("virtual_plutos", None, ["num_devices=2"]).rig
+        rig = msgspec.structs.replace(base, air=air, radio=tuning, pluto=msgspec.convert(pluto, type(base.pluto)))
+        asked = Asked(num_captures=1, capture_s=0.01)
+        found = [summarise(heard, rig, asked).link for heard in sound_links(rig, asked, None)]
+    mean_power = np.abs(recorded.gains[:, 0].sum(axis=2)) ** 2
+    chosen = recorded.gains[:, :, [2, 0]]
+    scale_db = 10 * math.log10(recorded.powers().mean() / np.mean(np.sum(np.abs(chosen) ** 2, axis=3)))
+    for link, device in zip(found, (2, 0), strict=True):
+        expected_db = 10 * math.log10(mean_power[0, device]) + scale_db
+        assert link.gain_db.value == pytest.approx(expected_db, abs=0.5)
 
 
 def test_the_fitted_air_keeps_to_what_can_be_simulated():
