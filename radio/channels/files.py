@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -38,7 +39,36 @@ def load_channels(text: str) -> RecordedChannels:
     return _loaded(text, os.fspath(source.path), stamp.st_mtime_ns, stamp.st_size)
 
 
+def pinned(text: str) -> str:
+    """The same line with the file's checksum, so that another file is refused from then on; as it is where there is
+    one already, or no such file on this machine, or a folder."""
+    source = parse(text)
+    path = Path(source.path).expanduser()
+    if "sha256" in source.options or not path.is_file():
+        return text
+    stamp = path.stat()
+    found = _checksum(os.fspath(path), stamp.st_mtime_ns, stamp.st_size)
+    return f"{text}{'&' if source.options else '?'}sha256={found}"
+
+
 @lru_cache(maxsize=2)
 def _loaded(text: str, path: str, modified_ns: int, num_bytes: int) -> RecordedChannels:
     source = parse(text)
+    expected = source.options.get("sha256")
+    if expected is not None:
+        found = _checksum(os.fspath(Path(path).expanduser()), modified_ns, num_bytes)
+        if found != expected:
+            raise source.refused(
+                f"has the checksum {found}", expected, "restore the file that it was, or start anew with this one"
+            )
     return _READERS[source.format](source)
+
+
+@lru_cache(maxsize=2)
+def _checksum(path: str, modified_ns: int, num_bytes: int) -> str:
+    """The first half of SHA-256, in hexadecimal. Raises RadioConfigError."""
+    try:
+        with open(path, "rb") as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()[:32]
+    except OSError as err:
+        raise RadioConfigError(f"air.channel: cannot read {path!r}: {err.strerror}; name a file") from err

@@ -1,8 +1,8 @@
 """Measured impulse responses between many nodes, as a MATLAB file holds them: a cell array of nodes by nodes.
 
 Element {i, j} has the link from node i to node j, a row for each response, complex, at ``rate_hz`` samples per second;
-nodes are counted from 1. So does the University of Utah's set of 44 nodes at 2.443 GHz (Patwari and Kasera, 2007), of
-which everybody gets their own copy.
+nodes are counted from 1. So does the University of Utah's set of 44 nodes at 2.443 GHz, of which everybody gets
+their own copy.
 """
 
 from __future__ import annotations

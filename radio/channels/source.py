@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from radio.errors import RadioConfigError
 
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "sionna": ("access_point", "devices", "rx_antenna", "tx_antenna", "step_s"),
+    "sionna": ("access_point", "devices", "rx_antenna", "tx_antenna", "step_s", "sha256"),
     "deepmimo": ("access_point", "receivers", "devices"),
-    "matlab": ("variable", "access_point", "devices", "rate_hz"),
-    "csv": ("devices",),
+    "matlab": ("variable", "access_point", "devices", "rate_hz", "sha256"),
+    "csv": ("devices", "sha256"),
 }
 """Format → what may be asked of it."""
 MAX_DEVICES = 10_000

@@ -8,6 +8,7 @@ from radio.air.config import check_compatible
 from radio.air.medium import Medium
 from radio.backends.backend import Setup
 from radio.backends.base import Radio
+from radio.channels.files import pinned
 from radio.config import Capabilities, Level
 from radio.link.setup import counts_starts
 from radio.schemes.base import Scheme
@@ -21,6 +22,8 @@ from testbed.planning.checks import check_privacy
 
 def resolve(config: RunConfig) -> RunConfig:
     """Apply what the experiment asks of the rig (air level, the scheme's own air) and refuse what cannot work.
+
+    A file of recorded channels is named with its checksum, so that a resumed run has the same.
 
     Resolving twice changes nothing. Raises ConfigError or radio.errors.RadioError.
     """
@@ -36,6 +39,8 @@ def resolve(config: RunConfig) -> RunConfig:
             "scheme.air_level: got 'sample', but the rig simulates symbols only; choose a rig with air.level = 'sample'"
         )
     air = chosen.air_override or rig.air
+    if air.channel:
+        air = msgspec.structs.replace(air, channel=pinned(air.channel))
     if asked == "symbol":
         air = msgspec.structs.replace(air, level="symbol")
     frame = rig.frame.for_level(air.level)

@@ -23,6 +23,9 @@ def measure(
     rig: RigOption = None,
     overrides: SetOption = None,
     captures: Annotated[int, typer.Option(min=1, max=100_000, help="Captures of each link.")] = 20,
+    duration_s: Annotated[
+        float | None, typer.Option(min=0.1, max=1e6, help="Capture for so long in all instead, a link after the other.")
+    ] = None,
     capture_ms: Annotated[float, typer.Option(min=0.01, max=10_000, help="Length of one capture.")] = 50.0,
     period: Annotated[int, typer.Option(help="Samples of one period of the probe, a power of two.")] = 256,
     downlink: Annotated[bool, typer.Option("--downlink", help="Also from the access point to each device.")] = False,
@@ -50,6 +53,9 @@ def measure(
     from testbed.measurement.campaign import Asked, check, probe_of
     from testbed.measurement.measure import measure as measured
 
+    num_links = config.rig.num_devices * (2 if downlink else 1)
+    if duration_s is not None:
+        captures = min(100_000, max(1, round(duration_s / num_links / (capture_ms / 1e3))))
     asked = Asked(
         num_captures=captures,
         capture_s=capture_ms / 1e3,
@@ -57,7 +63,6 @@ def measure(
         directions=("uplink", "downlink") if downlink else ("uplink",),
     )
     check(config.rig, asked)
-    num_links = config.rig.num_devices * len(asked.directions)
     with interruptible() as should_stop, MeasuringDisplay(asked, probe_of(config.rig, asked), num_links) as display:
         directory, found = measured(config, asked, out=out, on_heard=display, should_stop=should_stop)
         stopped = should_stop()

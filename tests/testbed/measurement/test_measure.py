@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sigmf
 
+import testbed
 from radio.air.config import AirConfig
 from radio.channels.files import load_channels
 from radio.config import RadioConfig
@@ -158,7 +159,7 @@ def test_replayed_blocks_have_the_channels_that_were_sounded(measured):
     """Block n of the rig's own air is block n of the replay, in the band that was sounded."""
     config, directory, _ = measured
     replay = load(str(directory.replay), None, [])
-    assert resolve(replay).rig.air.channel == f"sionna:{directory.channels}"
+    assert resolve(replay).rig.air.channel.startswith(f"sionna:{directory.channels}?sha256=")
     airs = [make_air(air_setup(each, "a test")) for each in (config, replay)]
     for number in range(4):
         for air in airs:
@@ -167,6 +168,26 @@ def test_replayed_blocks_have_the_channels_that_were_sounded(measured):
         assert (20 * np.log10(again / true)).tolist() == pytest.approx([0.0] * 3, abs=0.15)
     with pytest.raises(ConfigError, match="on recorded channels, of which no bound is known"):
         resolve(load(str(directory.replay), None, ["schedule.name=online", "ground_truth=false"]))
+
+
+def test_a_run_goes_on_with_the_channels_that_it_began_with(measured, tmp_path):
+    _, directory, _ = measured
+    channels = tmp_path / "channels.h5"
+    channels.write_bytes(directory.channels.read_bytes())
+    changes = ["num_devices=3", f"air.channel=sionna:{channels}", "rounds.num=4", "rounds.eval_every=2"]
+    changes += ["task.num_test=8", "learner.batch_size=2"]
+    seen = []
+    cut = {"progress": seen.append, "should_stop": lambda: len(seen) >= 2}
+    testbed.run(None, "awgn", changes, out=tmp_path / "run", **cut)
+    before = channels.read_bytes()
+    with h5py.File(channels, "r+") as file:
+        file["a"][...] *= np.array([1, 2, 3, 4])[:, None, None, None, None, None, None]
+    with pytest.raises(RadioConfigError, match=r"has the checksum .*restore the file that it was"):
+        testbed.run(resume=tmp_path / "run")
+    channels.write_bytes(before)
+    resumed = testbed.run(resume=tmp_path / "run").summary
+    assert resumed is not None
+    assert resumed.rounds_total == 4
 
 
 def test_gains_that_move_are_replayed_as_they_moved(tmp_path):
