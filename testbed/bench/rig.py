@@ -8,7 +8,8 @@ from radio.air.config import check_compatible
 from radio.air.medium import Medium
 from radio.backends.backend import Setup
 from radio.backends.base import Radio
-from radio.channels.files import pinned
+from radio.channels.files import load_channels, pinned
+from radio.channels.source import parse
 from radio.config import Capabilities, Level
 from radio.link.setup import counts_starts
 from radio.schemes.base import Scheme
@@ -18,6 +19,8 @@ from testbed.config.schema import Rig, RunConfig
 from testbed.errors import ConfigError
 from testbed.planning import terms
 from testbed.planning.checks import check_privacy
+
+_SAME_CARRIER = 0.01
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -41,6 +44,7 @@ def resolve(config: RunConfig) -> RunConfig:
     air = chosen.air_override or rig.air
     if air.channel:
         air = msgspec.structs.replace(air, channel=pinned(air.channel))
+        _check_carrier(air.channel, rig)
     if asked == "symbol":
         air = msgspec.structs.replace(air, level="symbol")
     frame = rig.frame.for_level(air.level)
@@ -55,6 +59,19 @@ def resolve(config: RunConfig) -> RunConfig:
     resolved = RunConfig(rig=rig, experiment=experiment)
     check_privacy(resolved)
     return resolved
+
+
+def _check_carrier(channel: str, rig: Rig) -> None:
+    """Raise ConfigError for channels that were recorded on another carrier, where the file is on this machine."""
+    if "sha256" not in parse(channel).options:
+        return
+    recorded_hz = load_channels(channel).center_freq_hz
+    if recorded_hz is not None and abs(recorded_hz / rig.radio.center_freq_hz - 1) > _SAME_CARRIER:
+        raise ConfigError(
+            f"air.channel: was recorded at {recorded_hz / 1e6:g} MHz; this rig is at "
+            f"{rig.radio.center_freq_hz / 1e6:g} MHz, where channels are others; set radio.center_freq_hz to that, or "
+            "measure again"
+        )
 
 
 def scheme_of(config: RunConfig) -> Scheme:

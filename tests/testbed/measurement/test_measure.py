@@ -190,6 +190,12 @@ def test_a_run_goes_on_with_the_channels_that_it_began_with(measured, tmp_path):
     assert resumed.rounds_total == 4
 
 
+def test_channels_of_another_carrier_are_refused(measured):
+    _, directory, _ = measured
+    with pytest.raises(ConfigError, match=r"recorded at 915 MHz; this rig is at 2400 MHz"):
+        resolve(load(str(directory.replay), None, ["radio.center_freq_hz=2.4e9"]))
+
+
 def test_gains_that_move_are_replayed_as_they_moved(tmp_path):
     """20 Hz of Doppler, captures of 50 ms in 64 steps: the replay's gains are the true ones up to a common phase."""
     asked = Asked(num_captures=3, capture_s=0.05)
