@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import msgspec
 import tomli_w
 
+from testbed.bench.limits import radiates
 from testbed.bench.rig import resolve
 from testbed.config import files
 from testbed.config.schema import Experiment, Rig, RunConfig
@@ -75,13 +76,15 @@ def run(
     progress: Watcher | Callable[[RoundRecord], object] | None = None,
     resume: Location | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    radiate: bool = False,
 ) -> Run:
     """Run a whole experiment in this process; returns its run directory, opened.
 
     ``out``: where it goes (default: runs/<time>-<name>). ``progress``: a watcher, or a function that gets each round's
     record. ``resume``: continue the run in this directory instead, which keeps its own configuration and place.
-    ``should_stop``: asked before each round; where it says so, the run ends with everything written. Raises
-    TestbedError when the run cannot go on, and, with everything written, when none of its rounds was used.
+    ``should_stop``: asked before each round; where it says so, the run ends with everything written. ``radiate``: must
+    be true on real radios, which then send within the rig's limits. Raises TestbedError when the
+    run cannot go on, and, with everything written, when none of its rounds was used.
     """
     watcher: Watcher = progress if isinstance(progress, Watcher) else _Calls(progress)
     if resume is not None:
@@ -93,6 +96,11 @@ def run(
         config = Run.open(resume).config
     else:
         config = load(experiment, rig, overrides)
+    if radiates(config.rig) and not radiate:
+        raise ConfigError(
+            f"radiate: got false on a rig whose radios are real, backend {config.rig.backend!r}; allowed: true there; "
+            "look at the rig's [limits], then say radiate=True"
+        )
     outcome = run_in_one_process(
         config,
         out=None if out is None else Path(out),

@@ -86,6 +86,11 @@ class Backend(ABC):
         """Whether the receivers' noise comes from a seed, so that it protects nobody."""
         return self.is_simulated
 
+    def radiates(self, settings: Any) -> bool:
+        """Whether what is sent leaves an antenna, or a cable that is taken for one: all that is not known to be
+        simulated."""
+        return not self.draws_noise(settings)
+
     def correct_every_rounds(self, settings: Any) -> int | None:
         """Rounds between corrections of carriers on their own crystals; None where carriers are not moved."""
         return None

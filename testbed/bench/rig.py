@@ -14,6 +14,7 @@ from radio.config import Capabilities, Level
 from radio.link.setup import counts_starts
 from radio.schemes.base import Scheme
 from radio.schemes.registry import check_support
+from testbed.bench.limits import check_limits
 from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Rig, RunConfig
 from testbed.errors import ConfigError
@@ -31,6 +32,7 @@ def resolve(config: RunConfig) -> RunConfig:
     Resolving twice changes nothing. Raises ConfigError or radio.errors.RadioError.
     """
     rig, experiment = config.rig, config.experiment
+    check_limits(rig)
     backend, settings = backend_of(rig), settings_of(rig)
     chosen = scheme_of(config)
     check_support(chosen, capabilities(rig))

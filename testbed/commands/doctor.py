@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from testbed.commands.app import app
-from testbed.commands.options import JsonOption, RigOption, SetOption
+from testbed.commands.options import JsonOption, RigOption, SetOption, YesOption
 from testbed.commands.screen.terminal import console
 
 
 @app.command()
-def doctor(rig: RigOption = None, overrides: SetOption = None, json: JsonOption = False) -> None:
+def doctor(
+    rig: RigOption = None, overrides: SetOption = None, json: JsonOption = False, yes: YesOption = False
+) -> None:
     """Say what is installed and connected, what works, and which schemes a rig supports and why.
 
     Sends test signals 10 dB below the rig's transmit gain. Exit code 1 if something needed failed. Examples:
@@ -28,6 +30,10 @@ def doctor(rig: RigOption = None, overrides: SetOption = None, json: JsonOption 
     from testbed.config.files import load
 
     asked = load(rig, None, overrides or []).rig if rig is not None else None
+    if asked is not None:
+        from testbed.commands.screen.radiating import agree_to_radiate
+
+        agree_to_radiate(asked, yes=yes)
     from testbed.bench.doctor_report import examine, show
 
     findings = examine(asked, console(stderr=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from testbed.commands.app import app
-from testbed.commands.options import JsonOption, RigOption, SetOption
+from testbed.commands.options import JsonOption, RigOption, SetOption, YesOption
 from testbed.commands.screen.terminal import console, exit_if_interrupted, interruptible
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def measure(
         Path | None, typer.Option("--out", "-o", help="Directory of the results (default: runs/<time>-measure).")
     ] = None,
     json: JsonOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Sound the channels of a rig: gains, noise, offsets, delays, fading, and what each scheme would reach on them.
 
@@ -50,6 +51,7 @@ def measure(
 
     config = load(rig, None, overrides or [])
     from testbed.commands.screen.measuring import MeasuringDisplay
+    from testbed.commands.screen.radiating import agree_to_radiate
     from testbed.measurement.campaign import Asked, check, probe_of
     from testbed.measurement.measure import measure as measured
 
@@ -63,6 +65,7 @@ def measure(
         directions=("uplink", "downlink") if downlink else ("uplink",),
     )
     check(config.rig, asked)
+    agree_to_radiate(config.rig, yes=yes)
     with interruptible() as should_stop, MeasuringDisplay(asked, probe_of(config.rig, asked), num_links) as display:
         directory, found = measured(config, asked, out=out, on_heard=display, should_stop=should_stop)
         stopped = should_stop()

@@ -23,6 +23,9 @@ OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Run directo
 ResumeOption = Annotated[
     Path | None, typer.Option("--resume", help="Continue the run in this directory from its journal.")
 ]
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="On real radios: radiate without asking, within the rig's [limits].")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 DirArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
 
@@ -35,6 +38,15 @@ def configured(rig: str | None, experiment: str | None, overrides: list[str] | N
     from testbed.config.files import load
 
     return load(rig, experiment, overrides or [], check=_resolved)
+
+
+def config_of(resume: Path | None, config: RunConfig) -> RunConfig:
+    """That of the run which is continued, where one is. Raises RunDirectoryError."""
+    if resume is None:
+        return config
+    from testbed.results.directory import RunDirectory
+
+    return RunDirectory.open(resume).read_config()
 
 
 def _resolved(config: RunConfig) -> RunConfig:

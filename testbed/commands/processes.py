@@ -17,10 +17,13 @@ from testbed.commands.options import (
     ResumeOption,
     RigOption,
     SetOption,
+    YesOption,
+    config_of,
     configured,
     device_numbers,
     refuse_both,
 )
+from testbed.commands.screen.radiating import agree_to_radiate
 from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
 from testbed.config.words import HOST_KEYS
 
@@ -34,6 +37,7 @@ def access_point(
     resume: ResumeOption = None,
     bind: Annotated[str, typer.Option(help="Address that devices connect to.")] = DEFAULT_CONTROL,
     air: Annotated[str, typer.Option(help="Address of the simulated air.")] = DEFAULT_AIR,
+    yes: YesOption = False,
 ) -> None:
     """Be the access point of an experiment whose devices are other processes.
 
@@ -47,6 +51,7 @@ def access_point(
     """
     refuse_both(resume, rig, experiment, overrides, out)
     config = configured(rig, experiment, overrides)
+    agree_to_radiate(config_of(resume, config).rig, yes=yes)
     from testbed.commands.screen.display import RunDisplay, print_outcome
     from testbed.rounds.processes import serve_access_point
 
@@ -92,6 +97,7 @@ def device(
     timeout_s: Annotated[
         float, typer.Option(min=1, help="Give up when the access point is silent for so long.")
     ] = 60.0,
+    yes: YesOption = False,
 ) -> None:
     """Be a learner host: one copy of the model that computes for several devices.
 
@@ -117,6 +123,7 @@ def device(
             save=save,
             timeout_s=timeout_s,
             should_stop=should_stop,
+            before_radios=lambda rig: agree_to_radiate(rig, yes=yes),
         )
     typer.echo(f"devices {devices}: {reason}")
     exit_if_interrupted(reason)

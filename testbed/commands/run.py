@@ -9,9 +9,12 @@ from testbed.commands.options import (
     ResumeOption,
     RigOption,
     SetOption,
+    YesOption,
+    config_of,
     configured,
     refuse_both,
 )
+from testbed.commands.screen.radiating import agree_to_radiate
 from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
 
 
@@ -22,6 +25,7 @@ def run(
     out: OutOption = None,
     overrides: SetOption = None,
     resume: ResumeOption = None,
+    yes: YesOption = False,
 ) -> None:
     """Run a whole experiment in one process; without arguments the quickstart on the loopback rig.
 
@@ -37,6 +41,7 @@ def run(
     """
     refuse_both(resume, rig, experiment, overrides, out)
     config = configured(rig, experiment, overrides)
+    agree_to_radiate(config_of(resume, config).rig, yes=yes)
     from testbed.commands.screen.display import (  # torch is imported only once the configuration is fine
         RunDisplay,
         print_outcome,

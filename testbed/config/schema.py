@@ -98,6 +98,21 @@ class BoundsConfig(Config, frozen=True):
     """Mean path loss of the strongest device, end to end between full scales, at least; for motion and echoes."""
 
 
+class LimitsConfig(Config, frozen=True):
+    """What may be radiated; a rig of real radios must state the first three."""
+
+    min_freq_hz: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Lower edge of the band within which all that is occupied lies: the centre less half of the sample rate."""
+    max_freq_hz: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Its upper edge."""
+    max_tx_gain_db: Annotated[float, msgspec.Meta(ge=-89.75, le=0)] | None = None
+    """Largest ``radio.tx_gain_db``."""
+    max_power_dbfs: Annotated[float, msgspec.Meta(ge=-90, le=0)] | None = None
+    """Largest ``radio.max_power_dbfs``, where that is limited too."""
+    reason: str = ""
+    """Why this may be radiated: a licence, a cable, a shielded box. Shown before anything is."""
+
+
 class Rig(Config, frozen=True):
     """What is on the bench, or simulated."""
 
@@ -122,6 +137,8 @@ class Rig(Config, frozen=True):
     """The simulated channel."""
     bounds: BoundsConfig = BoundsConfig()
     """What real channels and noise keep to."""
+    limits: LimitsConfig = LimitsConfig()
+    """What may be radiated."""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a backend from outside is told; ours have sections of their own."""
     pluto: PlutoSettings = PlutoSettings()

@@ -13,7 +13,7 @@ from pathlib import Path
 from learner.zo.replica import Replica
 from radio.air.medium import Medium
 from testbed.config.hosts import check_host_overrides, host_override
-from testbed.config.schema import RunConfig
+from testbed.config.schema import Rig, RunConfig
 from testbed.control import keys
 from testbed.control import messages as m
 from testbed.control.air_wire import MAX_AIR_BYTES, AirWire, air_codec, air_setup, make_air
@@ -202,10 +202,12 @@ def serve_devices(
     save: Path | None = None,
     timeout_s: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
+    before_radios: Callable[[Rig], None] = lambda _: None,
 ) -> str:
     """A learner host in a process of its own; returns why the run ended. ``save`` gets the live weights;
     ``host_key`` names one of several pairs of keys that this machine has.
 
+    ``before_radios`` is shown the rig once the access point has said which, and may refuse it with a ConfigError.
     ``overrides`` may be of what is this host's to say; raises ConfigError for others before anything is reached.
     """
     check_host_overrides(overrides)
@@ -220,11 +222,16 @@ def serve_devices(
             air_client = stack.enter_context(_air_client(context, address, keys.credentials(address, host_key)))
             return RemoteAir(air_client, air_setup(welcome.config, welcome.run_id), should_stop=should_stop)
 
+        def localise(config: RunConfig) -> RunConfig:
+            here = host_override(config, overrides)
+            before_radios(here.rig)
+            return here
+
         host = LearnerHost(
             client,
             devices,
             medium_for,
-            localise=lambda config: host_override(config, overrides),
+            localise=localise,
             timeout_s=timeout_s,
             should_stop=should_stop,
             check=watch.check,
