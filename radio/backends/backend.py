@@ -91,6 +91,10 @@ class Backend(ABC):
         simulated."""
         return not self.draws_noise(settings)
 
+    def address(self, settings: Any, station: int) -> str:
+        """Where a station's radio is, for whoever must know which one it is."""
+        return self.name
+
     def correct_every_rounds(self, settings: Any) -> int | None:
         """Rounds between corrections of carriers on their own crystals; None where carriers are not moved."""
         return None

@@ -8,6 +8,7 @@ from testbed.errors import ConfigError
 
 NEEDED = ("min_freq_hz", "max_freq_hz", "max_tx_gain_db")
 """What a rig of real radios must state."""
+_MOST_SHOWN = 16
 
 
 def radiates(rig: Rig) -> bool:
@@ -45,14 +46,19 @@ def preview(rig: Rig) -> list[str]:
     """What is about to be radiated, line by line."""
     low_hz, high_hz = occupied_hz(rig)
     limits, radio = rig.limits, rig.radio
+    backend, settings = backend_of(rig), settings_of(rig)
+    stations = [*range(min(rig.num_devices, _MOST_SHOWN)), rig.num_devices]
+    addresses = ", ".join(backend.address(settings, station) or "no address" for station in stations)
     power = f"{radio.tx_gain_db:g} dB of gain (limit {_number(limits.max_tx_gain_db)}), {radio.max_power_dbfs:g} dBFS"
-    return [
+    lines = [
         f"about to radiate: {rig.num_devices} devices and an access point, backend {rig.backend!r}",
+        f"  radios: {addresses}" + (" (the first, and the access point)" if rig.num_devices > _MOST_SHOWN else ""),
         f"  band: {low_hz / 1e6:.6g} to {high_hz / 1e6:.6g} MHz, "
         f"limits {_number(limits.min_freq_hz, 1e6)} to {_number(limits.max_freq_hz, 1e6)} MHz",
         f"  power: {power} at most (limit {_number(limits.max_power_dbfs)})",
         f"  allowed because: {limits.reason or 'the rig file does not say (limits.reason)'}",
     ]
+    return ["".join(letter if letter.isprintable() else "?" for letter in line) for line in lines]
 
 
 def _number(value: float | None, unit: float = 1.0) -> str:

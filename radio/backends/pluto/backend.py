@@ -67,6 +67,10 @@ class Pluto(Backend):
         """Virtual radios do."""
         return settings.simulated
 
+    def address(self, settings: PlutoBench, station: int) -> str:
+        """Its URI; empty where the rig has none."""
+        return settings.uri(station) if station <= len(settings.devices) else ""
+
     def correct_every_rounds(self, settings: PlutoBench) -> int | None:
         """As the rig says."""
         return settings.correct_every_rounds

@@ -61,6 +61,9 @@ def test_a_rig_within_its_limits_is_shown_as_it_is(tmp_path: Path) -> None:
     assert "914 to 916 MHz, limits 914 to 916 MHz" in shown
     assert "-30 dB of gain (limit -30)" in shown
     assert "a cable" in shown
+    assert "ip:192.0.2.1, ip:192.0.2.2" in shown
+    odd = preview(rig_of(STATED, tmp_path, "limits.reason=a\x1b[2Jb"))
+    assert "\x1b" not in "".join(odd)
 
 
 @pytest.mark.parametrize("key", ["min_freq_hz", "max_freq_hz", "max_tx_gain_db"])
