@@ -29,7 +29,10 @@ TRUNCATED_SHARE = 0.05
 """First or last periods with less than this share of the median power are not the probe's."""
 NORMAL_95 = 1.959963984540054
 
-Spoilt = Literal["saturated", "too weak", "truncated"]
+INTERFERED_RATIO, INTERFERED_SHARE = 10.0, 0.01
+"""A bin, or a pair of periods, with so many times the median one's noise is interfered with; a capture is where what
+is beyond the median has such a share of the probe's power."""
+Spoilt = Literal["saturated", "too weak", "interfered", "truncated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,8 @@ def sound(capture: IQ, probe: Probe, sample_rate_hz: float, *, coarse_cfo_hz: fl
             if is_weak
             else "truncated"
             if is_truncated
+            else "interfered"
+            if _is_interfered(spectra, common, power)
             else None
         ),
         response=response,
@@ -242,6 +247,21 @@ def _noise_power(spectra: Complexes, common: Complexes, probe: Probe) -> float:
     lost = 2 * (1 - 0.5 / probe.bins.size)
     per_bin = float(np.mean(np.abs(left) ** 2 * np.abs(probe.spectrum) ** 2)) / lost
     return per_bin / probe.period_samples
+
+
+def _is_interfered(spectra: Complexes, common: Complexes, power: float) -> bool:
+    """Whether noise is far stronger in some bins, or at some times, than in the others.
+
+    Noise is what changes from period to period and from bin to bin: channels that move do so smoothly over bins.
+    """
+    steady = spectra * np.exp(-1j * np.angle(common))[:, None]
+    squares = np.abs(np.diff(np.diff(steady, axis=0), axis=1)) ** 2 / 4
+    for each in (squares.mean(axis=0), squares.mean(axis=1)):
+        middle = float(np.median(each))
+        loud = each > INTERFERED_RATIO * middle
+        if float(np.sum(each[loud] - middle)) / each.size > INTERFERED_SHARE * power:
+            return True
+    return False
 
 
 def _variance_scale(probe: Probe) -> float:

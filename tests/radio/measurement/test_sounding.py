@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import measurement
+from radio.air.air import Air
 from radio.air.channel import Truth
 from radio.air.config import AirConfig, TransmitterConfig
 from radio.errors import SignalError
@@ -105,6 +106,35 @@ def test_phase_noise_is_seen_and_receiver_noise_is_not_taken_for_it() -> None:
 def test_what_spoils_a_capture_is_named(config: AirConfig, settle: int, reason: str) -> None:
     ((found, _),) = heard(config, settle=settle, seed=3)
     assert found.spoilt == reason
+
+
+@pytest.mark.parametrize("kind", ["line", "burst"])
+def test_interference_in_a_capture_is_named_where_it_matters(kind: str) -> None:
+    """20 dB below the probe it spoils a capture; 40 dB below it is noise."""
+    air = Air(AirConfig(snr_db=25, fading="none"), num_devices=1, seed=1, sample_rate_hz=1e6, tx_power=PROBE.power)
+    air.transmit(0, PROBE.samples(), None)
+    air.elapse(512)
+    capture = air.capture(1, 8192)
+    times = np.arange(8192)
+    shape = np.exp(2j * np.pi * 0.1234 * times) if kind == "line" else 4 * (times // 512 == 5) * np.exp(0.5j * times**2)
+    shape = shape / np.sqrt(np.mean(np.abs(shape) ** 2))
+    for below_db, expected in ((10, "interfered"), (40, None)):
+        power = 0.01 * PROBE.power * 10 ** (-below_db / 10)
+        assert sound((capture + math.sqrt(power) * shape).astype(np.complex64), PROBE, 1e6).spoilt == expected
+
+
+def test_neither_fading_nor_clocks_nor_phases_pass_for_interference() -> None:
+    for config in (
+        AirConfig(snr_db=math.inf, transmitter=TransmitterConfig(ppm_max=50.0)),
+        AirConfig(snr_db=40, doppler_hz=100, tdl="C", delay_spread_s=1e-6),
+        AirConfig(snr_db=30, transmitter=TransmitterConfig(phase_noise_deg=10.0)),
+        AirConfig(snr_db=0),
+    ):
+        for seed in range(8):
+            ((found, _),) = heard(config, seed=seed)
+            assert found.spoilt in (None, "too weak")
+            ((found, _),) = heard(config, seed=seed, num_samples=1024)
+            assert found.spoilt in (None, "too weak")
 
 
 def test_a_short_capture_is_refused() -> None:
