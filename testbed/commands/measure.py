@@ -58,6 +58,8 @@ def measure(
     from testbed.config.files import load
 
     config = load(rig, None, overrides or [])
+    from rich.text import Text
+
     from testbed.measurement.campaign import Asked
     from testbed.measurement.measure import measure as measured
 
@@ -71,13 +73,13 @@ def measure(
     with interruptible() as should_stop, progress.status("listening while nobody sends") as status:
 
         def on_heard(heard: Heard) -> None:
-            status.update(_line(heard, captures))
+            status.update(Text(_line(heard, captures)))
 
         directory, found = measured(
             config,
             asked,
             out=out,
-            calibration=calibration,
+            calibration=calibration or _of_rig(rig, config.rig.calibration),
             max_age_days=max_age_days,
             on_heard=on_heard,
             should_stop=should_stop,
@@ -92,6 +94,14 @@ def measure(
     exit_if_interrupted("interrupted" if stopped else "done")
     if not any(link.gain_db is not None for link in found.links):
         raise typer.Exit(1)
+
+
+def _of_rig(rig: str | None, name: str) -> Path | None:
+    """The calibration that a rig names: beside its file, else from here."""
+    if not name:
+        return None
+    beside = Path(rig).parent / name if rig is not None else Path(name)
+    return beside if beside.exists() else Path(name)
 
 
 def _line(heard: Heard, captures: int) -> str:
@@ -186,6 +196,8 @@ def calibrate(
     from testbed.config.files import load
 
     config = load(rig, None, overrides or [])
+    from rich.text import Text
+
     from testbed.measurement import calibrate as calibrating
     from testbed.measurement import calibration as kept
     from testbed.measurement.campaign import Asked
@@ -232,7 +244,7 @@ def calibrate(
             wanted,
             now=datetime.now().astimezone(),
             on_step=on_step,
-            on_progress=status.update,
+            on_progress=lambda text: status.update(Text(text)),
             should_stop=should_stop,
         )
     if found.was_stopped:

@@ -122,6 +122,8 @@ class Rig(Config, frozen=True):
     """The simulated channel."""
     bounds: BoundsConfig = BoundsConfig()
     """What real channels and noise keep to."""
+    calibration: str = ""
+    """File of `testbed calibrate` that `testbed measure` corrects links with, beside the rig's file or from here."""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a backend from outside is told; ours have sections of their own."""
     pluto: PlutoSettings = PlutoSettings()
