@@ -33,6 +33,8 @@ STEPS_DB = (-20.0, -10.0, 0.0, 10.0)
 """Gains that are tried by default, beside the rig's."""
 STEADY_DB = 0.1
 """A link that moves by no more while gains are stepped is not worth a word; intervals allow for all of it."""
+AGREEMENT_DB = 0.5
+"""Of full scales that several devices' powers lead to."""
 CLOCK_INTERVALS = 2.0
 """Carrier and sampling clock disagree beyond so many times their intervals together."""
 Table = dict[float, Value]
@@ -169,6 +171,12 @@ def calibrate(
     if not radios:
         return Calibrated(calibration=None, missing=missing)
     scale = weighted(scales) if scales else None
+    levels = [each.value for each in scales]
+    if scales and max(levels) - min(levels) > AGREEMENT_DB:
+        notes.append(
+            f"full_scale_dbm: what the devices say of it is up to {max(levels) - min(levels):.1f} dB apart, which its "
+            "interval allows for; measure each one's power: --source-dbm 0=-42,1=-43"
+        )
     radios[reference] = RadioCalibration(
         station=station_name(rig.num_devices, setup),
         ppm=wanted.reference_ppm or 0.0,

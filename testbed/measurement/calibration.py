@@ -154,5 +154,5 @@ def as_toml(calibration: Calibration) -> str:
 def _given(value: Any) -> Any:
     """Without what is absent or empty."""
     if isinstance(value, dict):
-        return {key: _given(each) for key, each in value.items() if each is not None and each != []}
+        return {key: _given(each) for key, each in value.items() if each not in (None, ())}
     return [_given(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -226,7 +226,11 @@ def calibrated_row(link: Link) -> tuple[str, ...]:
     """What the calibration adds to a link, as a table shows it."""
 
     def shown(value: Interval | None, digits: int) -> str:
-        return "–" if value is None else f"{value.value:.{digits}f} ± {(value.high - value.low) / 2:.{digits}f}"
+        return (
+            "–"
+            if value is None
+            else f"{round(value.value, digits) + 0.0:.{digits}f} ± {(value.high - value.low) / 2:.{digits}f}"
+        )
 
     return (
         f"{link.device} {'→ AP' if link.direction == 'uplink' else '← AP'}",

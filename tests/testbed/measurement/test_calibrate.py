@@ -58,6 +58,20 @@ def test_carriers_that_do_not_follow_their_crystals_are_named():
     assert re.match(r"device 0 uplink: its carrier is \S+ ppm off, its sampling clock \S+ ± \S+: one of them", note)
 
 
+def test_full_scale_is_what_a_known_power_says_and_unlike_powers_are_named():
+    config = load("awgn", None, ["num_devices=2", "air.path_loss_spread_db=6"])
+    losses_db = -20 * np.log10(np.abs(make_air(air_setup(config, "a test")).truth().gains))
+    assert abs(losses_db[0] - losses_db[1]) > 1
+    one = calibrate(config, Wanted(asked=ASKED, source_dbm={1: -42.0}), now=NOW).calibration
+    # −6 dBFS are sent, so that −42 dBm are received as −6 − loss
+    assert one.radios["station-2"].full_scale_dbm == pytest.approx(-42 + 6 + losses_db[1], abs=0.1)
+    assert one.notes == ()
+    both = calibrate(config, Wanted(asked=ASKED, source_dbm={0: -42.0, 1: -42.0}), now=NOW).calibration
+    (note,) = both.notes
+    assert f"is up to {abs(losses_db[0] - losses_db[1]):.1f} dB apart" in note
+    assert both.radios["station-2"].full_scale_half_width_db > 0.5
+
+
 def test_a_rig_that_is_stopped_leaves_no_calibration():
     asked = []
 
