@@ -35,9 +35,12 @@ class Refusal(NamedTuple):
 
 def refusal(err: msgspec.ValidationError, table: Any, record: type) -> Refusal:
     """What msgspec refused when it converted ``table`` to ``record``, as key, value and what is allowed."""
-    text, _, path = str(err).partition(" - at `$")
-    keys = tuple(re.findall(r"[^.\[\]`]+", path))
+    text, *where = re.split(r" - at (`key` in )?`\$", str(err))
+    path = where[1] if where else ""
+    keys = _named(record, table, re.findall(r"\.\.\.|[^.\[\]`]+", path))
     hint, value = _walk(record, table, keys)
+    if where and where[0] is not None and (kinds := _table(hint)) is not None:
+        return Refusal(keys, f"got the key {shown(_refused_key(value, kinds[0]))}; allowed: {allowed(kinds[0])}")
     if unknown := re.match(r"Object contains unknown field `(.*)`", text):
         return Refusal((*keys, unknown[1]), f"unknown key; {suggestion(unknown[1], msgspec.structs.fields(hint))}")
     if missing := re.match(r"Object missing required field `(.*)`", text):
@@ -145,21 +148,54 @@ def _number(limit: float) -> str:
     return f"2**{limit.bit_length() - 1}" if limit >= 1 << 24 and limit.bit_count() == 1 else str(limit)
 
 
+def _named(record: Any, table: Any, keys: Collection[str]) -> tuple[str, ...]:
+    """The way with the names of tables' entries, which msgspec leaves out."""
+    named: list[str] = []
+    for key in keys:
+        if key == "...":
+            hint, value = _walk(record, table, named)
+            kinds = _table(hint)
+            if kinds is not None and isinstance(value, dict):
+                key = next((str(name) for name, each in value.items() if not _fits(each, kinds[1])), key)
+        named.append(key)
+    return tuple(named)
+
+
+def _refused_key(table: Any, kind: Any) -> Any:
+    return next((name for name in table if not _fits(name, kind)), None) if isinstance(table, dict) else None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def _walk(record: Any, table: Any, keys: Collection[str]) -> tuple[Any, Any]:
     """The type and the value at the end of the way."""
     hint, value = record, table
     for key in keys:
-        if key.isdigit():
+        if (kinds := _table(hint)) is not None:
+            hint = kinds[1]
+            value = value.get(key) if isinstance(value, dict) else None
+        elif key.isdigit():
             value = value[int(key)] if isinstance(value, (list, tuple)) and int(key) < len(value) else value
             hint = get_args(_bare(hint))[0]
-        elif key == "...":
-            hint = get_args(_bare(hint))[1]
         else:
             inner = record_of(hint)
             hint = _field(inner, key) if inner is not None else hint
             value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
-    is_record = record_of(hint) is not None and get_origin(hint) not in (tuple, dict)
+    is_record = record_of(hint) is not None and get_origin(hint) is not tuple and _table(hint) is None
     return record_of(hint) if is_record and isinstance(value, dict) else hint, value
+
+
+def _table(hint: Any) -> tuple[Any, Any] | None:
+    """What a table's keys and values are; None of what is no table."""
+    while get_origin(hint) in (Annotated, Union, types.UnionType):
+        hint = next(each for each in get_args(hint) if each is not type(None))
+    return get_args(hint) if get_origin(hint) is dict else None
 
 
 def _bare(hint: Any) -> Any:

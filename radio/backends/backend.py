@@ -107,6 +107,11 @@ class Backend(ABC):
         """Address and description of every radio that this machine sees now. Raises DriverError."""
         return {}
 
+    def serial(self, settings: Any, station: int, setup: Setup) -> str | None:
+        """The serial number of a station's radio, by which a calibration knows it again; None where it has none, as on
+        a simulated air. Silent, and closed again. Raises RadioError."""
+        return None
+
     def examine(self, settings: Any, station: int, setup: Setup) -> RadioFinding:
         """What one radio says about itself; silent, and closed again. A problem is part of the finding."""
         return RadioFinding(station=station_name(station, setup), uri=self.name, model=self.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,9 +80,41 @@ def device_numbers(text: str) -> list[int]:
     return sorted(numbers)
 
 
-def decibels(text: str | None) -> list[float]:
+def decibels(text: str | None, option: str = "--snr-db") -> list[float]:
     """Of "-10,0,10". Raises typer.BadParameter."""
     try:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError as err:
-        raise typer.BadParameter(f"got {text!r}, expected numbers such as -10,0,10", param_hint="--snr-db") from err
+        raise typer.BadParameter(f"got {text!r}, expected numbers such as -10,0,10", param_hint=option) from err
+
+
+def by_station(text: str | None, num_devices: int, option: str, *, with_access_point: bool) -> dict[int, float]:
+    """Of "0=1.2,ap=0.8", where ap is the station behind the last device; of "1.2" the same for every device.
+
+    Raises typer.BadParameter.
+    """
+    if not text:
+        return {}
+    found: dict[int, float] = {}
+    try:
+        if "=" not in text:
+            return dict.fromkeys(range(num_devices), _finite(text))
+        for part in text.split(","):
+            name, _, value = part.partition("=")
+            station = num_devices if with_access_point and name.strip() == "ap" else int(name)
+            if station in found:
+                raise typer.BadParameter(f"got {name.strip()} twice; give it once", param_hint=option)
+            found[station] = _finite(value)
+    except ValueError as err:
+        example = "0=1.2,ap=0.8" if with_access_point else "0=-42,1=-43"
+        raise typer.BadParameter(
+            f"got {text!r}, expected numbers by device such as {example}", param_hint=option
+        ) from err
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value

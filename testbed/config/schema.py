@@ -139,6 +139,8 @@ class Rig(Config, frozen=True):
     """What real channels and noise keep to."""
     limits: LimitsConfig = LimitsConfig()
     """What may be radiated."""
+    calibration: str = ""
+    """File of `testbed calibrate` that `testbed measure` corrects links with, beside the rig's file or from here."""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a backend from outside is told; ours have sections of their own."""
     pluto: PlutoSettings = PlutoSettings()

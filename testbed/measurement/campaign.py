@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from radio.air.medium import Medium
 from radio.backends.base import Radio
 from radio.config import RadioConfig
-from radio.errors import RadioConfigError, RadioError
+from radio.errors import RadioConfigError, RadioError, RadioLinkError
 from radio.link.trials import hear_tone, measure_starts
 from radio.measurement.probe import Probe, strongest
 from radio.measurement.sounding import Sounding, sound
 from radio.samples import IQ
+from radio.waveform.carrier import TONE_SAMPLES, carrier_tone, measure_carrier
 from testbed.bench.rig import setup_of
 from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Rig
@@ -23,6 +26,8 @@ from testbed.measurement.records import Direction, Interval, Quiet
 
 LATENCY_ALLOWANCE_S = 0.2
 """On radios that are not simulated, on top of what the rig reckons with."""
+REACH = 0.4
+"""Of a cycle in a period of the probe: how far its own estimate of a carrier reaches for sure."""
 QUIET_SAMPLES = 1 << 15
 NUM_STARTS = 8
 _PIECE_SAMPLES = 64
@@ -157,42 +162,116 @@ def _sound_link(
     on_heard: Callable[[Heard], None],
     should_stop: Callable[[], bool],
 ) -> None:
-    tuning, probe = rig.radio, probe_of(rig, asked)
-    num_samples = int(asked.capture_s * tuning.sample_rate_hz) // probe.period_samples * probe.period_samples
-    ends = (heard.device, rig.num_devices) if heard.direction == "uplink" else (rig.num_devices, heard.device)
-    settle = _settling(rig, medium, probe)
-    with _open(rig, ends[0], medium) as sender, _open(rig, ends[1], medium) as receiver:
-        sender.configure(tuning)
-        receiver.configure(tuning)
-        clock = receiver if heard.direction == "uplink" or medium is None else sender
-        coarse_hz = 0.0
-        if medium is None:
-            coarse_hz = hear_tone(sender, receiver, tuning, settle).offset_hz
+    with open_link(rig, asked, medium, heard.device, heard.direction) as link:
+        link.tune()
+        link.find_carrier()
         for number in range(asked.num_captures):
             if should_stop():
                 break
-            clock.begin_block(number, 1)
-            sender.start_cyclic(probe.samples())
-            try:
-                if medium is None:
-                    began = receiver.clock_samples + settle
-                    capture = receiver.capture(num_samples, skip_samples=settle)
-                else:
-                    clock.elapse(settle)
-                    began = clock.clock_samples
-                    capture = receiver.capture(num_samples)
-                    if clock is sender:
-                        clock.elapse(num_samples)  # a device's captures move no clock
-            finally:
-                sender.stop()
-            found = sound(capture, probe, tuning.sample_rate_hz, coarse_cfo_hz=coarse_hz)
-            heard.soundings.append(found)
-            heard.times_s.append(began / tuning.sample_rate_hz)
+            taken = link.take()
+            heard.soundings.append(taken.sounding)
+            heard.times_s.append(taken.began_s)
             if len(heard.kept) < asked.num_kept:
-                heard.kept.append(capture)
-            on_heard(Heard(device=heard.device, direction=heard.direction, number=number, sounding=found))
+                heard.kept.append(taken.samples)
+            on_heard(Heard(device=heard.device, direction=heard.direction, number=number, sounding=taken.sounding))
     if heard.direction == "uplink" and not rig.clock.trigger and heard.good:
-        heard.starts = _starts(rig, medium, heard.device, tuning, settle)
+        heard.starts = _starts(rig, medium, heard.device, rig.radio, _settling(rig, medium, probe_of(rig, asked)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Taken:
+    """One capture of a link."""
+
+    samples: IQ
+    sounding: Sounding
+    began_s: float
+    """On the receiver's clock."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class OpenLink:
+    """Both radios of a link, open: the sender repeats the probe for each capture, and is silent between."""
+
+    rig: Rig
+    asked: Asked
+    medium: Medium | None
+    sender: Radio
+    receiver: Radio
+    clock: Radio
+    """Whose calls move a simulated air's time."""
+    num_blocks: int = 0
+    """Fading blocks that were begun; on a simulated air each capture has its own."""
+    coarse_cfo_hz: float = 0.0
+
+    def tune(self, *, tx_gain_db: float | None = None, rx_gain_db: float | None = None) -> None:
+        """As the rig says, but for these gains. Raises RadioError."""
+        tuning = self.rig.radio
+        sending = tuning.tx_gain_db if tx_gain_db is None else tx_gain_db
+        receiving = tuning.rx_gain_db if rx_gain_db is None else rx_gain_db
+        self.sender.configure(msgspec.structs.replace(tuning, tx_gain_db=sending))
+        self.receiver.configure(msgspec.structs.replace(tuning, rx_gain_db=receiving))
+
+    def find_carrier(self) -> None:
+        """Roughly, by a tone, unless it is within the probe's reach. Raises RadioLinkError if nothing is heard."""
+        rate_hz = self.rig.radio.sample_rate_hz
+        if self.medium is None:
+            self.coarse_cfo_hz = hear_tone(self.sender, self.receiver, self.rig.radio, self._settle).offset_hz
+        elif _largest_offset_hz(self.rig) > REACH * rate_hz / self.asked.period_samples:
+            self.clock.begin_block(0, 1)
+            heard = measure_carrier(self._received(carrier_tone(), TONE_SAMPLES)[0], rate_hz)
+            if heard is None:
+                raise RadioLinkError("its tone is not heard; look at air.path_loss_db and air.snr_db")
+            self.coarse_cfo_hz = heard.offset_hz
+
+    def take(self) -> Taken:
+        """One capture of the repeated probe. Raises RadioError."""
+        probe, rate_hz = probe_of(self.rig, self.asked), self.rig.radio.sample_rate_hz
+        num_samples = int(self.asked.capture_s * rate_hz) // probe.period_samples * probe.period_samples
+        self.clock.begin_block(self.num_blocks, 1)
+        self.num_blocks += 1
+        samples, began = self._received(probe.samples(), num_samples)
+        return Taken(
+            samples=samples,
+            sounding=sound(samples, probe, rate_hz, coarse_cfo_hz=self.coarse_cfo_hz),
+            began_s=began / rate_hz,
+        )
+
+    def _received(self, frame: IQ, num_samples: int) -> tuple[IQ, int]:
+        """What is heard of a repeated frame once it fills the air, and the sample at which that began."""
+        settle = self._settle
+        self.sender.start_cyclic(frame)
+        try:
+            if self.medium is None:
+                began = self.receiver.clock_samples + settle
+                return self.receiver.capture(num_samples, skip_samples=settle), began
+            self.clock.elapse(settle)
+            began = self.clock.clock_samples
+            samples = self.receiver.capture(num_samples)
+            if self.clock is self.sender:
+                self.clock.elapse(num_samples)  # a device's captures move no clock
+            return samples, began
+        finally:
+            self.sender.stop()
+
+    @property
+    def _settle(self) -> int:
+        return _settling(self.rig, self.medium, probe_of(self.rig, self.asked))
+
+
+def _largest_offset_hz(rig: Rig) -> float:
+    """Of a simulated air's carriers."""
+    transmitter = rig.air.transmitter
+    crystal = 0.0 if transmitter.lo_corrected else transmitter.ppm_max * 1e-6
+    return rig.air.cfo_max_hz + crystal * rig.radio.center_freq_hz
+
+
+@contextmanager
+def open_link(rig: Rig, asked: Asked, medium: Medium | None, device: int, direction: Direction) -> Iterator[OpenLink]:
+    """Both radios of one link, untuned; silent and closed afterwards."""
+    ends = (device, rig.num_devices) if direction == "uplink" else (rig.num_devices, device)
+    with _open(rig, ends[0], medium) as sender, _open(rig, ends[1], medium) as receiver:
+        clock = receiver if direction == "uplink" or medium is None else sender
+        yield OpenLink(rig=rig, asked=asked, medium=medium, sender=sender, receiver=receiver, clock=clock)
 
 
 def _starts(rig: Rig, medium: Medium | None, device: int, tuning: RadioConfig, settle: int) -> Interval | None:

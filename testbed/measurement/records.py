@@ -101,6 +101,14 @@ class Link(Record, frozen=True):
     """Whether the gain changes within captures by more than 5 % rms."""
     start_jitter_s: Interval | None = None
     """Mean lateness of starts, with the earliest and the latest; null on triggered rigs."""
+    reference_gain_db: Interval | None = None
+    """``gain_db`` at the calibration's reference gains and without cables; null without a calibration that knows."""
+    antenna_gain_db: Interval | None = None
+    """From antenna port to antenna port; null unless it was known what was between the radios when calibrated."""
+    received_dbm: Interval | None = None
+    """The probe's mean power at the receiver's antenna port; null where the receiver's full scale is not known."""
+    drift_ppm: Interval | None = None
+    """Carrier beyond what the calibration predicts."""
 
 
 class Prediction(Record, frozen=True):
@@ -128,6 +136,16 @@ class Verdict(Record, frozen=True):
     """SNR*, below which full power keeps the default experiment's privacy budget; null where no claim can be made."""
 
 
+class CalibrationUse(Record, frozen=True):
+    """The calibration that links were corrected with."""
+
+    file: str
+    date: str
+    age_days: float
+    remarks: tuple[str, ...]
+    """What keeps it from being trusted whole."""
+
+
 class Measurement(Record, frozen=True):
     """measurement.json."""
 
@@ -148,6 +166,9 @@ class Measurement(Record, frozen=True):
     quiet: Quiet
     links: tuple[Link, ...]
     verdict: Verdict | None = None
+    serials: dict[str, str] = {}
+    """Station → serial number, of radios that have one."""
+    calibration: CalibrationUse | None = None
     versions: dict[str, str] = {}
     format: int = FORMAT
 

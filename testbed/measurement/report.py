@@ -16,6 +16,7 @@ from radio.measurement.probe import Probe
 from testbed.config.schema import Rig, to_plain
 from testbed.measurement import pictures
 from testbed.measurement.channels import recorded_channels, replaying
+from testbed.measurement.corrections import CALIBRATED_HEADER, calibrated_row
 from testbed.measurement.hdf5 import as_hdf5
 from testbed.measurement.records import Interval, Link, Measurement, Quiet
 from testbed.measurement.summaries import Detail
@@ -187,6 +188,11 @@ def _page(measurement: Measurement, images: Mapping[str, bytes]) -> str:
     )
     parts += [f"<p class='note'>{html.escape(remark)}</p>" for remark in remarks]
     parts += ["<h2>Links</h2>", _table(LINK_HEADER, [link_row(link) for link in measurement.links])]
+    if measurement.calibration is not None:
+        used = measurement.calibration
+        parts.append(f"<h2>With the calibration of {html.escape(used.date)}</h2>")
+        parts += [f"<p class='note'>{html.escape(remark)}</p>" for remark in used.remarks]
+        parts.append(_table(CALIBRATED_HEADER, [calibrated_row(link) for link in measurement.links]))
     if not measurement.is_triggered:
         parts.append("<p>Starts are not triggered: delays are relative to each link's own mean.</p>")
     if measurement.verdict is not None:

@@ -15,7 +15,7 @@ from radio.measurement.profile import DelayProfile, PropagationPath, delay_profi
 from radio.measurement.sounding import NORMAL_95, Sounding, Value
 from testbed.config.schema import Rig
 from testbed.measurement.campaign import Asked, LinkHeard, probe_of
-from testbed.measurement.records import Interval, Link, PathFound, interval
+from testbed.measurement.records import Link, PathFound, interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,14 +89,14 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
         num_captures=len(heard.soundings),
         num_spoilt=names,
         problem=heard.problem,
-        gain_db=_mean_in_db(gains, good),
+        gain_db=interval(mean_in_db(good)),
         gain_spread_db=float(np.std(10 * np.log10(gains))),
         snr_db=10 * math.log10(snr) if math.isfinite(snr) else None,
         noise_dbfs=10 * math.log10(noise) if noise > 0 else None,
-        cfo_hz=interval(_weighted([each.cfo_hz for each in good])),
+        cfo_hz=interval(weighted([each.cfo_hz for each in good])),
         cfo_drift_hz_per_s=float(np.polyfit(times - times.mean(), cfos, 1)[0]) if times.size > 2 else None,
         cfo_deviation_hz=float(np.sqrt(np.mean(np.diff(cfos) ** 2) / 2)) if cfos.size > 2 else None,
-        clock_ppm=interval(_weighted([each.sro for each in good]), 1e6),
+        clock_ppm=interval(weighted([each.sro for each in good]), 1e6),
         phase_noise_deg=math.degrees(math.sqrt(float(np.mean([each.phase_noise_rad**2 for each in good])))),
         phase_drift_1ms_deg=_degrees(drift.at(1e-3)),
         phase_drift_10ms_deg=_degrees(drift.at(1e-2)),
@@ -157,18 +157,19 @@ def _relative(paths: Sequence[PropagationPath], rate: float) -> tuple[PathFound,
     )
 
 
-def _mean_in_db(gains: Reals, good: Sequence[Sounding]) -> Interval | None:
+def mean_in_db(good: Sequence[Sounding]) -> Value:
     """Mean power gain; with several captures its interval is of the mean over fading, with one of that capture."""
-    if gains.size == 1:
-        return interval(good[0].gain_db)
+    if len(good) == 1:
+        return good[0].gain_db
+    gains = np.array([10 ** (each.gain_db.value / 10) for each in good])
     mean = float(gains.mean())
     deviation = float(gains.std(ddof=1)) / math.sqrt(gains.size) / mean
     half_width = NORMAL_95 * deviation * 10 / math.log(10)
     measured = math.sqrt(float(np.mean([each.gain_db.half_width**2 for each in good])) / gains.size)
-    return interval(Value(value=10 * math.log10(mean), half_width=max(half_width, measured)))
+    return Value(value=10 * math.log10(mean), half_width=max(half_width, measured))
 
 
-def _weighted(values: Sequence[Value]) -> Value:
+def weighted(values: Sequence[Value]) -> Value:
     """Mean by inverse variance; its interval allows for what the values differ by more than theirs say."""
     known = [each for each in values if math.isfinite(each.half_width) and each.half_width > 0]
     if not known:

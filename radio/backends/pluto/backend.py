@@ -10,7 +10,7 @@ from radio.air.medium import Medium
 from radio.backends.backend import Backend, RadioFinding, Setup, station_name
 from radio.backends.pluto.config import PlutoBench
 from radio.backends.pluto.driver import Connection, versions, visible_contexts
-from radio.backends.pluto.identity import identify
+from radio.backends.pluto.identity import identify, serial_of
 from radio.backends.pluto.radio import PlutoRadio
 from radio.backends.pluto.trials import LOOPBACK_SAMPLES, link_rate_hz, loopback_errors
 from radio.config import Level
@@ -82,6 +82,14 @@ class Pluto(Backend):
     def visible(self) -> dict[str, str]:
         """What libiio finds on USB and, where Avahi runs, on the network. Raises DriverError."""
         return visible_contexts()
+
+    def serial(self, settings: PlutoBench, station: int, setup: Setup) -> str | None:
+        """As its firmware says it."""
+        link = Connection(settings.uri(station), settings.timeout_s)
+        try:
+            return serial_of(link)
+        finally:
+            link.close()
 
     def examine(self, settings: PlutoBench, station: int, setup: Setup) -> RadioFinding:
         """One radio by itself, muted."""

@@ -52,6 +52,11 @@ def identify(link: Connection) -> Identity:
     )
 
 
+def serial_of(link: Connection) -> str | None:
+    """The radio's serial number; None if it tells none."""
+    return str(link.context.attrs.get("hw_serial", "")).strip() or None
+
+
 def _text(link: Connection, device: Any, channel: str, attribute: str, *, output: bool = False) -> str | None:
     def read(_: Any) -> str | None:
         found = device.find_channel(channel, output)

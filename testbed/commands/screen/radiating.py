@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
-from testbed.bench.limits import check_limits, preview, radiates
 from testbed.commands.screen.terminal import console
-from testbed.config.schema import Rig
 from testbed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from testbed.config.schema import Rig
 
 
 def agree_to_radiate(rig: Rig, *, yes: bool) -> None:
@@ -17,6 +19,8 @@ def agree_to_radiate(rig: Rig, *, yes: bool) -> None:
 
     Raises ConfigError for limits that are missing or not kept, and where nobody can be asked; typer.Abort for a no.
     """
+    from testbed.bench.limits import check_limits, preview, radiates  # NumPy, which no typo waits for
+
     check_limits(rig)
     if not radiates(rig):
         return

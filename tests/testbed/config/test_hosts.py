@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import tomli_w
 
 import testbed
 from radio.backends.loopback import Loopback
@@ -125,3 +126,27 @@ def test_help_says_what_a_host_may_set(capsys):
     shown = capsys.readouterr().out
     for key in HOST_KEYS:
         assert key in shown
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ({"key": "k" * 40, "devices": [0], "colour": 1}, "hosts.gpu1.colour: unknown key; allowed: key, devices"),
+        ({"devices": [0]}, "hosts.gpu1.key: got nothing; allowed: the 40 characters"),
+        ({"key": "k" * 40, "devices": ["all"]}, "hosts.gpu1.devices[0]: got 'all'; allowed: a whole number"),
+    ],
+)
+def test_what_is_wrong_with_a_host_is_said_with_its_name(tmp_path, host, said):
+    rig = tmp_path / "rig.toml"
+    hosts = {"gpu0": {"key": "g" * 40, "devices": [1]}, "gpu1": host}
+    rig.write_text(tomli_w.dumps({"num_devices": 2, "hosts": hosts}))
+    with pytest.raises(ConfigError) as err:
+        load(str(rig), None, [])
+    assert said in str(err.value)
+
+
+def test_a_host_s_name_that_is_none_is_said(tmp_path):
+    rig = tmp_path / "rig.toml"
+    rig.write_text(tomli_w.dumps({"hosts": {"gpu 1": {"key": "k" * 40, "devices": [0]}}}))
+    with pytest.raises(ConfigError, match="hosts: got the key 'gpu 1'; allowed: 1 to 64 letters, digits, dashes"):
+        load(str(rig), None, [])

@@ -9,6 +9,7 @@ import typer
 
 from testbed.commands.app import app
 from testbed.commands.options import JsonOption, RigOption, SetOption, YesOption
+from testbed.commands.screen.tables import table_of
 from testbed.commands.screen.terminal import console, exit_if_interrupted, interruptible
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ def measure(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Directory of the results (default: runs/<time>-measure).")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A file of `testbed calibrate`: also gains between antenna ports, dBm, drifts.")
+    ] = None,
+    max_age_days: Annotated[
+        float, typer.Option(min=0.01, max=36_500, help="Older calibrations are warned of; ten times older refused.")
+    ] = 90.0,
     json: JsonOption = False,
     yes: YesOption = False,
 ) -> None:
@@ -66,30 +73,47 @@ def measure(
     )
     check(config.rig, asked)
     agree_to_radiate(config.rig, yes=yes)
+    progress = console(stderr=True)
     with interruptible() as should_stop, MeasuringDisplay(asked, probe_of(config.rig, asked), num_links) as display:
-        directory, found = measured(config, asked, out=out, on_heard=display, should_stop=should_stop)
+        directory, found = measured(
+            config,
+            asked,
+            out=out,
+            calibration=calibration or _of_rig(rig, config.rig.calibration),
+            max_age_days=max_age_days,
+            on_heard=display,
+            should_stop=should_stop,
+        )
         stopped = should_stop()
     if json:
         typer.echo(directory.record.read_text(encoding="utf-8"), nl=False)
     else:
         _show(directory, found, console())
+    for remark in found.calibration.remarks if found.calibration is not None else ():
+        progress.print(f"warning: calibration: {remark}", soft_wrap=True)
     exit_if_interrupted("interrupted" if stopped else "done")
     if not any(link.gain_db is not None for link in found.links):
         raise typer.Exit(1)
 
 
-def _show(directory: MeasurementDirectory, found: Measurement, out: Console) -> None:
-    from rich.table import Table
+def _of_rig(rig: str | None, name: str) -> Path | None:
+    """The calibration that a rig names: beside its file, else from here."""
+    if not name:
+        return None
+    beside = Path(rig).parent / name if rig is not None else Path(name)
+    return beside if beside.exists() else Path(name)
 
+
+def _show(directory: MeasurementDirectory, found: Measurement, out: Console) -> None:
+    from testbed.measurement.corrections import CALIBRATED_HEADER, calibrated_row
     from testbed.measurement.report import LINK_HEADER, link_row, noise_words
     from testbed.measurement.verdict import threshold_words
 
-    table = Table(title=f"channels: {found.rig}", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for number, name in enumerate(LINK_HEADER):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
-    for link in found.links:
-        table.add_row(*link_row(link, with_intervals=False))
-    out.print(table)
+    rows = [link_row(link, with_intervals=False) for link in found.links]
+    out.print(table_of(f"channels: {found.rig}", LINK_HEADER, rows))
+    if found.calibration is not None:
+        title = f"with the calibration of {found.calibration.date}"
+        out.print(table_of(title, CALIBRATED_HEADER, map(calibrated_row, found.links)))
     out.print(
         f"before anybody sent: {noise_words(found.quiet)}, {found.quiet.interference or 'no interference seen'}",
         markup=False,
@@ -98,6 +122,8 @@ def _show(directory: MeasurementDirectory, found: Measurement, out: Console) -> 
         if link.problem is not None:
             out.print(f"device {link.device} {link.direction}: {link.problem}", markup=False)
     if found.verdict is not None:
+        from rich.table import Table
+
         schemes = Table(title="what schemes would reach", title_justify="left", box=None, padding=(0, 1, 0, 0))
         for name in ("scheme", "NMSE dB", "ms a round", ""):
             schemes.add_column(name, overflow="fold")

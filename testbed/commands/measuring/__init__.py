@@ -1,0 +1,1 @@
+"""Commands about channels and radios rather than runs: `testbed measure`, `calibrate`, `reprocess`."""
