@@ -77,8 +77,12 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.register(OnTheBench)
 
 
+LIMITS = ("limits.min_freq_hz=900e6", "limits.max_freq_hz=930e6", "limits.max_tx_gain_db=0")
+
+
 def on(backend: str, *overrides: str) -> RunConfig:
-    return load("loopback", "quickstart", [f"backend={backend}", *overrides])
+    limits = LIMITS if backend == "on_the_bench" else ()
+    return load("loopback", "quickstart", [f"backend={backend}", *limits, *overrides])
 
 
 def test_a_run_uses_it_by_name_with_settings_of_its_own(tmp_path):
@@ -97,6 +101,8 @@ def test_hardware_from_outside_is_asked_nothing_that_only_a_simulation_can_do():
     for override in ("scheme.name=ideal", "scheme.air_level=symbol"):
         with pytest.raises(RadioConfigError, match="got 'on_the_bench'"):
             resolve(on("on_the_bench", override))
+    with pytest.raises(ConfigError, match=r"got no min_freq_hz on a rig whose radios are real"):
+        resolve(load("loopback", "quickstart", ["backend=on_the_bench", *LIMITS[1:]]))
     with pytest.raises(ConfigError, match="every channel in advance"):
         resolve(on("on_the_bench", "ground_truth=false", "schedule.name=solution"))
 
