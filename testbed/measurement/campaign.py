@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -42,6 +43,21 @@ class Asked:
     """Captures of each link that are kept as recordings."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """A capture that becomes a recording."""
+
+    number: int
+    """Among the link's captures."""
+    samples: IQ
+    first_sample: int
+    """On the clock that times the campaign: the receiver's; of a simulated downlink, the air's."""
+    began_unix_s: float
+    """By this computer's clock, within what the radio's buffers hold samples up."""
+    coarse_cfo_hz: float
+    """What was known of the carrier beforehand."""
+
+
 @dataclass(slots=True, kw_only=True)
 class LinkHeard:
     """All captures of one link."""
@@ -51,7 +67,7 @@ class LinkHeard:
     soundings: list[Sounding] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     """On the receiver's clock, when each capture began."""
-    kept: list[IQ] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     problem: str | None = None
     starts: Interval | None = None
 
@@ -183,13 +199,22 @@ def _sound_link(
                     capture = receiver.capture(num_samples)
                     if clock is sender:
                         clock.elapse(num_samples)  # a device's captures move no clock
+                ended_unix_s = time.time()
             finally:
                 sender.stop()
             found = sound(capture, probe, tuning.sample_rate_hz, coarse_cfo_hz=coarse_hz)
             heard.soundings.append(found)
             heard.times_s.append(began / tuning.sample_rate_hz)
             if len(heard.kept) < asked.num_kept:
-                heard.kept.append(capture)
+                heard.kept.append(
+                    Kept(
+                        number=number,
+                        samples=capture,
+                        first_sample=began,
+                        began_unix_s=ended_unix_s - num_samples / tuning.sample_rate_hz,
+                        coarse_cfo_hz=coarse_hz,
+                    )
+                )
             on_heard(Heard(device=heard.device, direction=heard.direction, number=number, sounding=found))
     if heard.direction == "uplink" and not rig.clock.trigger and heard.good:
         heard.starts = _starts(rig, medium, heard.device, tuning, settle)
