@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from radio.allowed import suggestion
 from radio.errors import RadioError
 from radio.link.reception import estimate_from
@@ -149,10 +151,14 @@ def _again(path: Path, records: Mapping[int, RoundRecord], receiver: _Receiver) 
         return _estimated(path.name, recording, record, receiver)
     except (RunDirectoryError, RadioError) as err:
         return PayloadAgain(file=path.name, problem=str(err))
+    except ArithmeticError as err:
+        problem = f"{path}: got numbers from which no estimate follows ({err}); allowed: those of a round; {_REMEDY}"
+        return PayloadAgain(file=path.name, problem=problem)
 
 
 def _estimated(name: str, recording: PayloadRecording, record: RoundRecord, receiver: _Receiver) -> PayloadAgain:
-    estimate, _ = estimate_from(recording.captured, recording.plan, receiver.chosen, receiver.setup.waveform)
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        estimate, _ = estimate_from(recording.captured, recording.plan, receiver.chosen, receiver.setup.waveform)
     values = tuple(estimate.values.tolist()) if estimate.rejected is None else None
     truth = record.true_mean if receiver.chosen.votes == receiver.own.votes else None
     return PayloadAgain(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from radio.errors import RadioError
 from radio.measurement.sounding import sound
@@ -19,7 +20,6 @@ from testbed.results.provenance import versions
 from testbed.results.sigmf.reading import ProbeRecording, load_recording
 
 _REMEDY = "restore it from a copy, or measure again"
-TOO_WEAK = "too weak"
 
 
 def reprocess_measurement(path: Path) -> ProbesAgain:
@@ -48,19 +48,22 @@ def _again(path: Path, links: Mapping[tuple[int, Direction], Link]) -> ProbeAgai
         return _sounded(path.name, recording, links)
     except (RunDirectoryError, RadioError) as err:
         return ProbeAgain(file=path.name, problem=str(err))
+    except ArithmeticError as err:
+        problem = f"{path}: got numbers from which no sounding follows ({err}); allowed: those of a probe; {_REMEDY}"
+        return ProbeAgain(file=path.name, problem=problem)
 
 
 def _sounded(name: str, recording: ProbeRecording, links: Mapping[tuple[int, Direction], Link]) -> ProbeAgain:
     keys = recording.keys
-    found = sound(recording.samples, recording.probe, recording.sample_rate_hz, coarse_cfo_hz=keys.coarse_cfo_hz)
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        found = sound(recording.samples, recording.probe, recording.sample_rate_hz, coarse_cfo_hz=keys.coarse_cfo_hz)
     link = links.get((keys.device, keys.direction))
-    heard_nothing = not math.isfinite(found.gain_db.value)
     return ProbeAgain(
         file=name,
         device=keys.device,
         direction=keys.direction,
         capture=keys.capture,
-        spoilt=found.spoilt or (TOO_WEAK if heard_nothing else None),
+        spoilt=found.spoilt,
         gain_db=interval(found.gain_db),
         cfo_hz=interval(found.cfo_hz),
         snr_db=found.snr_db if math.isfinite(found.snr_db) else None,
