@@ -16,8 +16,10 @@ from radio.link.memory import ReceiverMemory
 from radio.link.receiver import Receiver
 from radio.link.setup import LinkSetup
 from radio.link.starts import CountedStarts
+from radio.records import Plan
 from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.base import Scheme
+from radio.waveform.base import Part
 from radio.waveform.estimates import CfoTracker
 
 
@@ -67,6 +69,10 @@ class AccessPointLink:
     def block(self, round_index: int, attempt: int) -> Block:
         """Start a round, or another attempt: neither carrier offsets nor the noise are forgotten."""
         return Block(self._receiver, round_index, attempt)
+
+    def parts(self, plan: Plan) -> tuple[Part, ...]:
+        """What is where in the capture of a payload, or of each slot."""
+        return self._receiver.setup.waveform.parts(plan)
 
     def memory(self) -> ReceiverMemory:
         """What the receiver remembers between two rounds, to be written down."""

@@ -15,8 +15,8 @@ from radio.arrays import Complexes
 from radio.errors import SignalError
 from radio.link.bounds import ChannelBounds, Credit, Sounded, largest_amplitude
 from radio.link.receiver import Receiver
-from radio.records import Csi, Estimate, Plan, Received, value_bound
-from radio.samples import IQ
+from radio.link.reception import Captured, Reception, estimate_from
+from radio.records import Csi, Plan, value_bound
 from radio.schemes.alignment import Alignment, choose_alignment
 from radio.waveform.base import Known
 from radio.waveform.carrier import TONE_SAMPLES, CarrierOffset, measure_carrier
@@ -41,21 +41,6 @@ class Slot:
     """From now on; 0 where starts are counted."""
     start_sample: int | None
     """On the device's own count; None where nobody counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reception:
-    """What one payload came to."""
-
-    estimate: Estimate
-    capture: IQ
-    """The payload's samples, shape [N]; of slots, the last one's."""
-    symbols: Complexes
-    """y, superposed values after the matched filter, turned upright, shape [S]; empty for tones and slots."""
-    airtime_s: float
-    """Since the block began, to the payload's end."""
-    radio_s: float
-    """Wall-clock time of capturing and estimating, without that of polls."""
 
 
 class Block:
@@ -340,7 +325,7 @@ class Channels:
         before its slot is captured; none is needed where all were told their `payload_slots`.
         """
         receiver, scheme = self._receiver, self._receiver.setup.scheme
-        captured: list[tuple[IQ, Received]] = []
+        captured: list[Captured] = []
         began, polling_s = time.perf_counter(), 0.0
         if scheme.superposed:
             captured.append(self._capture(plan, None))
@@ -350,25 +335,26 @@ class Channels:
                 poll(device)
                 polling_s += time.perf_counter() - polled
                 captured.append(self._capture(plan, device))
-        estimate = scheme.estimate([received for _, received in captured], plan)
+        estimate, received = estimate_from(captured, plan, scheme, receiver.setup.waveform)
         if scheme.superposed and estimate.rejected is None and not scheme.votes:
             receiver.values.update(estimate.values, estimate.error_variance, len(plan.active))
         return Reception(
             estimate=estimate,
-            capture=captured[-1][0] if captured else np.zeros(0, dtype=np.complex64),
-            symbols=captured[0][1].symbols if scheme.superposed else np.zeros(0, dtype=np.complex128),
+            captured=tuple(captured),
+            symbols=received[0].symbols if scheme.superposed else np.zeros(0, dtype=np.complex128),
             airtime_s=(receiver.radio.clock_samples - self._begin) / receiver.setup.radio_config.sample_rate_hz,
             radio_s=time.perf_counter() - began - polling_s,
         )
 
-    def _capture(self, plan: Plan, device: int | None) -> tuple[IQ, Received]:
+    def _capture(self, plan: Plan, device: int | None) -> Captured:
         receiver, waveform = self._receiver, self._receiver.setup.waveform
-        soundings = {device: self._soundings[device] for device in plan.active if device in self._soundings}
+        soundings = {each: self._soundings[each] for each in plan.active if each in self._soundings}
         gains = self._gains_of(plan)
         lengths = waveform.payload_lengths(plan)
         skip_samples = lengths.settle_samples + receiver.starts.wait_samples(self._arrival)
         first_sample = receiver.radio.clock_samples + skip_samples
         capture = receiver.capture(lengths.capture_samples, skip_samples=skip_samples)
+        began_unix_s = time.time() - capture.size / receiver.setup.radio_config.sample_rate_hz
         receiver.noise.update(waveform.payload_noise_power(capture))
         receiver.in_band.update(waveform.payload_in_band(capture))
         known = Known(
@@ -379,7 +365,7 @@ class Channels:
             saturated=self._saturated,
             value_power=receiver.value_power(plan.clip),
         )
-        return capture, waveform.receive(capture, plan, known, device=device)
+        return Captured(samples=capture, known=known, device=device, began_unix_s=began_unix_s)
 
     def _gains_of(self, plan: Plan) -> Complexes:
         """ĥ of the active devices, ones where nobody knows."""

@@ -11,8 +11,9 @@ from radio.arrays import Reals
 from radio.backends.loopback import ALL_CAPABILITIES, LoopbackRadio
 from radio.config import Capabilities, FrameConfig, RadioConfig
 from radio.link.access_point import AccessPointLink
-from radio.link.block import Block, Channels, Reception
+from radio.link.block import Block, Channels
 from radio.link.device import DeviceLink
+from radio.link.reception import Reception
 from radio.randomness import generator
 from radio.records import Csi, Estimate, Plan
 from radio.schemes.alignment_rule import AlignmentRule

@@ -121,7 +121,7 @@ def sound(capture: IQ, probe: Probe, sample_rate_hz: float, *, coarse_cfo_hz: fl
     noise = _noise_power(spectra, common, probe)
     response_variance = noise / (num_periods * probe.bins.size) * _variance_scale(probe)
     power = max(float(np.mean(np.abs(response) ** 2)) - response_variance, 0.0)
-    snr = power * probe.power / noise if noise > 0 else math.inf
+    snr = power * probe.power / noise if noise > 0 else math.inf if power > 0 else 0.0
     phase_variance = _phase_variance(snr, probe)
     curve, drift = _curve(phases, times)
     wander = max(float(np.mean(curve**2)) - phase_variance, 0.0)
@@ -130,7 +130,7 @@ def sound(capture: IQ, probe: Probe, sample_rate_hz: float, *, coarse_cfo_hz: fl
     drift_variance = (phase_variance + wander) / float(np.sum(deviation**2)) if num_periods > MIN_PERIODS else math.inf
     sro_variance = _clock_variance(response, noise, probe, num_periods)
     averaged_db = 10 * math.log10(power / response_variance) if response_variance > 0 and power > 0 else -math.inf
-    is_weak = response_variance > 0 and averaged_db < MIN_AVERAGED_SNR_DB
+    is_weak = averaged_db < MIN_AVERAGED_SNR_DB if response_variance > 0 else power <= 0
     strength = np.abs(common) ** 2
     is_truncated = min(strength[0], strength[-1]) < TRUNCATED_SHARE * float(np.median(strength))
     track = common * math.sqrt(power) / max(float(np.sqrt(np.mean(np.abs(common) ** 2))), 1e-300)
@@ -211,7 +211,8 @@ def _fitted_clock(spectra: Complexes, probe: Probe) -> tuple[Complexes, float]:
     mean = spectra.mean(axis=0)
     steady = spectra * np.exp(-1j * np.angle(_common(spectra)))[:, None]
     turned = float(np.sum(index[:, None] * frequencies * (mean.conj() * steady).imag))
-    per_period = -turned / (2 * np.pi * float(np.sum(index**2) * np.sum(frequencies**2 * np.abs(mean) ** 2)))
+    weight = float(np.sum(index**2) * np.sum(frequencies**2 * np.abs(mean) ** 2))
+    per_period = -turned / (2 * np.pi * weight) if weight > 0 else 0.0
     return spectra * np.exp(2j * np.pi * np.outer(index * per_period, frequencies)), per_period
 
 

@@ -36,6 +36,27 @@ class Lengths:
     """Of one that is on time, from its start on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a payload's capture."""
+
+    name: str
+    """guard, sync, pilots, gap, values, tail; slot, of pilots among values; tones; or search, in which it lies."""
+    first_sample: int
+    """From the capture's begin."""
+    num_samples: int
+
+
+def parts_of(*lengths: tuple[str, int]) -> tuple[Part, ...]:
+    """One behind the other; without those of no length."""
+    parts, begin = [], 0
+    for name, num_samples in lengths:
+        if num_samples:
+            parts.append(Part(name, begin, num_samples))
+        begin += num_samples
+    return tuple(parts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Known:
     """What the access point knows of a payload before it looks at the capture."""
@@ -127,6 +148,10 @@ class Waveform(Protocol):
 
     def payload_lengths(self, plan: Plan) -> Lengths:
         """Of what `receive` looks at: everybody's payload, or one device's slot."""
+        ...
+
+    def parts(self, plan: Plan) -> tuple[Part, ...]:
+        """What is where in the capture that `receive` looks at, as far as that is known beforehand."""
         ...
 
     def payload_noise_power(self, capture: IQ) -> float:

@@ -12,7 +12,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.errors import RadioConfigError
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
-from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
+from radio.waveform.base import Carried, Known, Lengths, Part, SymbolFormat, Transmission, parts_of
 from radio.waveform.estimates import CfoTracker, ChannelEstimate, Sounding, amplitude_error_variance, check_unambiguous
 from radio.waveform.layouts import MAX_DATA_BETWEEN_PILOTS, PayloadLayout, payload_layout
 from radio.waveform.misalignment import MAX_CODES, code_of, judge, measure_arrivals, pilot_codes
@@ -137,6 +137,17 @@ class SymbolBlocks:
         length = self._frame.num_samples(self._layout(plan).num_symbols)
         return Lengths(settle_samples=0, capture_samples=length, on_air_samples=length)
 
+    def parts(self, plan: Plan) -> tuple[Part, ...]:
+        """Guard, synchronisation, pilots, gap, values, pilots, tail."""
+        layout, frame = self._layout(plan), self._frame
+        symbols = (
+            ("pilots", layout.before.size),
+            ("gap", 1),
+            ("values", layout.values.size),
+            ("pilots", layout.after.size),
+        )
+        return self._framed(layout.num_symbols, [(name, num * frame.symbol_samples) for name, num in symbols])
+
     def payload_noise_power(self, capture: IQ) -> float:
         """N0 from the guard; on the sample level from the longer gap."""
         if self._frame.is_symbol_level:
@@ -197,6 +208,11 @@ class SymbolBlocks:
         """min √P|h|/bound, in amplitude."""
         gains = np.array([each.gain for each in csi], dtype=np.complex128)
         return alignment_gain(gains, bound=bound, max_amplitude=self._format.max_amplitude)
+
+    def _framed(self, num_symbols: int, parts: Sequence[tuple[str, int]]) -> tuple[Part, ...]:
+        frame = self._frame
+        tail = frame.num_samples(num_symbols) - frame.first_symbol_samples - num_symbols * frame.symbol_samples
+        return parts_of(("guard", frame.guard_samples), ("sync", frame.sync_samples), *parts, ("tail", tail))
 
     def _in_band(self, capture: IQ, silent_symbol: int | None) -> InBandNoise:
         if silent_symbol is None or self._frame.is_symbol_level:

@@ -11,7 +11,7 @@ from radio.arrays import Complexes
 from radio.config import FrameConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
-from radio.waveform.base import Known, Lengths, Transmission
+from radio.waveform.base import Known, Lengths, Part, Transmission, parts_of
 from radio.waveform.layouts import SlotLayout, equalise_slot, fill_slot, slot_layout
 from radio.waveform.modulation import (
     InBandNoise,
@@ -50,6 +50,13 @@ class SymbolSlots(SymbolBlocks):
             capture_samples=self._frame.num_capture_samples(num_symbols),
             on_air_samples=self._frame.num_samples(num_symbols),
         )
+
+    def parts(self, plan: Plan) -> tuple[Part, ...]:
+        """Guard, synchronisation, pilots among values, tail; where they may be late, only that they are there."""
+        if self._frame.start_uncertainty_samples > 0:
+            return parts_of(("search", self.payload_lengths(plan).capture_samples))
+        num_symbols = self._slot(plan).num_symbols
+        return self._framed(num_symbols, [("slot", num_symbols * self._frame.symbol_samples)])
 
     def sounding_in_band(self, capture: IQ) -> InBandNoise | None:
         """Nothing: whose slot shows its value hides nothing in receiver noise, and may be anywhere in the capture."""

@@ -12,7 +12,7 @@ from radio.arrays import Complexes
 from radio.config import FrameConfig, RadioConfig
 from radio.records import Csi, Plan, Received
 from radio.samples import IQ
-from radio.waveform.base import Carried, Known, Lengths, SymbolFormat, Transmission
+from radio.waveform.base import Carried, Known, Lengths, Part, SymbolFormat, Transmission, parts_of
 from radio.waveform.estimates import CfoTracker, PowerEstimate, Sounding, power_error_variance
 from radio.waveform.misalignment import code_of, stray_text
 from radio.waveform.modulation import InBandNoise, is_saturated, real_noise_variance, symbol_snr_db
@@ -106,6 +106,10 @@ class TonePeriods:
     def payload_lengths(self, plan: Plan) -> Lengths:
         """One period, once everybody is on."""
         return self._lengths(self._frame.tone_period_samples)
+
+    def parts(self, plan: Plan) -> tuple[Part, ...]:
+        """Tones from end to end."""
+        return parts_of(("tones", self._frame.tone_period_samples))
 
     def payload_noise_power(self, capture: IQ) -> float:
         """N0 from the bins where nobody sends."""

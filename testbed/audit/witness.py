@@ -22,8 +22,9 @@ from learner.zo.replica import Scalars
 from radio.air.air import Air
 from radio.air.channel import Truth
 from radio.config import FrameConfig
-from radio.link.block import Channels, Reception
+from radio.link.block import Channels
 from radio.link.device import DeviceLink
+from radio.link.reception import Reception
 from radio.randomness import generator
 from radio.records import Csi, Plan
 from radio.samples import IQ

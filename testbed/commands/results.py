@@ -1,14 +1,24 @@
-"""`testbed replay` and `testbed report`: what can be made of a run directory."""
+"""`testbed replay`, `testbed report` and `testbed reprocess`: what can be made of what was left."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from testbed.commands.app import app
-from testbed.commands.options import DirArgument
+from testbed.commands.options import DirArgument, JsonOption
+from testbed.commands.screen.tables import table_of
+from testbed.commands.screen.terminal import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from testbed.measurement.records import Interval
+    from testbed.reprocessing.records import PayloadsAgain, ProbesAgain
 
 
 @app.command()
@@ -48,3 +58,95 @@ def report(run_dir: DirArgument) -> None:
     from testbed.results.report import write_report
 
     typer.echo(write_report(RunDirectory.open(run_dir)))
+
+
+@app.command()
+def reprocess(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory, or that of a measurement.")],
+    scheme: Annotated[
+        str | None,
+        typer.Option(help="Of a run: whose receiver estimates, any that reads the same waveform (default: the run's)."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Look at recordings again: sound a measurement's probes, or estimate a run's recorded rounds.
+
+    Everything comes from the SigMF files; what was recorded at the time stands beside it. Writes reprocessed.json or
+    reprocessed-SCHEME.json into the directory. Examples:
+
+        testbed reprocess runs/20261121-120000-measure
+
+        testbed reprocess runs/20261121-120000-quickstart
+
+        testbed reprocess runs/20261121-120000-quickstart --scheme sign
+    """
+    from testbed.reprocessing.reprocess import is_good
+    from testbed.reprocessing.reprocess import reprocess as reprocessed
+
+    path, found = reprocessed(directory, scheme)
+    if json:
+        typer.echo(path.read_text(encoding="utf-8"), nl=False)
+    else:
+        from testbed.reprocessing.records import ProbesAgain
+
+        out = console()
+        notes = _probes(found) if isinstance(found, ProbesAgain) else _payloads(found)
+        for note in notes:
+            out.print(note, markup=False, soft_wrap=isinstance(note, str))
+        out.print(f"record: {path}", soft_wrap=True, markup=False)
+    if not is_good(found):
+        raise typer.Exit(1)
+
+
+def _probes(found: ProbesAgain) -> list[Table | str]:
+    names = ("recording", "gain dB", "link's", "CFO Hz", "link's", "SNR dB", "link's", "")
+    table = table_of(f"measurement of {found.started}", names, ())
+    for each in found.recordings:
+        if each.problem is None:
+            table.add_row(
+                each.file.removesuffix(".sigmf-meta"),
+                _between(each.gain_db, 2), _between(each.recorded_gain_db, 2),
+                _between(each.cfo_hz, 3), _between(each.recorded_cfo_hz, 3),
+                _number(each.snr_db, 1), _number(each.recorded_snr_db, 1),
+                each.spoilt or "",
+            )  # fmt: skip
+    return [table, *(each.problem for each in found.recordings if each.problem is not None)]
+
+
+def _payloads(found: PayloadsAgain) -> list[Table | str]:
+    table = table_of(
+        f"recorded rounds of {found.run_scheme}, read by {found.scheme}",
+        ("round", "recorded", "new", "truth", "NMSE dB", "recorded's", ""),
+        (),
+    )
+    for each in found.rounds:
+        if each.problem is None:
+            table.add_row(
+                str(each.round),
+                _vector(each.recorded), _vector(each.estimate), _vector(each.truth),
+                _number(each.nmse_db, 1), _number(each.recorded_nmse_db, 1),
+                each.rejected or "",
+            )  # fmt: skip
+    return [
+        table,
+        f"pooled NMSE: new {_number(found.nmse_db, 1)} dB, recorded {_number(found.recorded_nmse_db, 1)} dB; "
+        f"{found.num_same} of {found.num_compared} estimates are the recorded ones, bit for bit, "
+        f"{found.num_same_sign} have their sign",
+        *(f"note: {remark}" for remark in found.remarks),
+        *(each.problem for each in found.rounds if each.problem is not None),
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _between(value: Interval | None, digits: int) -> str:
+    return _number(None if value is None else value.value, digits)
+
+
+def _vector(values: Sequence[float] | None) -> str:
+    """Of many queries, the first."""
+    if not values:
+        return "–"
+    return f"{values[0]:.6g}" + (f" (+{len(values) - 1})" if len(values) > 1 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,21 @@ class Asked:
     """Captures of each link that are kept as recordings."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """A capture that becomes a recording."""
+
+    number: int
+    """Among the link's captures."""
+    samples: IQ
+    first_sample: int
+    """On the clock that times the campaign: the receiver's; of a simulated downlink, the air's."""
+    began_unix_s: float
+    """By this computer's clock, within what the radio's buffers hold samples up."""
+    coarse_cfo_hz: float
+    """What was known of the carrier beforehand."""
+
+
 @dataclass(slots=True, kw_only=True)
 class LinkHeard:
     """All captures of one link."""
@@ -56,7 +72,7 @@ class LinkHeard:
     soundings: list[Sounding] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     """On the receiver's clock, when each capture began."""
-    kept: list[IQ] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     problem: str | None = None
     starts: Interval | None = None
 
@@ -170,9 +186,17 @@ def _sound_link(
                 break
             taken = link.take()
             heard.soundings.append(taken.sounding)
-            heard.times_s.append(taken.began_s)
+            heard.times_s.append(taken.first_sample / rig.radio.sample_rate_hz)
             if len(heard.kept) < asked.num_kept:
-                heard.kept.append(taken.samples)
+                heard.kept.append(
+                    Kept(
+                        number=number,
+                        samples=taken.samples,
+                        first_sample=taken.first_sample,
+                        began_unix_s=taken.began_unix_s,
+                        coarse_cfo_hz=link.coarse_cfo_hz,
+                    )
+                )
             on_heard(Heard(device=heard.device, direction=heard.direction, number=number, sounding=taken.sounding))
     if heard.direction == "uplink" and not rig.clock.trigger and heard.good:
         heard.starts = _starts(rig, medium, heard.device, rig.radio, _settling(rig, medium, probe_of(rig, asked)))
@@ -184,8 +208,9 @@ class Taken:
 
     samples: IQ
     sounding: Sounding
-    began_s: float
+    first_sample: int
     """On the receiver's clock."""
+    began_unix_s: float
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -229,11 +254,13 @@ class OpenLink:
         num_samples = int(self.asked.capture_s * rate_hz) // probe.period_samples * probe.period_samples
         self.clock.begin_block(self.num_blocks, 1)
         self.num_blocks += 1
-        samples, began = self._received(probe.samples(), num_samples)
+        samples, first_sample = self._received(probe.samples(), num_samples)
+        began_unix_s = time.time() - num_samples / rate_hz
         return Taken(
             samples=samples,
             sounding=sound(samples, probe, rate_hz, coarse_cfo_hz=self.coarse_cfo_hz),
-            began_s=began / rate_hz,
+            first_sample=first_sample,
+            began_unix_s=began_unix_s,
         )
 
     def _received(self, frame: IQ, num_samples: int) -> tuple[IQ, int]:

@@ -66,17 +66,8 @@ def measure(
     details: list[Detail] = []
     for heard in campaign.sound_links(rig, asked, medium, on_heard, should_stop):
         details.append(summarise(heard, rig, asked))
-        for number, samples in enumerate(heard.kept):
-            save_recording(
-                directory.recordings,
-                samples,
-                name=f"{heard.direction}-{heard.device:03d}-{number:03d}",
-                device=heard.device,
-                direction=heard.direction,
-                probe=probe,
-                rate_hz=rig.radio.sample_rate_hz,
-                center_hz=rig.radio.center_freq_hz,
-            )
+        for kept in heard.kept:
+            save_recording(directory.recordings, heard, kept, probe, rig)
     probe_power_dbfs = 10 * math.log10(probe.power)
     if corrections is not None:
         details = [

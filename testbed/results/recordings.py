@@ -1,18 +1,33 @@
-"""Captured IQ as SigMF: a data file of complex64 and a JSON file that says what it is."""
+"""Received payloads as SigMF: complex64, one segment of a superposed payload or one for each slot.
+
+With what the receiver knew (plan, channels, noise), so that the estimate follows from the file.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import sigmf
-from sigmf import SigMFFile
 
+from radio.link.reception import Captured
+from radio.records import Plan
 from radio.samples import IQ
+from radio.waveform.base import Part
+from radio.waveform.modulation import is_saturated
+from testbed.config.schema import Rig
 from testbed.errors import RunDirectoryError
 from testbed.results import files
+from testbed.results.sigmf.meta import (
+    PAYLOAD_DATATYPE,
+    PayloadKeys,
+    PayloadSegmentKeys,
+    PlanKeys,
+    channels_of,
+)
+from testbed.results.sigmf.writing import Contents, Note, Segment, station, write_recording
 
 _REMEDY = "free some space and continue with --resume"
 
@@ -24,9 +39,11 @@ class CaptureInfo:
     round: int
     attempt: int
     scheme: str
-    sample_rate_hz: float
-    center_freq_hz: float
     run_id: str
+    rig: Rig
+    plan: Plan
+    parts: tuple[Part, ...] = ()
+    """Of the payload, or of each slot."""
 
 
 def is_recorded(round_index: int, *, eval_every: int) -> bool:
@@ -34,12 +51,14 @@ def is_recorded(round_index: int, *, eval_every: int) -> bool:
     return round_index == 0 or (round_index + 1) % eval_every == 0
 
 
-def save_capture(directory: Path, samples: IQ, info: CaptureInfo, *, max_bytes: float = math.inf) -> bool:
+def save_capture(
+    directory: Path, captured: Sequence[Captured], info: CaptureInfo, *, max_bytes: float = math.inf
+) -> bool:
     """Write ``round-NNNNNN.sigmf-data`` and ``.sigmf-meta``, unless the folder would pass ``max_bytes`` of samples.
 
     Returns whether they were kept. Raises RunDirectoryError.
     """
-    data = np.asarray(samples, dtype=np.complex64).tobytes()
+    data = b"".join(np.asarray(each.samples, dtype=np.complex64).tobytes() for each in captured)
     data_path = directory / f"round-{info.round:06d}.sigmf-data"
     files.check_there(directory.parent)
     if not directory.is_dir():
@@ -47,33 +66,58 @@ def save_capture(directory: Path, samples: IQ, info: CaptureInfo, *, max_bytes: 
     kept = sum(path.stat().st_size for path in directory.glob("*.sigmf-data") if path != data_path)
     if kept + len(data) > max_bytes:
         return False
-    files.write(data_path, data, remedy=_REMEDY)
-    files.write(data_path.with_suffix(".sigmf-meta"), _meta(data_path, info), remedy=_REMEDY)
+    write_recording(data_path, data, _contents(captured, info), remedy=_REMEDY)
     return True
 
 
-def _meta(data_path: Path, info: CaptureInfo) -> str:
-    """SigMF's JSON, with the checksum of the data."""
-    try:
-        recording = SigMFFile(
-            data_file=str(data_path),
-            global_info={
-                sigmf.DATATYPE_KEY: "cf32_le",
-                sigmf.SAMPLE_RATE_KEY: info.sample_rate_hz,
-                sigmf.DESCRIPTION_KEY: (
-                    f"payload of round {info.round}, attempt {info.attempt}, scheme {info.scheme}, run {info.run_id}"
+def _contents(captured: Sequence[Captured], info: CaptureInfo) -> Contents:
+    frame = info.rig.frame
+    keys = PayloadKeys(
+        round=info.round,
+        attempt=info.attempt,
+        scheme=info.scheme,
+        run_id=info.run_id,
+        air_level="symbol" if frame.is_symbol_level else "sample",
+        num_samples=sum(each.samples.size for each in captured),
+        plan=PlanKeys.of(info.plan),
+        channels=channels_of(info.plan, captured[0].known),
+        sounding_saturated=any(each.known.saturated for each in captured),
+    )
+    return Contents(
+        datatype=PAYLOAD_DATATYPE,
+        description=f"payload of round {info.round}, attempt {info.attempt}, scheme {info.scheme}, run {info.run_id}",
+        keys=keys,
+        rig=info.rig,
+        senders=[station(info.rig, device) for device in info.plan.active],
+        receiver=station(info.rig, info.rig.num_devices),
+        segments=[
+            Segment(
+                num_samples=each.samples.size,
+                global_index=each.known.first_sample,
+                began_unix_s=each.began_unix_s,
+                overloaded=None if frame.is_symbol_level else is_saturated(each.samples, frame),
+                keys=PayloadSegmentKeys(
+                    noise_power=float(each.known.noise_power),
+                    value_power=float(each.known.value_power),
+                    device=each.device,
                 ),
-                sigmf.VERSION_KEY: "1.0.0",
-            },
-        )
-    except OSError as err:
-        raise RunDirectoryError(f"{data_path}: cannot be read back: {files.reason(err)}; {_REMEDY}") from err
-    recording.add_capture(0, metadata={sigmf.FREQUENCY_KEY: info.center_freq_hz})
-    return f"{recording.dumps(pretty=True)}\n"
+                notes=tuple(
+                    Note(
+                        label=part.name,
+                        first_sample=part.first_sample,
+                        num_samples=part.num_samples,
+                        comment="" if each.device is None else f"{station(info.rig, each.device)} to the access point",
+                    )
+                    for part in info.parts
+                ),
+            )
+            for each in captured
+        ],
+    )
 
 
 def load_capture(data_path: Path) -> IQ:
-    """The samples of a recording, complex64 [N]. Raises RunDirectoryError."""
+    """The samples of a recorded payload, also one of an earlier version, complex64 [N]. Raises RunDirectoryError."""
     data = files.read(data_path, remedy="give a .sigmf-data file of a run")
     if len(data) % np.dtype(np.complex64).itemsize:
         raise RunDirectoryError(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from radio.schemes.registry import scheme
+from radio.waveform.layouts import MAX_DATA_BETWEEN_PILOTS
 from testbed.config.schema import RunConfig
+from testbed.plugins import look_for
 
 MIB = 2**20
 _ROUND_BYTES, _QUERY_BYTES = 1000, 150
@@ -13,7 +16,9 @@ _MEMORY_BYTES, _MEMORY_DEVICE_BYTES = 2000, 32
 """Of what the receiver remembers, and of each device in it, once a round in the journal."""
 _REPORT_BYTES = 2 * MIB
 _RESERVE_BYTES = 32 * MIB
-_SLOT_SYMBOLS_PER_QUERY = 64
+_META_BYTES, _META_DEVICE_BYTES = 5000, 1000
+"""Of a recording's JSON, and of each device in it."""
+_SYMBOLS_PER_QUERY = 64
 _BYTES_PER_SAMPLE = 8
 _BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -59,8 +64,14 @@ def needed_space(config: RunConfig, *, num_parameters: int, first_round: int = 0
 
 
 def capture_bytes(config: RunConfig) -> int:
-    """At most what one recorded payload takes: pilots of all devices, the values or one slot's bits, and the tail."""
+    """At most what one recorded payload takes: pilots of all devices and the values, or every slot; with its JSON."""
     rig, queries = config.rig, config.experiment.learner.num_queries
-    symbols = 2 * rig.num_devices + 2 + _SLOT_SYMBOLS_PER_QUERY * queries
+    chosen = config.experiment.scheme.name
+    look_for("scheme", chosen)
+    if not scheme(chosen).superposed:
+        data = scheme(chosen).frame_symbols(queries)
+        slot = rig.frame.num_capture_samples(data + data // MAX_DATA_BETWEEN_PILOTS + 2)
+        return rig.num_devices * (_BYTES_PER_SAMPLE * slot + _META_DEVICE_BYTES) + _META_BYTES
+    symbols = 2 * rig.num_devices + 2 + _SYMBOLS_PER_QUERY * queries
     samples = max(rig.frame.num_capture_samples(symbols), rig.frame.tone_period_samples)
-    return _BYTES_PER_SAMPLE * samples
+    return _BYTES_PER_SAMPLE * samples + rig.num_devices * _META_DEVICE_BYTES + _META_BYTES

@@ -12,8 +12,9 @@ import msgspec
 
 from radio.errors import RadioLinkError
 from radio.link.access_point import AccessPointLink
-from radio.link.block import Block, Channels, Reception
+from radio.link.block import Block, Channels
 from radio.link.bounds import Credit
+from radio.link.reception import Reception
 from radio.records import Estimate, Plan, value_bound
 from radio.schemes.alignment import Alignment
 from radio.schemes.base import Scheme

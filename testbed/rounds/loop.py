@@ -18,7 +18,6 @@ from radio.air.medium import Medium
 from radio.backends.base import Radio
 from radio.link.access_point import AccessPointLink
 from radio.link.memory import ReceiverMemory
-from radio.samples import IQ
 from testbed.bench.rig import access_point_radio, scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
@@ -44,7 +43,7 @@ from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
 from testbed.rounds.evaluations import early_end, initial_evaluation, is_due, keep_best, with_evaluation
 from testbed.rounds.office import RunOffice
-from testbed.rounds.round import AccessPoint
+from testbed.rounds.round import AccessPoint, Round
 from testbed.rounds.session import Session
 from testbed.rounds.summary import summarise
 from testbed.rounds.verification import Live, Verification, failed, verify
@@ -288,8 +287,8 @@ def _play(
             return ended
         played = access_point.play(round_index)
         record = played.record
-        if played.capture is not None and is_recorded(round_index, eval_every=rounds.eval_every):
-            record = _keep_capture(session, played.capture, record)
+        if is_recorded(round_index, eval_every=rounds.eval_every):
+            record = _keep_capture(session, played, access_point.transmitter.link)
         interrupted = False
         if is_due(rounds, round_index):
             try:
@@ -320,19 +319,22 @@ def _evaluate_again(session: Session, access_point: AccessPoint) -> None:
     session.directory.rewrite_rounds(session.records)
 
 
-def _keep_capture(session: Session, samples: IQ, record: RoundRecord) -> RoundRecord:
-    """Record a round's received payload, within what captures may take of the disk."""
-    radio = session.config.rig.radio
+def _keep_capture(session: Session, played: Round, link: AccessPointLink) -> RoundRecord:
+    """Record what a round received, if anything, within what captures may take of the disk."""
+    record, plan, reception = played.record, played.plan, played.reception
+    if plan is None or reception is None or not reception.captured:
+        return record
     info = CaptureInfo(
         round=record.round,
         attempt=record.attempt,
         scheme=record.scheme,
-        sample_rate_hz=radio.sample_rate_hz,
-        center_freq_hz=radio.center_freq_hz,
         run_id=session.info.run_id,
+        rig=session.config.rig,
+        plan=plan,
+        parts=link.parts(plan),
     )
     max_bytes = session.config.experiment.results.max_capture_mib * 2**20
-    kept = save_capture(session.directory.captures, samples, info, max_bytes=max_bytes)
+    kept = save_capture(session.directory.captures, reception.captured, info, max_bytes=max_bytes)
     return msgspec.structs.replace(record, capture="kept" if kept else "left out")
 
 

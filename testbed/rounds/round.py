@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radio.samples import IQ
+from radio.link.reception import Reception
+from radio.records import Plan
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
 from testbed.control.roster import Roster
@@ -39,8 +40,10 @@ class Round:
     """What a round came to."""
 
     record: RoundRecord
-    capture: IQ | None
-    """The last attempt's received payload [N]; None if it received none."""
+    plan: Plan | None = None
+    """The last attempt's; None if it came to none."""
+    reception: Reception | None = None
+    """What that attempt received; None if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class AccessPoint:
             )
         )
         record = self._record(round_index, seed, status, reason, attempts, time.perf_counter() - started)
-        return Round(record=record, capture=last.reception.capture if last.reception is not None else None)
+        return Round(record=record, plan=last.plan, reception=last.reception)
 
     def evaluate(self, round_index: int) -> Evaluation | None:
         """Loss and metric of the current weights; two hosts evaluate where there are two, and must agree.

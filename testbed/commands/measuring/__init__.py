@@ -1,1 +1,1 @@
-"""Commands about channels and radios rather than runs: `testbed measure`, `calibrate`, `reprocess`."""
+"""Commands about channels and radios rather than runs: `testbed measure` and `calibrate`."""

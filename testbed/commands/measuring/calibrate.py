@@ -96,7 +96,6 @@ def calibrate(
         reference_ppm=reference_ppm,
     )
     calibrating.check(config.rig, wanted)
-    agree_to_radiate(calibrating.loudest(config.rig, wanted), yes=yes)
     place = out or (Path(rig).parent if rig is not None and Path(rig).is_file() else Path()) / kept.DEFAULT_NAME
     kept.check_place(place)
     asks = calibrating.needs_hands(config.rig) and not yes
@@ -108,6 +107,7 @@ def calibrate(
     progress = console(stderr=True)
     for line in calibrating.plan(config.rig, wanted, place):
         progress.print(line, soft_wrap=True)
+    agree_to_radiate(calibrating.loudest(config.rig, wanted), yes=yes)
     with interruptible() as should_stop, progress.status("looking for the radios") as status:
 
         def on_step(text: str) -> None:

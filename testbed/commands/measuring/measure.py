@@ -29,6 +29,7 @@ def measure(
     ] = None,
     capture_ms: Annotated[float, typer.Option(min=0.01, max=10_000, help="Length of one capture.")] = 50.0,
     period: Annotated[int, typer.Option(help="Samples of one period of the probe, a power of two.")] = 256,
+    keep: Annotated[int, typer.Option(min=0, max=100_000, help="Captures of each link that become recordings.")] = 1,
     downlink: Annotated[bool, typer.Option("--downlink", help="Also from the access point to each device.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Directory of the results (default: runs/<time>-measure).")
@@ -70,6 +71,7 @@ def measure(
         capture_s=capture_ms / 1e3,
         period_samples=period,
         directions=("uplink", "downlink") if downlink else ("uplink",),
+        num_kept=keep,
     )
     check(config.rig, asked)
     agree_to_radiate(config.rig, yes=yes)

@@ -6,7 +6,7 @@ import pytest
 
 from radio.air.config import AirConfig
 from radio.errors import SignalError
-from radio.link.block import Reception
+from radio.link.reception import Reception
 from radio.link.simulated_rig import SimulatedRig
 from radio.schemes.alignment_rule import AlignmentRule
 

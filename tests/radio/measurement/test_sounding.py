@@ -137,6 +137,12 @@ def test_neither_fading_nor_clocks_nor_phases_pass_for_interference() -> None:
             assert found.spoilt in (None, "too weak")
 
 
+def test_a_receiver_that_gives_nothing_but_zeros_is_too_weak() -> None:
+    probe = Probe()
+    found = sound(np.zeros(8 * probe.period_samples, dtype=np.complex64), probe, 1e6)
+    assert (found.spoilt, found.snr_db, found.gain_db.value) == ("too weak", -math.inf, -math.inf)
+
+
 def test_a_short_capture_is_refused() -> None:
     with pytest.raises(SignalError, match="at least 4 periods of 256"):
         sound(np.zeros(1000, np.complex64), PROBE, measurement.RATE_HZ)

@@ -278,7 +278,8 @@ def written(plutos, tmp_path):
     keys = ("backend", "num_devices", "radio", "frame", "clock")
     pluto = {key: plain["pluto"][key] for key in ("devices", "access_point")}
     path = tmp_path / "bench.toml"
-    path.write_text(tomli_w.dumps({key: plain[key] for key in keys} | {"pluto": pluto}))
+    limits = {"min_freq_hz": 900e6, "max_freq_hz": 930e6, "max_tx_gain_db": -5.0}
+    path.write_text(tomli_w.dumps({key: plain[key] for key in keys} | {"pluto": pluto, "limits": limits}))
     return path
 
 
@@ -292,15 +293,19 @@ def test_cables_are_waited_for_on_a_terminal_only(calibrated, tmp_path):
     assert alone.returncode == 1
     assert "nobody is asked where there is no terminal; allowed: on a terminal, or with --yes" in alone.stderr
     assert not place.exists()
+    loud = subprocess.run([*arguments, "--yes", "--gains", "-40,-4"], capture_output=True, text=True, check=False)
+    assert loud.returncode == 1
+    assert "tx_gain_db: got -4; allowed: limits.max_tx_gain_db = -5" in loud.stderr
     with terminal(arguments) as (hands, process):
-        assert said(process, 1).startswith("connect device 0 to the access point by cable")
+        os.write(hands, b"y\n")  # it may radiate
+        assert "connect device 0 to the access point by cable" in said(process, 1)
         os.write(hands, b"\n")
         assert said(process, 1).startswith("connect device 1 to the access point by cable")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert not place.exists()
     with terminal(arguments) as (hands, process):
-        os.write(hands, b"\n\n")
+        os.write(hands, b"y\n\n\n")
         assert process.wait(120) == 0
     assert len(read_calibration(place).radios) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.toml", "calibration.toml"]

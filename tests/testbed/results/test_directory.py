@@ -1,22 +1,22 @@
 """The run directory: where it is made, what it refuses, how damage is told from a crash."""
 
-import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
-import sigmf
 
 import testbed
+from radio.link.simulated_rig import SimulatedRig
 from testbed.config.schema import ResultsConfig
 from testbed.errors import JournalError, RunDirectoryError
 from testbed.results import files, provenance
 from testbed.results.directory import RunDirectory, free_place
-from testbed.results.recordings import CaptureInfo, load_capture, save_capture
+from testbed.results.recordings import load_capture
 from testbed.results.report import summary_rows
-from testbed.results.space import MIB, needed_space
+from testbed.results.space import MIB, capture_bytes, needed_space
 
 
 def test_no_name_leads_out_of_the_runs_folder(tmp_path, monkeypatch):
@@ -146,18 +146,24 @@ def test_captures_stay_within_their_bound_and_the_summary_says_what_was_left_out
     assert ResultsConfig().max_capture_mib == 256
 
 
-def test_a_capture_is_sigmf_with_its_checksum(tmp_path):
-    info = CaptureInfo(round=7, attempt=1, scheme="coherent", sample_rate_hz=1e6, center_freq_hz=915e6, run_id="an id")
-    assert save_capture(tmp_path, [1 + 2j, 3j], info)
-    data_path = tmp_path / "round-000007.sigmf-data"
-    assert load_capture(data_path).tolist() == [1 + 2j, 3j]
-    meta = json.loads(data_path.with_suffix(".sigmf-meta").read_text())
-    assert meta["global"]["core:sha512"]
-    sigmf.fromfile(str(data_path)).validate()
-    assert meta["captures"] == [{"core:frequency": 915e6, "core:sample_start": 0}]
+def test_a_capture_that_was_cut_off_is_refused(finished, tmp_path):
+    shutil.copytree(finished.path / "captures", tmp_path / "captures")
+    data_path = tmp_path / "captures" / "round-000000.sigmf-data"
+    assert load_capture(data_path).tolist() == finished.captures[0].samples().tolist()
     data_path.write_bytes(b"123")
     with pytest.raises(RunDirectoryError, match="got 3 bytes"):
         load_capture(data_path)
+
+
+def test_captures_of_slots_are_reckoned_with():
+    """As many slots as devices, each with its pilots; more queries need more symbols."""
+    for num_devices, num_queries in ((2, 1), (3, 7), (5, 40)):
+        bound = {"num_devices": num_devices, "learner.num_queries": num_queries, "scheme.name": "digital"}
+        config = testbed.load(overrides=bound)
+        rig = SimulatedRig(config.rig.air, "digital", num_devices=num_devices, frame=config.rig.frame)
+        captured = rig.play(np.full((num_devices, num_queries), 0.5)).reception.captured
+        size = sum(each.samples.nbytes for each in captured)
+        assert size <= capture_bytes(config) <= 2 * size
 
 
 # ---- what produced it

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from radio.link.block import Reception
 from radio.link.bounds import ChannelBounds, Credit
+from radio.link.reception import Captured, Reception
 from radio.records import Csi, Estimate, Plan
 from radio.schemes.alignment import Alignment
+from radio.waveform.base import Known
 from testbed.control import messages as m
 from tests.testbed.control.ends import WEIGHTS, Peer, Table
 
@@ -161,9 +162,17 @@ class FakeChannels:
             rejected=rejected,
         )
         capture = np.full(4, self.block.round_index + self.block.attempt / 10, dtype=np.complex64)
+        known = Known(
+            soundings={},
+            gains=np.ones(len(plan.active), dtype=np.complex128),
+            noise_power=0.01,
+            first_sample=0,
+            saturated=False,
+            value_power=1.0,
+        )
         return Reception(
             estimate=estimate,
-            capture=capture,
+            captured=(Captured(samples=capture, known=known),),
             symbols=np.full(plan.num_queries, 1 + 0j),
             airtime_s=self.block.airtime_s,
             radio_s=0.0,

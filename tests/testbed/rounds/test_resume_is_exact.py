@@ -192,7 +192,7 @@ def without_round(config: RunConfig, path: Path, round_index: int, spent: j.Spen
         access_point.roster.tell(
             m.RoundResult(round=index, seed=seed, status="skipped", coefficients=(), fingerprint=None)
         )
-        return Round(record=resuming._recovered(left_out, config), capture=None)
+        return Round(record=resuming._recovered(left_out, config))
 
     with patch.context() as patched:
         patched.setattr(AccessPoint, "play", playing)

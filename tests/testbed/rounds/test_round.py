@@ -116,9 +116,9 @@ def test_a_capture_belongs_to_the_attempt_that_received_it(path):
     values = {0: 1.0, 1: None, 2: "too loud"}
     played = Played(path, lambda t, n: values[t])
     first, silent, rejected = (played.play(t) for t in range(3))
-    assert np.real(first.capture[0]) == pytest.approx(0.1)
-    assert silent.capture is None
-    assert np.real(rejected.capture[0]) == pytest.approx(2.2)
+    assert np.real(first.reception.capture[0]) == pytest.approx(0.1)
+    assert silent.reception is None
+    assert np.real(rejected.reception.capture[0]) == pytest.approx(2.2)
 
 
 def test_a_planned_silence_is_called_silent_and_is_no_failure(path):

@@ -1,0 +1,1 @@
+"""What recordings say when they are looked at again: soundings of probes, estimates of payloads."""

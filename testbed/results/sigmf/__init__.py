@@ -1,0 +1,1 @@
+"""Recordings as SigMF: what their JSON says, who writes it, who reads it back and refuses what is none."""
