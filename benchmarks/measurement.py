@@ -171,7 +171,7 @@ def phases() -> dict[str, float]:
             pair = said.at(lag_s), true.at(lag_s)
             assert pair[0] is not None
             assert pair[1] is not None
-            errors.append(abs(pair[0] / pair[1] - 1))
+            errors.append(abs(pair[0].value / pair[1].value - 1))
     return {"phase_drift_error": max(errors)}
 
 

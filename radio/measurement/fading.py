@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from radio.arrays import Complexes, Reals
-from radio.measurement.sounding import Value
+from radio.measurement.sounding import NORMAL_95, Value
 
 MIN_CAPTURES = 20
 """Fewer say nothing of K."""
@@ -101,12 +101,18 @@ class PhaseDrift:
     """Ascending, up to half a capture."""
     rms_rad: Reals
     """Of each lag, over captures and times, without what receiver noise adds."""
+    half_width_rad: Reals
+    """Half of its 95 % interval, from how captures differ; not a number with a single one."""
 
-    def at(self, lag_s: float) -> float | None:
+    def at(self, lag_s: float) -> Value | None:
         """Rms change within a time, between lags by straight lines; None beyond half a capture."""
         if not self.lags_s.size or lag_s > self.lags_s[-1]:
             return None
-        return float(np.interp(lag_s, np.append(0.0, self.lags_s), np.append(0.0, self.rms_rad)))
+        lags = np.append(0.0, self.lags_s)
+        rms, half_width = (
+            float(np.interp(lag_s, lags, np.append(0.0, values))) for values in (self.rms_rad, self.half_width_rad)
+        )
+        return Value(value=rms, half_width=half_width)
 
     def first_beyond(self, rms_rad: float) -> float | None:
         """The first lag with so large a change; None if there is none."""
@@ -119,10 +125,15 @@ def phase_drift(tracks: Sequence[Complexes], phase_variances: Sequence[float], p
     size = min(track.size for track in tracks)
     lags = np.unique(np.geomspace(1, max(size // 2, 1), 40).astype(np.int64))
     times = np.arange(size) - (size - 1) / 2
-    squares = np.zeros(lags.size)
-    for track, variance in zip(tracks, phase_variances, strict=True):
+    squares = np.zeros((len(tracks), lags.size))
+    for n, (track, variance) in enumerate(zip(tracks, phase_variances, strict=True)):
         phases = np.unwrap(np.angle(track[:size]))
         phases -= phases.mean() + times * float(np.sum(times * phases) / np.sum(times**2))
         changes = [float(np.mean((phases[lag:] - phases[:-lag]) ** 2)) for lag in lags]
-        squares += np.maximum(np.array(changes) - 2 * variance, 0.0)
-    return PhaseDrift(lags_s=lags * np.float64(period_s), rms_rad=np.sqrt(squares / len(tracks)))
+        squares[n] = np.maximum(np.array(changes) - 2 * variance, 0.0)
+    rms = np.sqrt(squares.mean(axis=0))
+    half_width = np.full(lags.size, np.nan)
+    if len(tracks) > 1:
+        of_squares = squares.std(axis=0, ddof=1) / math.sqrt(len(tracks))
+        half_width = NORMAL_95 * of_squares / (2 * np.maximum(rms, 1e-12))
+    return PhaseDrift(lags_s=lags * np.float64(period_s), rms_rad=rms, half_width_rad=half_width)

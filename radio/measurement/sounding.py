@@ -67,6 +67,8 @@ class Sounding:
     """N0 per sample, of what is not the probe: noise, interference, phase noise at this power."""
     snr_db: float
     """Received probe power over N0, per sample."""
+    snr_half_width_db: float
+    """Half of its 95 % interval."""
     gain_db: Value
     """Mean |H|² over the band."""
     cfo_hz: Value
@@ -150,6 +152,7 @@ def sound(capture: IQ, probe: Probe, sample_rate_hz: float, *, coarse_cfo_hz: fl
         response_variance=response_variance,
         noise_power=noise,
         snr_db=10 * math.log10(snr) if snr > 0 else -math.inf,
+        snr_half_width_db=_snr_half_width_db(_in_db(power, response_variance, probe.bins.size), num_periods, probe),
         gain_db=_in_db(power, response_variance, probe.bins.size),
         cfo_hz=Value(value=coarse_cfo_hz + residual_hz, half_width=NORMAL_95 * math.sqrt(slope_variance) / (2 * np.pi)),
         cfo_drift_hz_per_s=Value(
@@ -273,6 +276,12 @@ def _variance_scale(probe: Probe) -> float:
 def _phase_variance(snr: float, probe: Probe) -> float:
     """Of one period's common phase: 1/(2·P·snr), as of any known signal of P samples."""
     return 1 / (2 * probe.period_samples * snr) if snr > 0 else math.pi**2 / 3
+
+
+def _snr_half_width_db(gain_db: Value, num_periods: int, probe: Probe) -> float:
+    """Of differences between neighbouring periods, each period being in two, and of the gain."""
+    of_noise = math.sqrt(1.5 / ((num_periods - 1) * probe.bins.size))
+    return math.hypot(NORMAL_95 * of_noise * 10 / math.log(10), gain_db.half_width)
 
 
 def _in_db(power: float, variance: float, num_bins: int) -> Value:

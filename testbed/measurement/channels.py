@@ -18,18 +18,20 @@ from testbed.measurement.summaries import Detail
 
 _STEP_SAMPLES = 0.25
 """Between taps: a path is never far from one."""
+_WANDERING_CYCLES = 0.02
+"""Within a capture, from carriers that differ between captures."""
 
 
 def recorded_channels(details: Sequence[Detail], probe: Probe, rig: Rig) -> RecordedChannels | None:
     """Taps of the uplinks at quarters of samples, a block for each capture in which every device was heard.
 
-    Where links move, a block has as many steps as the capture has parts. On triggered rigs delays are those of the
-    links; else they begin at 0. None if there is no such block.
+    Where links move, or carriers wander, a block has as many steps as the capture has parts. On triggered rigs delays
+    are those of the links; else they begin at 0. None if there is no such block.
     """
     known = [d for d in details if d.link.direction == "uplink" and d.profile is not None and d.responses is not None]
     if not known:
         return None
-    is_moving = any(detail.link.moves for detail in known)
+    is_moving = any(detail.link.moves or _wanders(detail) for detail in known)
     num_blocks = min(len(detail.responses) for detail in known if detail.responses is not None)
     responses = [_responses(detail, num_blocks, is_moving=is_moving) for detail in known]
     if not np.isfinite(np.array(responses)).all(axis=(0, 2, 3)).any():
@@ -75,6 +77,13 @@ def replaying(fitted: Rig, channels: RecordedChannels, path: Path) -> Rig:
         transmitter=transmitter,
     )
     return msgspec.structs.replace(fitted, description=f"replayed {fitted.description}", air=replayed)
+
+
+def _wanders(detail: Detail) -> bool:
+    """Whether the carrier differs between captures by so much that a capture's phase is turned by it."""
+    deviation_hz = detail.link.cfo_deviation_hz or 0.0
+    num_steps = 1 if detail.steps is None else detail.steps.shape[1]
+    return deviation_hz * detail.step_s * num_steps > _WANDERING_CYCLES
 
 
 def _responses(detail: Detail, num_blocks: int, *, is_moving: bool) -> Complexes:

@@ -63,7 +63,7 @@ class Link(Record, frozen=True):
     """Mean over captures of |received|²/|sent|², both against full scale."""
     gain_spread_db: float | None = None
     """Standard deviation of the captures' gains."""
-    snr_db: float | None = None
+    snr_db: Interval | None = None
     """Per sample at the probe's power, mean of linear."""
     noise_dbfs: float | None = None
     cfo_hz: Interval | None = None
@@ -76,9 +76,10 @@ class Link(Record, frozen=True):
     """Sampling clock of the sender against the receiver's."""
     phase_noise_deg: float | None = None
     """Rms about a straight line over one capture."""
-    phase_drift_1ms_deg: float | None = None
-    """Rms change of the phase within 1 ms, its straight line over a capture taken out; null of captures below 2 ms."""
-    phase_drift_10ms_deg: float | None = None
+    phase_drift_1ms_deg: Interval | None = None
+    """Rms change of the phase within 1 ms, its straight line over a capture taken out; null of captures below 2 ms,
+    and of a single one, which says nothing of how sure it is."""
+    phase_drift_10ms_deg: Interval | None = None
     """Within 10 ms; null of captures below 20 ms."""
     phase_held_s: float | None = None
     """When that change is 0.1 rad, which leaves a coherent sum an error of −20 dB; null if not in half a capture."""

@@ -145,7 +145,7 @@ def link_row(link: Link, *, with_intervals: bool = True) -> tuple[str, ...]:
     return (
         name,
         shown(link.gain_db, 2),
-        "–" if link.snr_db is None else f"{link.snr_db:.1f}",
+        shown(link.snr_db, 1),
         shown(link.cfo_hz, 2),
         shown(link.clock_ppm, 2),
         "–" if link.phase_noise_deg is None else f"{link.phase_noise_deg:.1f}",

@@ -15,7 +15,7 @@ from radio.measurement.profile import DelayProfile, PropagationPath, delay_profi
 from radio.measurement.sounding import NORMAL_95, Sounding, Value
 from testbed.config.schema import Rig
 from testbed.measurement.campaign import Asked, LinkHeard, probe_of
-from testbed.measurement.records import Link, PathFound, interval
+from testbed.measurement.records import Interval, Link, PathFound, interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +81,6 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
     spread = profile.rms_spread_samples
     k = rice_k_db(responses, variances)
     noise = float(np.mean([each.noise_power for each in good]))
-    snr = float(np.mean([10 ** (each.snr_db / 10) for each in good]))
     is_triggered = rig.clock.trigger
     link = Link(
         device=heard.device,
@@ -91,7 +90,7 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
         problem=heard.problem,
         gain_db=interval(mean_in_db(good)),
         gain_spread_db=float(np.std(10 * np.log10(gains))),
-        snr_db=10 * math.log10(snr) if math.isfinite(snr) else None,
+        snr_db=interval(_mean_snr(good)),
         noise_dbfs=10 * math.log10(noise) if noise > 0 else None,
         cfo_hz=interval(weighted([each.cfo_hz for each in good])),
         cfo_drift_hz_per_s=float(np.polyfit(times - times.mean(), cfos, 1)[0]) if times.size > 2 else None,
@@ -140,8 +139,8 @@ def summarise(heard: LinkHeard, rig: Rig, asked: Asked) -> Detail:
     )
 
 
-def _degrees(radians: float | None) -> float | None:
-    return None if radians is None else math.degrees(radians)
+def _degrees(radians: Value | None) -> Interval | None:
+    return None if radians is None else interval(radians, math.degrees(1))
 
 
 def _relative(paths: Sequence[PropagationPath], rate: float) -> tuple[PathFound, ...]:
@@ -159,13 +158,22 @@ def _relative(paths: Sequence[PropagationPath], rate: float) -> tuple[PathFound,
 
 def mean_in_db(good: Sequence[Sounding]) -> Value:
     """Mean power gain; with several captures its interval is of the mean over fading, with one of that capture."""
-    if len(good) == 1:
-        return good[0].gain_db
-    gains = np.array([10 ** (each.gain_db.value / 10) for each in good])
-    mean = float(gains.mean())
-    deviation = float(gains.std(ddof=1)) / math.sqrt(gains.size) / mean
+    return _mean_of_decibels([each.gain_db for each in good])
+
+
+def _mean_snr(good: Sequence[Sounding]) -> Value:
+    """The same of the SNR; infinite where there is no noise."""
+    return _mean_of_decibels([Value(value=each.snr_db, half_width=each.snr_half_width_db) for each in good])
+
+
+def _mean_of_decibels(values: Sequence[Value]) -> Value:
+    if len(values) == 1 or not all(math.isfinite(each.value) for each in values):
+        return values[0]
+    powers = np.array([10 ** (each.value / 10) for each in values])
+    mean = float(powers.mean())
+    deviation = float(powers.std(ddof=1)) / math.sqrt(powers.size) / mean
     half_width = NORMAL_95 * deviation * 10 / math.log(10)
-    measured = math.sqrt(float(np.mean([each.gain_db.half_width**2 for each in good])) / gains.size)
+    measured = math.sqrt(float(np.mean([each.half_width**2 for each in values])) / powers.size)
     return Value(value=10 * math.log10(mean), half_width=max(half_width, measured))
 
 

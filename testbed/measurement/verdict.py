@@ -186,7 +186,7 @@ def _remarks(heard: Sequence[Link], links: Sequence[Link], quiet: Quiet, rig: Ri
             f"device {weakest} is {spread_db:.1f} dB below the strongest: under min_k all come down to it; raise its "
             "gain or move it, or use scheme.alignment.name = 'truncated'"
         )
-    snrs = {link.device: link.snr_db for link in heard if link.snr_db is not None}
+    snrs = {link.device: link.snr_db.value for link in heard if link.snr_db is not None}
     if snrs and min(snrs.values()) < _WEAK_DB:
         device = min(snrs, key=lambda each: snrs[each])
         found.append(f"device {device} has {snrs[device]:.1f} dB of SNR; raise radio.tx_gain_db or radio.rx_gain_db")

@@ -69,5 +69,5 @@ def _sounded(name: str, recording: ProbeRecording, links: Mapping[tuple[int, Dir
         snr_db=found.snr_db if math.isfinite(found.snr_db) else None,
         recorded_gain_db=link.gain_db if link is not None else None,
         recorded_cfo_hz=link.cfo_hz if link is not None else None,
-        recorded_snr_db=link.snr_db if link is not None else None,
+        recorded_snr_db=link.snr_db.value if link is not None and link.snr_db is not None else None,
     )
