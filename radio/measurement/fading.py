@@ -130,10 +130,10 @@ def phase_drift(tracks: Sequence[Complexes], phase_variances: Sequence[float], p
         phases = np.unwrap(np.angle(track[:size]))
         phases -= phases.mean() + times * float(np.sum(times * phases) / np.sum(times**2))
         changes = [float(np.mean((phases[lag:] - phases[:-lag]) ** 2)) for lag in lags]
-        squares[n] = np.maximum(np.array(changes) - 2 * variance, 0.0)
-    rms = np.sqrt(squares.mean(axis=0))
+        squares[n] = np.array(changes) - 2 * variance
+    rms = np.sqrt(np.maximum(squares.mean(axis=0), 0.0))
     half_width = np.full(lags.size, np.nan)
     if len(tracks) > 1:
         of_squares = squares.std(axis=0, ddof=1) / math.sqrt(len(tracks))
-        half_width = NORMAL_95 * of_squares / (2 * np.maximum(rms, 1e-12))
+        half_width = NORMAL_95 * of_squares / (2 * np.maximum(np.maximum(rms, np.sqrt(of_squares)), 1e-12))
     return PhaseDrift(lags_s=lags * np.float64(period_s), rms_rad=rms, half_width_rad=half_width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from radio.measurement.fading import HELD_RAD
 from radio.measurement.probe import Probe
 from testbed.measurement.records import Verdict
 from testbed.measurement.summaries import Detail
@@ -88,14 +90,22 @@ def gains_by_time(details: Sequence[Detail]) -> Figure:
 
 
 def phase_drifts(details: Sequence[Detail]) -> Figure:
-    """Rms change of each link's phase within a time."""
+    """Rms change of each link's phase within a time, where it stands out of receiver noise."""
     figure, (axis,) = figure_of()
-    for detail, style in _curves(details):
-        assert detail.drift is not None
-        drifts_deg = np.degrees(detail.drift.rms_rad)
-        axis.plot(detail.drift.lags_s * 1e3, np.maximum(drifts_deg, 1e-3), label=_name(detail), **style)
     axis.set_xscale("log")
     axis.set_yscale("log")
+    reach_ms, highest_deg = [1e-3, 1.0], 10.0
+    for detail, style in _curves(details):
+        assert detail.drift is not None
+        drift = detail.drift
+        is_seen = drift.rms_rad > np.nan_to_num(drift.half_width_rad)
+        reach_ms = [float(drift.lags_s[0]) * 1e3, float(drift.lags_s[-1]) * 1e3]
+        highest_deg = max(highest_deg, 1.5 * float(np.degrees(drift.rms_rad.max())))
+        shown_deg = np.where(is_seen, np.degrees(drift.rms_rad), np.nan)
+        axis.plot(drift.lags_s * 1e3, shown_deg, label=_name(detail), **style)
+    axis.axhline(math.degrees(HELD_RAD), color=GREY, linewidth=1, label="0.1 rad: −20 dB")
+    axis.set_xlim(reach_ms[0], max(reach_ms[1], 1.001 * reach_ms[0]))
+    axis.set_ylim(1e-2, highest_deg)
     axis.set_xlabel("time (ms)")
     axis.set_ylabel("rms phase change (°)")
     _legend(axis)
