@@ -43,6 +43,7 @@ env: $(STAMP)
 
 # torch first and by itself, so that no other package can pull another build of it
 $(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("%s is Python %d.%d; allowed: 3.11 or later; name another: make PYTHON=python3.11" % ((sys.executable,) + tuple(sys.version_info[:2])))'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(TORCH_SOURCE) --constraint constraints.txt torch
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"

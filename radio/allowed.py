@@ -12,6 +12,18 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 
 MAX_SHOWN = 80
+_UNITS = {
+    "_hz": "Hz",
+    "_dbfs": "dBFS",
+    "_dbm": "dBm",
+    "_db": "dB",
+    "_ms": "ms",
+    "_s": "s",
+    "_ppm": "ppm",
+    "_samples": "samples",
+}
+"""By the end of a key."""
+_PREFIXES = {"": 1.0, "G": 1e9, "M": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}
 _WORDS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -49,7 +61,11 @@ def refusal(err: msgspec.ValidationError, table: Any, record: type) -> Refusal:
         own = str(err.__cause__)
         first, colon, rest = own.partition(": ")
         return Refusal((*keys, *first.split(".")), rest) if colon and _is_key(hint, first) else Refusal(keys, own)
-    near = nearest(value, choices(hint)) if isinstance(value, str) else ""
+    near = (
+        nearest(value, choices(hint)) or _without_unit(keys[-1] if keys else "", value)
+        if isinstance(value, str)
+        else ""
+    )
     return Refusal(keys, f"got {shown(value)}; allowed: {allowed(hint)}{near}")
 
 
@@ -118,6 +134,16 @@ def record_of(hint: Any) -> type[msgspec.Struct] | None:
 def hints_of(record: type) -> Mapping[str, Any]:
     """The fields' types, with their ranges."""
     return get_type_hints(record, include_extras=True)
+
+
+def _without_unit(key: str, value: str) -> str:
+    """How a number with a unit is to be written where the key says the unit; nothing for all else."""
+    parts = re.fullmatch(r"([-+]?\d*\.?\d+(?:e[-+]?\d+)?)\s*([A-Za-zµ%°]+)", value.strip())
+    unit = next((unit for suffix, unit in _UNITS.items() if key.endswith(suffix)), None)
+    if parts is None or unit is None or not parts[2].lower().endswith(unit.lower()):
+        return f"; in {unit}, as a number alone" if parts is not None and unit is not None else ""
+    scale = _PREFIXES.get(parts[2][: -len(unit)])
+    return f"; in {unit}, as {float(parts[1]) * scale:g}" if scale is not None else f"; in {unit}, as a number alone"
 
 
 def _each(hint: Any) -> str:

@@ -1,4 +1,4 @@
-"""`testbed list` and `testbed config`: what there is to choose from, and what each key means."""
+"""`testbed list`, `testbed config`, `testbed new`: what there is to choose from, what keys mean, a copy to change."""
 
 from __future__ import annotations
 
@@ -115,6 +115,38 @@ def list_(
             "\n".join(rows if kind is not None else [f"{each}:", *textwrap.indent("\n".join(rows), "  ").splitlines()])
         )
     typer.echo("\n\n".join(blocks))
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="rig or experiment.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which, as `testbed list` has it.")],
+    to: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Where (default: NAME.toml here).")] = None,
+) -> None:
+    """Copy a rig or an experiment that comes with the toolkit, to be changed. A file that is there stays.
+
+    Examples:
+
+        testbed new rig pluto_bench_5 my_bench.toml
+
+        testbed new experiment quickstart
+    """
+    from radio.allowed import suggestion
+    from testbed.config.files import EXPERIMENT_DIRECTORY, RIG_DIRECTORY, known_files
+
+    folders = {"rig": RIG_DIRECTORY, "experiment": EXPERIMENT_DIRECTORY}
+    if kind not in folders:
+        raise ConfigError(f"new: got {kind!r}; {suggestion(kind, folders)}")
+    known = known_files(folders[kind])
+    if name.removesuffix(".toml") not in known:
+        raise ConfigError(f"new: no {kind} {name!r}; {suggestion(name, known)}")
+    place = to if to is not None else Path(f"{name.removesuffix('.toml')}.toml")
+    try:
+        with place.open("xb") as copy:
+            copy.write(known[name.removesuffix(".toml")].read_bytes())
+    except OSError as err:
+        raise ConfigError(f"{place}: {err.strerror}; name another file") from err
+    typer.echo(f"{place}: testbed run --{kind} {place}")
 
 
 def _first_comment(path: Path) -> str:

@@ -48,7 +48,7 @@ def run(
     )
     from testbed.rounds.processes import run_in_one_process
 
-    with interruptible() as should_stop, RunDisplay() as display:
+    with interruptible() as should_stop, RunDisplay(waits=False) as display:
         outcome = run_in_one_process(config, out=out, resume=resume, progress=display, should_stop=should_stop)
     print_outcome(outcome)
     exit_if_interrupted(outcome.summary.stopped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ EXPERIMENT_DIRECTORY = Path(__file__).parents[1] / "experiments"
 DEFAULT_RIG = "loopback"
 DEFAULT_EXPERIMENT = "quickstart"
 
+_WORDS = {"true": True, "false": False, "inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+_EXACT = 2**53
+
 C = TypeVar("C", bound=Config)
 
 
@@ -35,15 +39,15 @@ def load(
 ) -> RunConfig:
     """Read both files and apply ``section.key=value`` overrides to whichever of them has the section.
 
-    ``rig`` and ``experiment`` are paths, or names of files that come with the toolkit. ``check`` may refuse or complete
+    ``rig`` and ``experiment`` are paths, or names of files that come with the toolkit; of a run's config.toml its part
+    is taken. ``check`` may refuse or complete
     what was read; its refusals, too, name the ``--set`` or the file that is at fault. Raises ConfigError, or what
     ``check`` raises.
     """
     rig_path = _find(rig or DEFAULT_RIG, RIG_DIRECTORY, "rig")
     experiment_path = _find(experiment or DEFAULT_EXPERIMENT, EXPERIMENT_DIRECTORY, "experiment")
-    return _Sources(read_toml(rig_path), read_toml(experiment_path), str(rig_path), str(experiment_path)).made(
-        overrides, check
-    )
+    rig_table, experiment_table = _part(read_toml(rig_path), "rig"), _part(read_toml(experiment_path), "experiment")
+    return _Sources(rig_table, experiment_table, str(rig_path), str(experiment_path)).made(overrides, check)
 
 
 def override(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
@@ -158,8 +162,14 @@ def _covers(keys: Sequence[str], about: str) -> bool:
     return about == dotted or about.startswith((f"{dotted}.", f"{dotted}["))
 
 
+def _part(table: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Of the configuration that a run keeps, which has both, the one; any other table as it is."""
+    both = set(RunConfig.__struct_fields__)
+    return table[kind] if both <= set(table) and all(isinstance(table[each], dict) for each in both) else table
+
+
 def _find(name: str, directory: Path, kind: str) -> Path:
-    for candidate in (Path(name), directory / f"{name}.toml"):
+    for candidate in (Path(name), directory / f"{name.removesuffix('.toml')}.toml"):
         if os.path.isfile(candidate):  # unlike Path.is_file, also false for a name that is too long to be one
             return candidate
     raise ConfigError(
@@ -171,7 +181,7 @@ def _find(name: str, directory: Path, kind: str) -> Path:
 def read_toml(path: Path) -> dict[str, Any]:
     """A file's tables. Raises ConfigError that names the file."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise ConfigError(f"{path}: not TOML: {err}; correct that line") from err
     except OSError as err:
@@ -179,15 +189,23 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(override: str) -> tuple[list[str], Any]:
-    """Keys and value of ``section.key=value``; the value as TOML, else as it is written. Raises ConfigError."""
+    """Keys and value of ``section.key=value``; the value as TOML or as people write it, else as text.
+
+    So are True, Inf and 1e3, a whole number. Raises ConfigError.
+    """
     dotted, equals, text = override.partition("=")
     keys = [key.strip() for key in dotted.split(".")]
     if not equals or not all(keys):
         raise ConfigError(f"--set: got {override!r}, expected section.key=value, for example --set rounds.num=200")
+    plain = text.strip()
+    if plain.lower() in _WORDS:
+        return keys, _WORDS[plain.lower()]
     try:
-        return keys, tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
-        return keys, text.strip()
+        return keys, plain
+    is_whole = isinstance(value, float) and abs(value) < _EXACT and value.is_integer() and "e" in plain.lower()
+    return keys, int(value) if is_whole else value
 
 
 def _put(table: dict[str, Any], keys: list[str], value: Any, override: str) -> None:

@@ -142,5 +142,5 @@ def time_by_round(records: Sequence[RoundRecord]) -> Figure:
         axis.barh(["rounds"], [seconds], left=left, color=color, label=f"{name} {seconds:.1f} s")
         left += seconds
     axis.set_xlabel("seconds")
-    axis.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.45))
+    axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure

@@ -173,6 +173,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Who evaluated the model and whether anybody checked, in words; empty where nobody recorded it."""
     evaluations_unverified: int = 0
     """Evaluations by one host in another process, which no second one agreed with."""
+    backend: str = ""
+    """Kind of radio; empty in summaries of earlier versions."""
+    rig: str = ""
+    """Its description."""
     rounds_retried: int = 0
     """Of those that were used, rounds that took more than one attempt."""
     rounds_skipped: int = 0

@@ -55,11 +55,14 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
     """The summary as label and text, for the terminal and the page."""
     bits = summary.uplink_bits_per_device
     metric = metric_label(summary.metric_name)
-    air = "symbol-level air" if summary.air_level == "symbol" else "sampled air"
+    air = "the symbol-level air" if summary.air_level == "symbol" else "the sampled air"
+    if summary.backend not in ("", "loopback"):
+        air = f"radios of backend {summary.backend!r}"
     csi = ", genie CSI" if summary.csi == "genie" else ""
     left_out = summary.captures_left_out
     return [
-        ("scheme", f"{summary.scheme} on the {air}{csi}, schedule {summary.schedule}"),
+        ("scheme", f"{summary.scheme} on {air}{csi}, schedule {summary.schedule}"),
+        *([("rig", summary.rig)] if summary.rig else []),
         ("devices", f"{summary.num_devices}"),
         ("model", f"{summary.num_parameters:,} parameters"),
         (f"test {metric}, untouched", metric_value(summary.metric_name, summary.metric_initial)),
@@ -87,7 +90,7 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
         (
             "wall-clock time",
             f"{summary.wall_s:.1f} s (learner {summary.learner_s:.1f}, radio {summary.radio_s:.1f}, "
-            f"control {summary.control_s:.1f})",
+            f"control {summary.control_s:.1f}; loading, evaluation and the rest {_rest_s(summary):.1f})",
         ),
         *(
             [("captures", f"{summary.captures_kept} kept, {left_out} left out (results.max_capture_mib)")]
@@ -99,6 +102,10 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
         *(("warning", warning) for warning in summary.warnings),
         ("ended", summary.stopped),
     ]
+
+
+def _rest_s(summary: Summary) -> float:
+    return max(0.0, summary.wall_s - summary.learner_s - summary.radio_s - summary.control_s)
 
 
 def _troubles(summary: Summary) -> str:

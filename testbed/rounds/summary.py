@@ -45,6 +45,8 @@ def summarise(
         csi=config.rig.air.csi,
         schedule=config.experiment.schedule.name,
         num_devices=config.rig.num_devices,
+        backend=config.rig.backend,
+        rig=config.rig.description,
         num_parameters=info.num_parameters,
         seed=config.experiment.seed,
         rounds_ok=len(used),

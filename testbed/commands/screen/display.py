@@ -16,12 +16,16 @@ from testbed.rounds.loop import INTERRUPTED
 from testbed.rounds.processes import Outcome
 
 _SMOOTHING = 0.05
+_TABLE_COLUMNS = 64
+"""A narrower screen gets lines, where a table would leave no room for its values."""
 
 
 class RunDisplay:
     """Shows round, loss, NMSE, SNR and the metric; one line per evaluation where stderr is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, waits: bool = True) -> None:
+        """Where all devices are in this process, nobody has to be waited for."""
+        self._waits = waits
         self._console = console(stderr=True)
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -42,7 +46,7 @@ class RunDisplay:
 
     def waiting(self, missing: list[int]) -> None:
         """Say once whom the run waits for."""
-        if missing != self._last_waiting and time.monotonic() - self._started > 2:
+        if self._waits and missing != self._last_waiting and time.monotonic() - self._started > 2:
             self._console.print(f"waiting for devices {', '.join(map(str, missing))}")
             self._last_waiting = missing
 
@@ -106,12 +110,18 @@ def print_outcome(outcome: Outcome) -> None:
     """The summary table, the privacy statement and where the files are, on stdout."""
     out = console()
     summary = outcome.summary
-    table = Table(title=f"{summary.name}, seed {summary.seed}", show_header=False, title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in summary_rows(summary):
-        table.add_row(label, text)
-    out.print(table)
+    title, rows = f"{summary.name}, seed {summary.seed}", summary_rows(summary)
+    if out.width < _TABLE_COLUMNS:
+        out.print(title)
+        for label, text in rows:
+            out.print(f"{label}: {text}")
+    else:
+        table = Table(title=title, show_header=False, title_justify="left")
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, text in rows:
+            table.add_row(label, text)
+        out.print(table)
     out.print(summary.privacy)
     if summary.stopped == INTERRUPTED:
         path = outcome.directory.path
