@@ -14,8 +14,27 @@ if TYPE_CHECKING:
 DEFAULT_CONTROL = "tcp://127.0.0.1:5555"
 DEFAULT_AIR = "tcp://127.0.0.1:5556"
 
-RigOption = Annotated[str | None, typer.Option("--rig", "-r", help="Rig: a name in hardware_configs/, or a TOML file.")]
-ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Experiment: a name, or a TOML file.")]
+
+def _rigs(incomplete: str) -> list[str]:
+    from testbed.config.files import RIG_DIRECTORY, known_files
+
+    return [name for name in known_files(RIG_DIRECTORY) if name.startswith(incomplete)]
+
+
+def _experiments(incomplete: str) -> list[str]:
+    from testbed.config.files import EXPERIMENT_DIRECTORY, known_files
+
+    return [name for name in known_files(EXPERIMENT_DIRECTORY) if name.startswith(incomplete)]
+
+
+RigOption = Annotated[
+    str | None,
+    typer.Option("--rig", "-r", help="Rig: a name in hardware_configs/, or a TOML file.", autocompletion=_rigs),
+]
+ExperimentOption = Annotated[
+    str | None,
+    typer.Option("--experiment", "-e", help="Experiment: a name, or a TOML file.", autocompletion=_experiments),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Override one key of either; repeatable."),
