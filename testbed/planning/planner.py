@@ -116,7 +116,7 @@ class Planner:
             power = Power(gain=limits.max_gain(limits.noise_std), noise_std=limits.noise_std)
             return self._decision(power, heard, before)
         if ledger.is_spent:
-            raise BudgetSpentError(f"privacy budget: all of it is spent before round {round_index}")
+            raise BudgetSpentError(f"privacy budget: all of it is spent before round {round_index + 1}")
         told = Told(round_index, self._cap(limits), ledger.remaining)
         power = self._affordable(told, limits, heard, ledger, before)
         return replace(self._decision(power, heard, before), told=told)

@@ -235,13 +235,13 @@ class Transmitter:
             for seat, fingerprint in fingerprints.items():
                 if fingerprint != truth:
                     reason = (
-                        f"round {round_index}: its weights are {str(fingerprint)[:12]}, those of the journal "
+                        f"round {round_index + 1}: its weights are {str(fingerprint)[:12]}, those of the journal "
                         f"{truth[:12]}; run the same version on all hosts, and start this one again"
                     )
                     self.roster.drop(seat, reason, refuse=True)
             if truth not in found:
                 raise DivergenceError(
-                    f"round {round_index}: hosts hold different weights ({', '.join(sorted(f[:12] for f in found))}), "
+                    f"round {round_index + 1}: hosts hold different weights ({', '.join(sorted(f[:12] for f in found))}), "
                     f"none of them the journal's ({truth[:12]}); run the same version and model on all of them"
                 )
             found = {truth}

@@ -303,7 +303,7 @@ def _play(
         skipped = rounds_skipped_in_a_row(session.records[num_before:])
         if skipped >= rounds.max_skipped_in_a_row:
             raise StalledRunError(
-                f"round {round_index}: {skipped} rounds in a row were skipped (rounds.max_skipped_in_a_row = "
+                f"round {round_index + 1}: {skipped} rounds in a row were skipped (rounds.max_skipped_in_a_row = "
                 f"{rounds.max_skipped_in_a_row}), the last one because of {record.reason}; mend that and continue "
                 f"with --resume {session.directory.path}"
             )

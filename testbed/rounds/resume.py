@@ -76,8 +76,8 @@ def _check_order(directory: RunDirectory, results: list[j.Result]) -> None:
     for round_index, result in enumerate(results):
         if result.round != round_index:
             raise JournalError(
-                f"{directory.path}: got a journal with the result of round {result.round} where that of round "
-                f"{round_index} belongs; allowed: one result a round, in order; restore it, or start a new run"
+                f"{directory.path}: got a journal with the result of round {result.round + 1} where that of round "
+                f"{round_index + 1} belongs; allowed: one result a round, in order; restore it, or start a new run"
             )
 
 
@@ -120,7 +120,7 @@ def _check_not_ahead(directory: RunDirectory, records: list[j.AnyRecord], config
     beyond = sorted({record.round for record in known} - set(results))
     if beyond:
         raise JournalError(
-            f"{directory.path}: rounds.jsonl holds round {beyond[-1]}, of which the journal knows nothing; {remedy}"
+            f"{directory.path}: rounds.jsonl holds round {beyond[-1] + 1}, of which the journal knows nothing; {remedy}"
         )
     rhos: dict[int, float] = defaultdict(float)
     for spent in records:
@@ -131,7 +131,7 @@ def _check_not_ahead(directory: RunDirectory, records: list[j.AnyRecord], config
             record, results.get(record.round)
         ):
             raise JournalError(
-                f"{directory.path}: rounds.jsonl and journal.bin differ in round {record.round}; {remedy}"
+                f"{directory.path}: rounds.jsonl and journal.bin differ in round {record.round + 1}; {remedy}"
             )
     summary = directory.read_summary()
     if summary is None:

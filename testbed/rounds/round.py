@@ -174,7 +174,7 @@ class AccessPoint:
             attempts.append(played)
             if played.accepted is not None or played.is_silent:
                 break
-            log.warning("round %d, attempt %d: %s", round_index, attempt, played.reason)
+            log.warning("round %d, attempt %d: %s", round_index + 1, attempt, played.reason)
             self.transmitter.link.starts.forget()
         return attempts
 

@@ -233,7 +233,7 @@ def test_a_host_sends_its_values_under_one_noise_a_round_whatever_the_access_poi
     first, refused, last = script.answers(m.Ready)
     assert first.problems == last.problems == {}
     assert set(refused.problems) == {0, 1}
-    assert "standard deviation 6 in round 0, which began with 5" in refused.problems[0]
+    assert "standard deviation 6 in round 1, which began with 5" in refused.problems[0]
     assert replica.num_computed == 1
     assert len({answer.draw for answer in script.answers(m.Prepared)}) == 1
     values = np.array(sent).reshape(2, 2)  # the refused attempt sent nothing

@@ -122,7 +122,7 @@ def test_a_deviation_of_one_query_is_refused():
 def test_an_optimiser_that_reaches_behind_the_first_round_is_refused(monkeypatch):
     updater = Updater(asked())
     monkeypatch.setattr(updater._optimiser, "step", lambda *_: (np.ones((2, 1)), None))
-    with pytest.raises(ConfigError, match="got 2 rows of 'sgd' in round 0; allowed: up to 1"):
+    with pytest.raises(ConfigError, match="got 2 rows of 'sgd' in round 1; allowed: up to 1"):
         updater.updates(0, 1, [1.0], NOISELESS)
 
 

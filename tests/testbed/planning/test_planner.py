@@ -46,7 +46,7 @@ def test_no_round_leaks_more_than_the_ledger_can_afford(name):
 
 
 def test_a_ledger_that_is_spent_ends_the_run_before_it_transmits():
-    with pytest.raises(BudgetSpentError, match="before round 0"):
+    with pytest.raises(BudgetSpentError, match="before round 1"):
         planned(FakeLedger(0.0), "schedule.name=static")
 
 

@@ -89,7 +89,7 @@ def test_a_rounds_file_ahead_of_the_journal_is_refused(tmp_path):
     session.journal.close()
     resume(path).journal.close()
     (path / "journal.bin").write_bytes(early)
-    with pytest.raises(JournalError, match=r"rounds\.jsonl holds round 1, of which the journal knows nothing"):
+    with pytest.raises(JournalError, match=r"rounds\.jsonl holds round 2, of which the journal knows nothing"):
         resume(path)
 
 
@@ -148,5 +148,5 @@ def test_a_round_that_was_cut_off_leaves_the_memory_of_the_round_before(tmp_path
 
 def test_results_out_of_order_are_refused(tmp_path):
     path = begun(tmp_path / "run", result(1), result(0))
-    with pytest.raises(JournalError, match="the result of round 1 where that of round 0 belongs"):
+    with pytest.raises(JournalError, match="the result of round 2 where that of round 1 belongs"):
         resume(path)
