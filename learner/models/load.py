@@ -17,6 +17,7 @@ from learner.config import EMBEDDED, ModelConfig
 from learner.errors import ModelError
 from learner.models.adapters import add_adapters, base_of, is_adapter, load_adapters
 from learner.models.gguf import converted
+from learner.models.hub import is_cached, not_reached
 from learner.models.kinds import check_kind, check_sentencepiece, quantisation, quantised
 from learner.models.packages import fetched
 
@@ -89,6 +90,10 @@ def _load_adapted(config: ModelConfig, directory: Path) -> tuple[Any, Any]:
 def _load_whole(config: ModelConfig) -> tuple[Any, Any]:
     name, is_local = _locate(config.path)
     with _quiet_transformers():
+        if not is_local and (err := not_reached(name)) is not None:
+            if not is_cached(name):
+                raise _loading_error("configuration", name, is_local, err) from err
+            is_local = True
         try:
             settings = AutoConfig.from_pretrained(name, local_files_only=is_local, trust_remote_code=False)
         except _LOADING_ERRORS as err:

@@ -122,7 +122,7 @@ def _payloads(found: PayloadsAgain) -> list[Table | str]:
     for each in found.rounds:
         if each.problem is None:
             table.add_row(
-                str(each.round + 1),
+                "–" if each.round is None else str(each.round + 1),
                 _vector(each.recorded), _vector(each.estimate), _vector(each.truth),
                 _number(each.nmse_db, 1), _number(each.recorded_nmse_db, 1),
                 each.rejected or "",

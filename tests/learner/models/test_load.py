@@ -2,7 +2,10 @@
 
 import copy
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,3 +191,19 @@ def test_loading_and_scoring_write_nothing_to_stderr(
     replica.scalars([make_task().batch(0, 0, 4)], seed=0, num_queries=1, perturbation_scale=1e-3)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(tmp_path: Path) -> None:
+    """The library would try six times."""
+    code = (
+        "import logging; logging.basicConfig(); from learner.config import ModelConfig; "
+        "from learner.models.load import load_model; load_model(ModelConfig(path='facebook/opt-125m'))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert "ModelError: model.path 'facebook/opt-125m' is no local directory" in found.stderr
+    assert "check the name and the network" in found.stderr
+    assert "Retry" not in found.stderr
