@@ -49,13 +49,13 @@ class Updater:
         rows = [_single(row) for row in found]
         if found.ndim != 2 or found.shape[1] != len(estimates) or not np.isfinite(rows).all():
             raise ConfigError(
-                f"update.optimiser: got {found.tolist()} of {self._optimiser.name!r} in round {round_index + 1}; allowed: "
-                f"a finite coefficient for each of {len(estimates)} directions, in one row a round; correct it"
+                f"update.optimiser: got {found.tolist()} of {self._optimiser.name!r} in round {round_index + 1}; "
+                f"allowed: a finite coefficient for each of {len(estimates)} directions, in one row a round; correct it"
             )
         if len(rows) > len(self._seeds):
             raise ConfigError(
-                f"update.optimiser: got {len(rows)} rows of {self._optimiser.name!r} in round {round_index + 1}; allowed: "
-                f"up to {len(self._seeds)}, for the rounds that were used so far; correct it"
+                f"update.optimiser: got {len(rows)} rows of {self._optimiser.name!r} in round {round_index + 1}; "
+                f"allowed: up to {len(self._seeds)}, for the rounds that were used so far; correct it"
             )
         return tuple(zip(reversed(self._seeds), rows, strict=False))
 

@@ -95,8 +95,8 @@ class Ledger:
         """Put a transmission's leak on disk. Raises BudgetSpentError, and charges nothing, if it is not affordable."""
         if self._limit < math.inf and (rho is None or not self._cost_with(round_index, rho) <= self._limit):
             raise BudgetSpentError(
-                f"privacy budget: round {round_index + 1} needs rho {rho if rho is None else f'{rho:.3g}'}, which would "
-                f"exceed it: {self.remaining:.3g} of {self._limit:.4g} is left ({self._accountant.words})"
+                f"privacy budget: round {round_index + 1} needs rho {rho if rho is None else f'{rho:.3g}'}, which "
+                f"would exceed it: {self.remaining:.3g} of {self._limit:.4g} is left ({self._accountant.words})"
             )
         if self._journal is None:
             raise ValueError("this ledger was opened to be read; allowed: charging one that has a journal")

@@ -241,7 +241,8 @@ class Transmitter:
                     self.roster.drop(seat, reason, refuse=True)
             if truth not in found:
                 raise DivergenceError(
-                    f"round {round_index + 1}: hosts hold different weights ({', '.join(sorted(f[:12] for f in found))}), "
+                    f"round {round_index + 1}: hosts hold different weights "
+                    f"({', '.join(sorted(f[:12] for f in found))}), "
                     f"none of them the journal's ({truth[:12]}); run the same version and model on all of them"
                 )
             found = {truth}
