@@ -109,8 +109,8 @@ class LocalRound:
             raise AnotherNoiseError(
                 f"device {device}: got a plan with artificial noise of standard deviation "
                 f"{plan.artificial_noise_std:.6g} in round {plan.round_index + 1}, which began with "
-                f"{self._noise_std:.6g}; allowed: one in all attempts of a round, since two would give the scalar away; "
-                "nothing was sent"
+                f"{self._noise_std:.6g}; allowed: one in all attempts of a round, since two would give the "
+                "scalar away; nothing was sent"
             )
         return self.contributions[device].value(scheme, plan)
 
