@@ -16,8 +16,8 @@ _MEMORY_BYTES, _MEMORY_DEVICE_BYTES = 2000, 32
 """Of what the receiver remembers, and of each device in it, once a round in the journal."""
 _REPORT_BYTES = 2 * MIB
 _RESERVE_BYTES = 32 * MIB
-_META_BYTES, _META_DEVICE_BYTES = 5000, 1000
-"""Of a recording's JSON, and of each device in it."""
+_META_BYTES, _META_DEVICE_BYTES, _META_SLOT_BYTES = 5000, 1000, 2000
+"""Of a recording's JSON, of each device in it, and of each that has a slot."""
 _SYMBOLS_PER_QUERY = 64
 _BYTES_PER_SAMPLE = 8
 _BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -71,7 +71,7 @@ def capture_bytes(config: RunConfig) -> int:
     if not scheme(chosen).superposed:
         data = scheme(chosen).frame_symbols(queries)
         slot = rig.frame.num_capture_samples(data + data // MAX_DATA_BETWEEN_PILOTS + 2)
-        return rig.num_devices * (_BYTES_PER_SAMPLE * slot + _META_DEVICE_BYTES) + _META_BYTES
+        return rig.num_devices * (_BYTES_PER_SAMPLE * slot + _META_SLOT_BYTES) + _META_BYTES
     symbols = 2 * rig.num_devices + 2 + _SYMBOLS_PER_QUERY * queries
     samples = max(rig.frame.num_capture_samples(symbols), rig.frame.tone_period_samples)
     return _BYTES_PER_SAMPLE * samples + rig.num_devices * _META_DEVICE_BYTES + _META_BYTES

@@ -67,24 +67,10 @@ class Contents:
 def write_recording(data_path: Path, data: bytes, contents: Contents, *, remedy: str) -> None:
     """Write ``data_path`` and the .sigmf-meta beside it. Raises RunDirectoryError."""
     files.write(data_path, data, remedy=remedy)
-    tuning = contents.rig.radio
     try:
-        recording = SigMFFile(data_file=str(data_path), global_info=_global(contents))
+        recording = SigMFFile(data_file=str(data_path), metadata=_metadata(contents))
     except OSError as err:
         raise RunDirectoryError(f"{data_path}: cannot be read back: {files.reason(err)}; {remedy}") from err
-    begin = 0
-    for segment in contents.segments:
-        recording.add_capture(begin, metadata=_capture(segment, contents.rig))
-        for note in segment.notes:
-            about = {sigmf.LABEL_KEY: note.label}
-            if note.comment:
-                about[sigmf.COMMENT_KEY] = note.comment
-            if note.edges_hz is not None:
-                low, high = note.edges_hz
-                about |= {sigmf.FREQ_LOWER_EDGE_KEY: tuning.center_freq_hz + low}
-                about |= {sigmf.FREQ_UPPER_EDGE_KEY: tuning.center_freq_hz + high}
-            recording.add_annotation(begin + note.first_sample, note.num_samples, metadata=about)
-        begin += segment.num_samples
     recording.validate()
     files.write(data_path.with_suffix(".sigmf-meta"), f"{recording.dumps(pretty=True)}\n", remedy=remedy)
 
@@ -92,6 +78,32 @@ def write_recording(data_path: Path, data: bytes, contents: Contents, *, remedy:
 def station(rig: Rig, number: int) -> str:
     """What a station is called, the access point coming behind the last device."""
     return "access point" if number == rig.num_devices else f"device {number}"
+
+
+def _metadata(contents: Contents) -> dict[str, Any]:
+    """All at once: `add_capture` and `add_annotation` sort whatever is there, each time."""
+    captures, annotations = [], []
+    begin = 0
+    for segment in contents.segments:
+        captures.append({sigmf.SAMPLE_START_KEY: begin, **_capture(segment, contents.rig)})
+        annotations += [_annotation(note, begin, contents.rig) for note in segment.notes]
+        begin += segment.num_samples
+    return {"global": _global(contents), "captures": captures, "annotations": annotations}
+
+
+def _annotation(note: Note, begin: int, rig: Rig) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        sigmf.SAMPLE_START_KEY: begin + note.first_sample,
+        sigmf.SAMPLE_COUNT_KEY: note.num_samples,
+        sigmf.LABEL_KEY: note.label,
+    }
+    if note.comment:
+        about[sigmf.COMMENT_KEY] = note.comment
+    if note.edges_hz is not None:
+        low, high = note.edges_hz
+        about[sigmf.FREQ_LOWER_EDGE_KEY] = rig.radio.center_freq_hz + low
+        about[sigmf.FREQ_UPPER_EDGE_KEY] = rig.radio.center_freq_hz + high
+    return about
 
 
 def _global(contents: Contents) -> dict[str, Any]:

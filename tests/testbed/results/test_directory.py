@@ -14,7 +14,7 @@ from testbed.config.schema import ResultsConfig
 from testbed.errors import JournalError, RunDirectoryError
 from testbed.results import files, provenance
 from testbed.results.directory import RunDirectory, free_place
-from testbed.results.recordings import load_capture
+from testbed.results.recordings import CaptureInfo, load_capture, save_capture
 from testbed.results.report import summary_rows
 from testbed.results.space import MIB, capture_bytes, needed_space
 
@@ -155,14 +155,25 @@ def test_a_capture_that_was_cut_off_is_refused(finished, tmp_path):
         load_capture(data_path)
 
 
-def test_captures_of_slots_are_reckoned_with():
-    """As many slots as devices, each with its pilots; more queries need more symbols."""
-    for num_devices, num_queries in ((2, 1), (3, 7), (5, 40)):
-        bound = {"num_devices": num_devices, "learner.num_queries": num_queries, "scheme.name": "digital"}
+def test_recordings_are_reckoned_with_their_json(tmp_path):
+    """Of a superposition and of slots, of few devices and many."""
+    for name, num_devices, num_queries in (
+        ("coherent", 40, 1),
+        ("digital", 2, 1),
+        ("digital", 3, 40),
+        ("digital", 40, 1),
+    ):
+        bound = {"num_devices": num_devices, "learner.num_queries": num_queries, "scheme.name": name}
         config = testbed.load(overrides=bound)
-        rig = SimulatedRig(config.rig.air, "digital", num_devices=num_devices, frame=config.rig.frame)
-        captured = rig.play(np.full((num_devices, num_queries), 0.5)).reception.captured
-        size = sum(each.samples.nbytes for each in captured)
+        rig = SimulatedRig(config.rig.air, name, num_devices=num_devices, frame=config.rig.frame)
+        played = rig.play(np.full((num_devices, num_queries), 0.5))
+        parts = rig.access_point.parts(played.plan)
+        info = CaptureInfo(
+            round=0, attempt=1, scheme=name, run_id="an id", rig=config.rig, plan=played.plan, parts=parts
+        )  # fmt: skip
+        folder = tmp_path / f"{name}-{num_devices}-{num_queries}"
+        assert save_capture(folder, played.reception.captured, info)
+        size = sum(path.stat().st_size for path in folder.iterdir())
         assert size <= capture_bytes(config) <= 2 * size
 
 
