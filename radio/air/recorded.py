@@ -36,6 +36,13 @@ class RecordedFading:
         found: Reals = np.mean(np.abs(self.taps) ** 2, axis=(0, 1, 2))
         return found
 
+    @property
+    def block_samples(self) -> float | None:
+        """How long a block was recorded; None where it may last for ever, as gains stay or are repeated."""
+        if self.step_samples is None or len(self.taps) == 1:
+            return None
+        return (self.taps.shape[1] - 1) * self.step_samples
+
     def gains(self, round_index: int, attempt: int) -> Complexes:
         """The block's gains; of moving ones, where they begin."""
         found: Complexes = self.taps[self._block(round_index, attempt), 0]

@@ -14,6 +14,8 @@ MAX_TAPS = 256
 GRID_PER_SAMPLE = 16
 """Of that grid: half a percent of a path's amplitude is off at the edge of the band."""
 MAX_GRID_TAPS = 1 << 14
+MAX_NUMBERS = 1 << 26
+"""Complex ones that an air keeps of a recording, a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,6 +95,7 @@ def common_taps(channels: RecordedChannels, sample_rate_hz: float) -> tuple[Comp
     gains, delays = channels.gains, channels.delays_s * sample_rate_hz
     known, place = np.unique(delays, return_inverse=True)
     if known.size <= MAX_TAPS:
+        _check_size(gains, known.size)
         return _summed(gains, place.reshape(delays.shape), known.size), known
     size = int(np.floor(known[-1] * GRID_PER_SAMPLE)) + 2
     if size > MAX_GRID_TAPS:
@@ -100,10 +103,20 @@ def common_taps(channels: RecordedChannels, sample_rate_hz: float) -> tuple[Comp
             f"air.channel: has {known.size} different delays of up to {known[-1]:.0f} samples; allowed: up to "
             f"{MAX_GRID_TAPS // GRID_PER_SAMPLE} samples; record at a lower rate"
         )
+    _check_size(gains, size)
     before = np.floor(delays * GRID_PER_SAMPLE).astype(np.int64)
     share = (delays * GRID_PER_SAMPLE - before)[:, None]
     taps = _summed(gains * (1 - share), before, size) + _summed(gains * share, before + 1, size)
     return taps, np.arange(size) / GRID_PER_SAMPLE
+
+
+def _check_size(gains: Complexes, num_taps: int) -> None:
+    num_blocks, num_steps, num_links = gains.shape[:3]
+    if num_blocks * num_steps * num_links * num_taps > MAX_NUMBERS:
+        raise RadioConfigError(
+            f"air.channel: has {num_blocks} blocks of {num_steps} steps, {num_links} links and {num_taps} taps; "
+            f"allowed: {MAX_NUMBERS} numbers in all; record fewer blocks, or choose devices"
+        )
 
 
 def _summed(gains: Complexes, place: np.ndarray[tuple[int, ...], np.dtype[np.int64]], size: int) -> Complexes:

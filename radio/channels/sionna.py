@@ -18,12 +18,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from radio.channels.recorded import RecordedChannels, complete
+from radio.channels.recorded import MAX_NUMBERS, RecordedChannels, complete
 from radio.channels.source import Source
 from radio.errors import RadioConfigError
 
 _SCALARS = ("sampling_frequency_hz", "sample_rate_hz", "center_freq_hz")
 _REMEDY = "write a and tau as HDF5 or .npz"
+_MAX_BYTES = 16 * MAX_NUMBERS
 
 
 def load(source: Source) -> RecordedChannels:
@@ -102,12 +103,14 @@ def _read(source: Source) -> tuple[Mapping[str, np.ndarray[Any, Any]], dict[str,
             head = raw.read(4)
         if head == b"PK\x03\x04":
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+                sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.zip.infolist()}
+                _check_size(source, max((sizes.get(name, 0) for name in ("a", "tau", *_SCALARS)), default=0))
                 values = {name: np.asarray(archive[name]) for name in ("a", "tau", *_SCALARS) if name in archive}
         else:
             with h5py.File(path, "r") as file:
-                values = {
-                    name: np.asarray(file[name]) for name in ("a", "tau") if isinstance(file.get(name), h5py.Dataset)
-                }
+                found = {name: file[name] for name in ("a", "tau") if isinstance(file.get(name), h5py.Dataset)}
+                _check_size(source, max((data.nbytes for data in found.values()), default=0))
+                values = {name: np.asarray(data) for name, data in found.items()}
                 values |= {name: np.asarray(file.attrs[name]) for name in _SCALARS if name in file.attrs}
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, TypeError, zipfile.BadZipFile) as err:
         raise RadioConfigError(f"air.channel: {source.path!r}: cannot be read ({err}); {_REMEDY}") from err
@@ -116,6 +119,12 @@ def _read(source: Source) -> tuple[Mapping[str, np.ndarray[Any, Any]], dict[str,
             raise source.refused(f"has no {name}", "both a and tau", _REMEDY)
     scalars = {name: _scalar(source, name, values[name]) if name in values else None for name in _SCALARS}
     return values, scalars
+
+
+def _check_size(source: Source, num_bytes: int) -> None:
+    """A small file may hold much that is packed."""
+    if num_bytes > _MAX_BYTES:
+        raise source.refused(f"an array has {num_bytes} bytes", f"{_MAX_BYTES}", "record fewer blocks or steps")
 
 
 def _scalar(source: Source, name: str, value: np.ndarray[Any, Any]) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radio.channels.recorded import RecordedChannels, complete
+from radio.channels.recorded import MAX_NUMBERS, RecordedChannels, complete
 from radio.channels.source import MAX_DEVICES, Source
 from radio.errors import RadioConfigError
 
@@ -37,9 +37,11 @@ def load(source: Source) -> RecordedChannels:
     devices = source.devices or tuple(range(1 + max((device for _, device in links), default=0)))
     num_blocks = 1 + max((block for block, _ in links), default=0)
     most = max((len(paths) for (_, device), paths in links.items() if device in devices), default=1)
-    if num_blocks * len(devices) * most > (1 << 27):
+    if num_blocks * len(devices) * most > MAX_NUMBERS:
         raise source.refused(
-            f"has {num_blocks} blocks, {len(devices)} devices and up to {most} paths", "2^27 in all", "record less"
+            f"has {num_blocks} blocks, {len(devices)} devices and up to {most} paths",
+            f"{MAX_NUMBERS} in all",
+            "record less",
         )
     gains = np.zeros((num_blocks, 1, len(devices), most), dtype=np.complex128)
     delays = np.zeros((num_blocks, len(devices), most))

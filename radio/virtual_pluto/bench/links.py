@@ -65,6 +65,7 @@ class Links:
         self._profile = profile_of(air, rig_rate_hz)
         seed = config.seed
         self._uplinks = _Bundle.draw(air, self._profile, num_devices, seed, rig_rate_hz, to_access_point=True)
+        _check_blocks(self._uplinks.fading, self._block_s, rig_rate_hz)
         other_seed = int(generator(seed, purpose="links between devices").integers(1 << 62))
         num_pairs = num_devices * (num_devices - 1) // 2
         self._pairs = _Bundle.draw(air, self._profile, num_pairs, other_seed, rig_rate_hz, to_access_point=False)
@@ -117,6 +118,16 @@ class Links:
         if high == self.num_stations - 1:
             return self._uplinks, low
         return self._pairs, high * (high - 1) // 2 + low
+
+
+def _check_blocks(fading: BlockFading | RecordedFading, block_s: float, rig_rate_hz: float) -> None:
+    """Raise RadioConfigError for blocks that last longer than their recording."""
+    recorded = fading.block_samples if isinstance(fading, RecordedFading) else None
+    if recorded is not None and not 0 < block_s * rig_rate_hz <= recorded:
+        raise RadioConfigError(
+            f"virtual.block_ms: got {1e3 * block_s:g} with recorded channels that move; allowed: above 0, at most "
+            f"{1e3 * recorded / rig_rate_hz:g}, for which each block was recorded; set it"
+        )
 
 
 def check_air(air: AirConfig) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import h5py
 import msgspec
@@ -12,20 +13,26 @@ import sigmf
 import testbed
 from radio.air.config import AirConfig
 from radio.channels.files import load_channels
+from radio.channels.recorded import complete
+from radio.channels.sionna import encoded
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError
 from radio.link.simulated_rig import SimulatedRig
 from radio.measurement.sounding import sound
+from radio.virtual_pluto.bench.links import Links
+from radio.virtual_pluto.config import VirtualConfig
 from testbed.bench.rig import resolve
 from testbed.commands.cli import main
 from testbed.config.files import load
 from testbed.control.air_wire import air_setup, make_air
 from testbed.errors import ConfigError, RunDirectoryError
 from testbed.measurement.campaign import Asked, listen, probe_of, quiet_of, sound_links
+from testbed.measurement.channels import recorded_channels
 from testbed.measurement.measure import measure
 from testbed.measurement.records import Interval, Link, Measurement
 from testbed.measurement.summaries import summarise
-from testbed.measurement.verdict import fitted_air, judge
+from testbed.measurement.verdict import fitted_air, judge, threshold_words, with_threshold
+from testbed.planning.preview import plan_of
 from tests.libiio import require_libiio, virtual_plutos
 
 SETTINGS = ["num_devices=3", "air.path_loss_db=22", "air.path_loss_spread_db=4", "air.cfo_max_hz=15"]
@@ -349,6 +356,66 @@ def test_virtual_plutos_replay_recorded_channels(measured):
     for link, device in zip(found, (2, 0), strict=True):
         expected_db = 10 * math.log10(mean_power[0, device]) + scale_db
         assert link.gain_db.value == pytest.approx(expected_db, abs=0.5)
+
+
+def test_a_virtual_bench_says_at_once_that_a_block_outlasts_its_recording(tmp_path):
+    channels = complete(np.ones((3, 11, 1, 1), dtype=complex), np.zeros((3, 1, 1)), name="a test", step_s=1e-3)
+    (tmp_path / "channels.h5").write_bytes(encoded(channels))
+    line = f"sionna:{tmp_path / 'channels.h5'}"
+    air = AirConfig(channel=line, cfo_max_hz=0.0, delay_max_samples=0.0)
+    for block_ms, fits in ((0.0, False), (10.5, False), (10.0, True)):
+        config = VirtualConfig(block_ms=block_ms)
+        if fits:
+            Links(config, air, num_devices=1, rig_rate_hz=1e6, shared_clock=True)
+        else:
+            with pytest.raises(RadioConfigError, match=r"virtual.block_ms: got .* allowed: above 0, at most 10"):
+                Links(config, air, num_devices=1, rig_rate_hz=1e6, shared_clock=True)
+
+
+def test_the_verdict_knows_where_privacy_is_free(measured):
+    """As the planner says of the rig itself, whose links the measurement has."""
+    config, _, found = measured
+    asked = ["schedule.name=online", "ground_truth=false", "radio.residual_cfo_max_hz=15"]
+    plan = plan_of(resolve(load("awgn", None, [*SETTINGS, *asked])))
+    assert found.verdict.symbol_snr_db == pytest.approx(plan.symbol_snr_db, abs=3)
+    assert found.verdict.snr_threshold_db == pytest.approx(plan.snr_threshold_db, abs=3)
+    assert "above it: schedules lower power" in threshold_words(found.verdict)
+    noiseless = load("awgn", None, [*SETTINGS, "air.snr_db=inf"])
+    assert with_threshold(found.verdict, noiseless.rig, config.experiment) == found.verdict
+
+
+def test_phases_that_do_not_hold_for_a_round_are_said(tmp_path):
+    config = load("awgn", None, ["num_devices=2", "air.transmitter.phase_noise_deg=30"])
+    _, found = measure(config, Asked(num_captures=4, capture_s=0.02), out=tmp_path / "m")
+    held_s = found.verdict.coherence_budget_s
+    assert held_s == min(link.phase_held_s for link in found.links)
+    (coherent,) = [each for each in found.verdict.predictions if each.scheme == "coherent"]
+    assert held_s < coherent.airtime_s
+    assert any(remark.startswith("phases hold to 0.1 rad for") for remark in found.verdict.remarks)
+    assert "Coherence budget: phases hold" in (tmp_path / "m" / "report.html").read_text(encoding="utf-8")
+
+
+def test_carriers_that_wander_between_captures_are_in_the_replay(measured):
+    """A capture's own offset from the mean turns its block; carriers that stand still leave one step a block."""
+    config, _, _ = measured
+    heard = next(sound_links(config.rig, ASKED, _air(config)))
+    probe = probe_of(config.rig, ASKED)
+    steady = summarise(heard, config.rig, ASKED)
+    assert recorded_channels([steady], probe, config.rig).step_s is None
+    wandering_hz = np.array([-30.0, -10.0, 10.0, 30.0])
+    link = msgspec.structs.replace(steady.link, cfo_deviation_hz=14.0)
+    moved = recorded_channels([replace(steady, link=link, cfos_hz=link.cfo_hz.value + wandering_hz)], probe, config.rig)
+    turned = np.unwrap(np.angle(moved.gains[:, :, 0].sum(axis=2)), axis=1)
+    slopes_hz = (turned[:, -1] - turned[:, 0]) / (2 * np.pi) / (moved.step_s * (turned.shape[1] - 1))
+    assert slopes_hz.tolist() == pytest.approx(wandering_hz.tolist(), abs=1)
+
+
+def test_a_duration_becomes_captures(tmp_path, capsys):
+    arguments = ["measure", "--rig", "awgn", "--set", "num_devices=2", "--duration-s", "0.24", "--capture-ms", "20"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--json", "--out", str(tmp_path / "m")])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["captures_per_link"] == 6
 
 
 def test_the_fitted_air_keeps_to_what_can_be_simulated():
