@@ -1,9 +1,10 @@
 """A scalar's way, traced: at which places it becomes something else on its way from the probe to the update.
 
-One round is executed three times, with the devices' scalars as they are, halved and quartered. Everything that passes
-from one room to another, as an argument or as a result, is kept. What is linear in the scalars, so that the first step
-down changes it twice as much as the second, is the scalar in one of its forms; what is not (a noise estimate, a
-statistic, a fingerprint) is something else. A stop is the place that hands a form on that was not seen before.
+One round is executed with the devices' scalars as they are, again so, halved and quartered. What differs between the
+first two, as durations do, is no form of the scalars. Everything that passes from one room to another, as an argument
+or as a result, is kept. What is linear in the scalars, so that the first step down changes it twice as much as the
+second, is the scalar in one of its forms; what is not (a noise estimate, a statistic, a fingerprint) is something else.
+A stop is the place that hands a form on that was not seen before.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from testbed.config.files import load
 from testbed.rounds.processes import run_in_one_process
 
 SETTINGS = ("rounds.num=1", "rounds.eval_every=2", "task.num_test=8", "ground_truth=false")
-SCALES = (1.0, 0.5, 0.25)
+SCALES = (1.0, 1.0, 0.5, 0.25)
 LINEAR_WITHIN = 0.02  # converters round
 MAX_ELEMENTS = 1 << 16
 MAX_DEPTH = 4
@@ -138,10 +139,12 @@ def traced_round(out: Path, scale: float, overrides: Sequence[str] = ()) -> Pass
 
 def stops_of_a_scalar(out: Path, *overrides: str) -> list[str]:
     """Who hands the scalar on in a form that was not seen before, in the order of its way; the update ends it."""
-    whole, half, quarter = (traced_round(out, scale, overrides) for scale in SCALES)
+    whole, again, half, quarter = (traced_round(out / str(n), scale, overrides) for n, scale in enumerate(SCALES))
     seen: set[bytes] = set()
     stops: list[str] = []
     for key, values in whole.items():
+        if key not in again or not np.array_equal(values, again[key]):
+            continue
         if not is_linear(values, half.get(key), quarter.get(key)):
             continue
         forms = {np.round(value, 12).tobytes() for value in [values, *np.atleast_2d(values)]}
