@@ -1,0 +1,1 @@
+"""Pictures that need more than the rounds' records: privacy, errors explained, captures with their parts."""
