@@ -11,13 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 
 from testbed.config.schema import RunConfig
 from testbed.errors import RunDirectoryError
 from testbed.planning.cautions import cautions
 from testbed.planning.preview import Preview, Previews, at_symbol_snr, plan_of, sampled_epsilons, warnings_of
 from testbed.results import files
+from testbed.results.pictures.tables import show_table
 from testbed.results.plots import rendered
 
 _ROWS = 10
@@ -42,9 +42,9 @@ def show_plan(config: RunConfig, console: Console, *, snrs_db: Sequence[float], 
     image_format = _image_format(png)
     own = plan_of(config)
     name = config.experiment.schedule.name
-    console.print(_by_round(own.preview(name), config.experiment.rounds.num))
+    _by_round(console, own.preview(name), config.experiment.rounds.num)
     plans = [plan_of(at_symbol_snr(config, snr_db)) for snr_db in snrs_db] or [own]
-    console.print(_comparison(plans))
+    _comparison(console, plans)
     console.print(_threshold_words(own))
     console.print(own.terms.statement(_planned_epsilon(own, own.preview(name))))
     epsilons = sampled_epsilons(config, own.preview(name).leaks) if own.terms.void is None else None
@@ -71,37 +71,33 @@ def _planned_epsilon(plan: Previews, preview: Preview) -> float:
     return plan.terms.accountant.epsilon(preview.share_of_budget * plan.terms.accountant.limit)
 
 
-def _by_round(preview: Preview, num_rounds: int) -> Table:
-    table = Table(title=f"schedule {preview.name}, {num_rounds} rounds", title_justify="left")
-    for heading in ("round", "gain", "device noise", "leak rho", "noise on the mean"):
-        table.add_column(heading, justify="right")
+def _by_round(console: Console, preview: Preview, num_rounds: int) -> None:
+    rows = []
     for index in np.unique(np.linspace(0, num_rounds - 1, _ROWS).astype(int)):
         silent = preview.gains[index] == 0
-        table.add_row(
+        rows.append((
             f"{index + 1}",
             "silent" if silent else f"{preview.gains[index]:.3g}",
             f"{preview.noise_stds[index]:.3g}",
             f"{preview.leaks[index]:.3g}",
             "–" if silent else f"{preview.error_stds[index]:.3g}",
-        )
-    return table
+        ))  # fmt: skip
+    header = ("round", "gain", "device noise", "leak rho", "noise on the mean")
+    show_table(console, f"schedule {preview.name}, {num_rounds} rounds", header, rows, has_figures=True)
 
 
-def _comparison(plans: Sequence[Previews]) -> Table:
-    table = Table(
-        title="predicted objective over the optimum's, share of the budget spent, silent rounds", title_justify="left"
-    )
-    table.add_column("symbol SNR", justify="right")
-    for preview in plans[0].previews:
-        table.add_column(preview.name, justify="right")
+def _comparison(console: Console, plans: Sequence[Previews]) -> None:
+    rows = []
     for plan in plans:
         cells = [
             f"{_factor(each.gap)}\n{_percent(each.share_of_budget)}"
             + (f"\n{each.num_silent} silent" if each.num_silent else "")
             for each in plan.previews
         ]
-        table.add_row(f"{plan.symbol_snr_db:.1f} dB", *cells)
-    return table
+        rows.append((f"{plan.symbol_snr_db:.1f} dB", *cells))
+    header = ("symbol SNR", *(preview.name for preview in plans[0].previews))
+    title = "predicted objective over the optimum's, share of the budget spent, silent rounds"
+    show_table(console, title, header, rows, has_figures=True)
 
 
 def _threshold_words(plan: Previews) -> str:

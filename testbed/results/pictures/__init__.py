@@ -1,1 +1,1 @@
-"""Pictures that need more than the rounds' records: privacy, errors explained, captures with their parts."""
+"""What is shown beyond the rounds' records alone: privacy, errors explained, captures with their parts, tables."""
