@@ -84,9 +84,9 @@ def nmse_words(records: Sequence[RoundRecord]) -> str:
     loud = known & (errors > means)
     words = (
         "NMSE divides a round's error by the mean scalar of that same round. Where devices' scalars nearly cancel, the "
-        "mean is close to zero and NMSE is large, although the error is no larger than elsewhere: points follow the "
-        "dashed line of one error for all. The pooled NMSE, summed error power over summed power of means, does not "
-        "do so."
+        "mean is close to zero and NMSE is large, however ordinary the error: points scatter about the dashed line, on "
+        "which all have the same error. The pooled NMSE, summed error power over summed power of means, does not "
+        "depend on such rounds."
     )
     if not loud.any():
         return f"{words} Here no round is above 0 dB."
