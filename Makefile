@@ -15,7 +15,7 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTEST_WORKERS ?= $(shell echo $$(( $(CORES) < 2 ? 2 : $(CORES) > 8 ? 8 : $(CORES) )))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal
 
-.PHONY: demo demo-llm test test-docs test-long check env clean
+.PHONY: demo demo-llm test test-docs test-long check site package env clean
 
 demo: env
 	$(BIN)/testbed run
@@ -38,6 +38,12 @@ test-long: env
 
 check: env
 	VENV=$(VENV) scripts/check
+
+site: env
+	$(BIN)/python -m mkdocs build --strict
+
+package: env
+	$(BIN)/python -m build
 
 env: $(STAMP)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from radio.backends.backend import RadioFinding
@@ -13,6 +10,7 @@ from testbed.bench.doctor import Findings, LinkFinding, examine_links, examine_r
 from testbed.bench.scheme_support import scheme_findings
 from testbed.config.backends import backend_of
 from testbed.config.schema import Rig
+from testbed.results.pictures.tables import show_table
 
 RADIO_HEADER = ("radio", "URI", "serial", "firmware", "model")
 HEALTH_HEADER = ("radio", "chip, board °C", "supplies V", "loopback", "link MS/s")
@@ -44,32 +42,25 @@ def examine(rig: Rig | None, console: Console) -> Findings:
 
 def show(findings: Findings, console: Console) -> None:
     """Tables on a console, which must not read markup into what radios and errors say."""
-    _table(console, "software", ("", ""), list(findings.software.items()))
+    show_table(console, "software", ("", ""), list(findings.software.items()), ends_in_text=True)
     if findings.contexts:
-        _table(console, "radios that libiio sees", ("URI", "what"), list(findings.contexts.items()))
+        show_table(
+            console, "radios that libiio sees", ("URI", "what"), list(findings.contexts.items()), ends_in_text=True
+        )
     elif not findings.radios and not findings.schemes:
         console.print("no radio is visible to libiio; name a rig to look at its addresses: testbed doctor --rig RIG")
     if findings.radios:
-        _table(console, "radios", RADIO_HEADER, [_radio_row(radio) for radio in findings.radios])
-        _table(console, "health", HEALTH_HEADER, [_health_row(radio) for radio in findings.radios])
+        show_table(console, "radios", RADIO_HEADER, [_radio_row(radio) for radio in findings.radios])
+        show_table(console, "health", HEALTH_HEADER, [_health_row(radio) for radio in findings.radios])
         ranges = next((radio.ranges for radio in findings.radios if radio.ranges), {})
-        _table(console, "ranges [lowest step highest]", ("", ""), list(ranges.items()))
+        show_table(console, "ranges [lowest step highest]", ("", ""), list(ranges.items()))
     if findings.links:
-        _table(console, "links to the access point", LINK_HEADER, [_link_row(link) for link in findings.links])
+        show_table(console, "links to the access point", LINK_HEADER, [_link_row(link) for link in findings.links])
     if findings.schemes:
         rows = [(finding.scheme, "yes" if finding.supported else "no", finding.why) for finding in findings.schemes]
-        _table(console, "schemes", ("scheme", "works", "why"), rows)
+        show_table(console, "schemes", ("scheme", "works", "why"), rows, ends_in_text=True)
     for problem in findings.problems:
         console.print(f"problem: {problem}", soft_wrap=True)
-
-
-def _table(console: Console, title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(title=title, title_justify="left", show_header=any(header))
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def _radio_row(radio: RadioFinding) -> tuple[str, ...]:

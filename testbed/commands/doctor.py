@@ -35,8 +35,11 @@ def doctor(
 
         agree_to_radiate(asked, yes=yes)
     from testbed.bench.doctor_report import examine, show
+    from testbed.commands.screen.native_lines import native_lines_above
 
-    findings = examine(asked, console(stderr=True))
+    progress = console(stderr=True)
+    with native_lines_above(progress):
+        findings = examine(asked, progress)
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
     else:

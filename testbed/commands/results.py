@@ -1,4 +1,4 @@
-"""`testbed replay`, `testbed report` and `testbed reprocess`: what can be made of what was left."""
+"""`testbed replay`, `report`, `export` and `reprocess`: what can be made of what was left."""
 
 from __future__ import annotations
 
@@ -58,6 +58,42 @@ def report(run_dir: DirArgument) -> None:
     from testbed.results.report import write_report
 
     typer.echo(write_report(RunDirectory.open(run_dir)))
+
+
+@app.command()
+def export(
+    run_dir: DirArgument,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write event files into a folder of the run's name in here.")
+    ] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="Log to this tracking store: http://…, sqlite:///…, file:///…")
+    ] = None,
+) -> None:
+    """Give a run's records to TensorBoard or MLflow; again for a run that has gone on since.
+
+    Step 1 is the first round, step 0 the untouched model. Where a privacy claim is void, so says the name of every ε.
+    Needs an extra: pip install 'airzero-testbed[tensorboard]' or 'airzero-testbed[mlflow]'. Examples:
+
+        testbed export runs/20261121-120000-quickstart --tensorboard runs/tensorboard
+
+        testbed export runs/20261121-120000-quickstart --mlflow http://127.0.0.1:5000
+    """
+    if tensorboard is None and mlflow is None:
+        raise typer.BadParameter("say where to: --tensorboard FOLDER, --mlflow URI, or both")
+    from testbed.results.run import Run
+
+    run = Run.open(run_dir)
+    if tensorboard is not None:
+        from testbed.exports.tensorboard_files import write_events
+
+        place, number = write_events(run, tensorboard)
+        typer.echo(f"tensorboard: {number:,} numbers of {len(run.rounds):,} rounds in {place}")
+    if mlflow is not None:
+        from testbed.exports.mlflow_store import log_run
+
+        run_id, number = log_run(run, mlflow)
+        typer.echo(f"mlflow: {number:,} new numbers of {len(run.rounds):,} rounds in run {run_id} of {mlflow}")
 
 
 @app.command()

@@ -9,18 +9,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from radio.samples import IQ
 from testbed.results.records import InitialEvaluation, RoundRecord
 from testbed.results.words import is_share, metric_label
 
-BLUE, ORANGE, GREEN, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#718096"
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#5f6b7a"
+"""Told apart with any colour vision (Okabe and Ito), and by line style or marker besides."""
+MANY = 2000
+"""From so many points on a scatter is a picture within a vector graphic, which would be larger than the data."""
 _SMOOTHING_ROUNDS = 25
 
 
 def rendered(figure: Figure, image_format: str = "png") -> bytes:
     """A figure as the bytes of an image file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=image_format)
+    figure.savefig(buffer, format=image_format, metadata={"Date": None} if image_format == "svg" else None)
     return buffer.getvalue()
 
 
@@ -29,10 +31,15 @@ def figure_of(num_rows: int = 1, *, height_in: float = 4.0) -> tuple[Figure, lis
     figure = Figure(figsize=(8, height_in), dpi=110, layout="constrained")
     axes = figure.subplots(num_rows, 1, squeeze=False)[:, 0].tolist()
     for axis in axes:
-        axis.grid(True, color="#e2e8f0", linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
+        styled(axis)
     return figure, axes
+
+
+def styled(axis: Axes) -> None:
+    """Thin grid, no box."""
+    axis.grid(True, color="#e2e8f0", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _running_mean(values: Sequence[float]) -> np.ndarray:
@@ -51,14 +58,17 @@ def learning_curve(
     trained = [(r.round + 1, r.loss) for r in records if r.loss is not None]
     if trained:
         rounds, losses = zip(*trained, strict=True)
-        top.plot(rounds, losses, ".", color=BLUE, alpha=0.35, markersize=3, label="training, one round")
+        top.plot(
+            rounds, losses, ".", color=BLUE, alpha=0.35, markersize=3, label="training, one round",
+            rasterized=len(trained) > MANY,
+        )  # fmt: skip
         top.plot(rounds, _running_mean(losses), color=BLUE, label=f"training, mean of {_SMOOTHING_ROUNDS} rounds")
     tested = [(r.round + 1, r.eval_loss, r.metric) for r in records if r.metric is not None]
     if initial is not None:
         tested.insert(0, (0, initial.loss, initial.metric))
     if tested:
         rounds, losses, metrics = zip(*tested, strict=True)
-        top.plot(rounds, losses, "o-", color=ORANGE, markersize=4, label="test split")
+        top.plot(rounds, losses, "s--", color=ORANGE, markersize=4, label="test split")
         unit = 100 if is_share(metric_name) else 1
         bottom.plot(rounds, [unit * metric for metric in metrics], "o-", color=GREEN, markersize=4)
     top.set_ylabel("loss")
@@ -75,9 +85,11 @@ def nmse_by_round(records: Sequence[RoundRecord]) -> Figure:
     known = [(r.round + 1, r.nmse_db) for r in records if r.nmse_db is not None]
     if known:
         rounds, values = zip(*known, strict=True)
-        axis.plot(rounds, values, ".", color=BLUE, alpha=0.4, markersize=4, label="one round")
+        axis.plot(
+            rounds, values, ".", color=BLUE, alpha=0.4, markersize=4, label="one round", rasterized=len(known) > MANY
+        )
         middle = float(np.median(values))
-        axis.axhline(middle, color=ORANGE, label=f"median {middle:.1f} dB")
+        axis.axhline(middle, color=ORANGE, linestyle="--", label=f"median {middle:.1f} dB")
         axis.legend(frameon=False)
     else:
         axis.text(0.5, 0.5, _why_no_nmse(records), ha="center", va="center", transform=axis.transAxes, color=GREY)
@@ -102,7 +114,7 @@ def estimate_against_truth(records: Sequence[RoundRecord]) -> Figure:
         truth, estimate = np.array(pairs).T
         bound = float(np.abs(np.array(pairs)).max()) * 1.05
         axis.plot([-bound, bound], [-bound, bound], color=GREY, linewidth=1)
-        axis.plot(truth, estimate, ".", color=BLUE, alpha=0.4, markersize=4)
+        axis.plot(truth, estimate, ".", color=BLUE, alpha=0.4, markersize=4, rasterized=len(pairs) > MANY)
     else:
         axis.text(0.5, 0.5, _why_no_nmse(records), ha="center", va="center", transform=axis.transAxes, color=GREY)
     axis.set_xlabel("true mean of the devices' scalars")
@@ -110,36 +122,17 @@ def estimate_against_truth(records: Sequence[RoundRecord]) -> Figure:
     return figure
 
 
-def capture_trace(samples: IQ, *, sample_rate_hz: float, round_index: int) -> Figure:
-    """One capture: I and Q over time, and in the complex plane."""
-    figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")
-    trace, plane = figure.subplots(1, 2, width_ratios=[2.2, 1])
-    for axis in (trace, plane):
-        axis.grid(True, color="#e2e8f0", linewidth=0.8)
-        axis.spines[["top", "right"]].set_visible(False)
-    time_us = np.arange(samples.size) / sample_rate_hz * 1e6
-    style = {"linewidth": 0.8} if samples.size > 1 else {"marker": "o"}
-    trace.plot(time_us, samples.real, color=BLUE, label="I", **style)
-    trace.plot(time_us, samples.imag, color=ORANGE, label="Q", **style)
-    trace.set_xlabel("time (µs)")
-    trace.set_ylabel("amplitude (full scale = 1)")
-    trace.set_title(f"payload of round {round_index + 1} as received", fontsize=10)
-    trace.legend(frameon=False, loc="upper right")
-    plane.plot(samples.real, samples.imag, ".", color=BLUE, alpha=0.5, markersize=3)
-    plane.set_xlabel("I")
-    plane.set_ylabel("Q")
-    plane.set_aspect("equal", adjustable="datalim")
-    return figure
-
-
 def time_by_round(records: Sequence[RoundRecord]) -> Figure:
     """Where the wall-clock time of the rounds went."""
     figure, (axis,) = figure_of(height_in=2.0)
     left = 0.0
-    parts = (("learner", BLUE), ("radio", ORANGE), ("control", GREY))
-    for name, color in parts:
+    parts = (("learner", BLUE, ""), ("radio", ORANGE, "//"), ("control", GREY, ".."))
+    for name, color, hatch in parts:
         seconds = sum(getattr(record, f"{name}_s") for record in records)
-        axis.barh(["rounds"], [seconds], left=left, color=color, label=f"{name} {seconds:.1f} s")
+        axis.barh(
+            ["rounds"], [seconds], left=left, color=color, hatch=hatch, edgecolor="white",
+            label=f"{name} {seconds:.1f} s",
+        )  # fmt: skip
         left += seconds
     axis.set_xlabel("seconds")
     axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))

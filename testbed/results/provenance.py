@@ -41,11 +41,15 @@ def host() -> dict[str, str]:
 def git_revision() -> str | None:
     """The toolkit's commit, with ``-dirty`` if it was changed; None unless it runs from its own checkout.
 
-    An installed toolkit may lie inside somebody's repository, whose commit says nothing about it.
+    An installed toolkit may lie inside somebody's repository, or at its very top, whose commit says nothing about it:
+    a checkout of the toolkit is one that tracks this file.
     """
-    root = Path(__file__).resolve().parents[2]
+    here = Path(__file__).resolve()
+    root = here.parents[2]
     top = _git(root, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != root:
+        return None
+    if _git(root, "ls-files", "--error-unmatch", "--", str(here.relative_to(root))) is None:
         return None
     return _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
 
@@ -65,7 +69,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
         )
     except (OSError, UnicodeDecodeError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    return (done.stdout.strip() or None) if done.returncode == 0 else None
 
 
 def new_run_info(config: RunConfig, *, run_id: str, num_parameters: int, fingerprint: str) -> RunInfo:

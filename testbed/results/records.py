@@ -177,6 +177,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Kind of radio; empty in summaries of earlier versions."""
     rig: str = ""
     """Its description."""
+    base: str = ""
+    """Experiment and rig of the toolkit that the run is compared with; empty in summaries of earlier versions."""
+    differs: tuple[str, ...] = ()
+    """Every key with another value than there, as after --set."""
+    git: str | None = None
+    """As in RunInfo."""
     rounds_retried: int = 0
     """Of those that were used, rounds that took more than one attempt."""
     rounds_skipped: int = 0
@@ -185,6 +191,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Rounds in which the plan was that nobody transmits."""
     rounds_partial: int = 0
     """Of those that were used, rounds in which a device took no part because its host was late or gone."""
+    troubles: tuple[str, ...] = ()
+    """Why rounds were retried, skipped or rejected, the most frequent reasons first, with their counts."""
     warnings: tuple[str, ...] = ()
     """What a reader must not miss."""
     captures_kept: int = 0

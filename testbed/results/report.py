@@ -1,4 +1,4 @@
-"""The report of a run: PNG plots, and one HTML page that carries everything it shows."""
+"""The report of a run: plots as PNG and SVG, and one HTML page that carries everything it shows, as vectors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,31 @@ from pathlib import Path
 
 from testbed.results import files, plots
 from testbed.results.directory import RunDirectory
+from testbed.results.pictures.capture import capture_trace, marks_of
+from testbed.results.pictures.errors import errors_explained, nmse_words
+from testbed.results.pictures.privacy import is_private, privacy_by_round
 from testbed.results.recordings import load_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
-from testbed.results.words import metric_label, metric_value, verified_words
+from testbed.results.words import (
+    difference_words,
+    metric_label,
+    metric_value,
+    privacy_words,
+    verdict,
+    verified_words,
+)
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #e2e8f0; }
 table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } pre { background: #f7fafc; padding: 1rem; overflow-x: auto; font-size: 13px; }
-.note { background: #fffaf0; border-left: 4px solid #dd6b20; padding: .5rem 1rem; }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #4a5568; font-size: 14px; }
+td { overflow-wrap: anywhere; } td:first-child { overflow-wrap: normal; min-width: 8rem; }
+@media (max-width: 40rem) { body { margin: 1rem auto; } td, th { padding-right: .5rem; }
+  td:first-child { min-width: 6rem; } }
+pre { background: #f7fafc; padding: 1rem; overflow-x: auto; font-size: 13px; }
+.note { background: #fffaf0; border-left: 4px solid #d55e00; padding: .5rem 1rem; overflow-wrap: anywhere; }
 """
 
 
@@ -30,22 +44,30 @@ def write_report(directory: RunDirectory) -> Path:
     figures = {
         "learning": plots.learning_curve(records, info.initial_evaluation, _metric_name(info, summary)),
         "nmse": plots.nmse_by_round(records),
+        "errors": errors_explained(records),
         "estimates": plots.estimate_against_truth(records),
         "time": plots.time_by_round(records),
     }
     captures = sorted(directory.captures.glob("*.sigmf-data"))
     if captures:
-        figures["capture"] = plots.capture_trace(
+        figures["capture"] = capture_trace(
             load_capture(captures[-1]),
             sample_rate_hz=config.rig.radio.sample_rate_hz,
             round_index=int(captures[-1].stem.partition("-")[2]),
+            marks=marks_of(captures[-1]),
         )
-    images = {name: plots.rendered(figure) for name, figure in figures.items()}
+    if is_private(records):
+        privacy = config.experiment.privacy
+        figures["privacy"] = privacy_by_round(
+            records, budget_epsilon=privacy.dp_epsilon, dp_delta=privacy.dp_delta, verdict=_picture_verdict(summary)
+        )
+    images = {name: plots.rendered(figure, "svg") for name, figure in figures.items()}
     remedy = f"free some space and run `testbed report {directory.path}`"
     files.check_there(directory.path)
     files.make_folder(directory.plots, remedy=remedy)
-    for name, data in images.items():
-        files.write(directory.plots / f"{name}.png", data, remedy=remedy)
+    for name, figure in figures.items():
+        files.write(directory.plots / f"{name}.png", plots.rendered(figure), remedy=remedy)
+        files.write(directory.plots / f"{name}.svg", images[name], remedy=remedy)
     toml = files.read(directory.config).decode("utf-8", "replace")
     files.write(directory.report, _page(images, info, summary, records, toml), remedy=remedy)
     return directory.report
@@ -63,6 +85,9 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
     return [
         ("scheme", f"{summary.scheme} on {air}{csi}, schedule {summary.schedule}"),
         *([("rig", summary.rig)] if summary.rig else []),
+        *([("differs by", f"{difference_words(summary.differs)} (from {summary.base})")] if summary.base else []),
+        ("commit", summary.git or "not known"),
+        ("privacy", privacy_words(summary)),
         ("devices", f"{summary.num_devices}"),
         ("model", f"{summary.num_parameters:,} parameters"),
         (f"test {metric}, untouched", metric_value(summary.metric_name, summary.metric_initial)),
@@ -81,6 +106,7 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
             "rounds used / played / asked",
             f"{summary.rounds_ok} / {summary.rounds_total} / {summary.rounds_asked}{_troubles(summary)}",
         ),
+        *(("not at once", trouble) for trouble in summary.troubles),
         ("NMSE, median of rounds", _db(summary.nmse_db_median)),
         ("NMSE, pooled", _db(summary.nmse_db_pooled)),
         ("symbol SNR, median", _db(summary.symbol_snr_db_median)),
@@ -128,6 +154,7 @@ def _page(
     failed = [r for r in records if r.status != "ok"]
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{html.escape(name)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{html.escape(name)}: {len(records)} rounds, started {html.escape(info.started)}</h1>",
     ]
@@ -140,14 +167,18 @@ def _page(
         parts.append("<p class='note'>This run has no summary yet: it is still going on, or was cut off.</p>")
     if summary is not None:
         parts += [
-            f"<p class='note'><b>Privacy.</b> {html.escape(summary.privacy)}</p>",
+            f"<p class='note'><b>Privacy:</b> {html.escape(summary.privacy)}</p>",
             _table(summary_rows(summary)),
         ]
     parts += ["<h2>Learning</h2>", _image(images["learning"], "loss and metric of the test split by round")]
+    if "privacy" in images:
+        title = html.escape(_picture_verdict(summary))
+        parts += [f"<h2>Privacy: {title}</h2>", _image(images["privacy"], "ε, gain and predicted error by round")]
     parts += ["<h2>Over-the-air mean</h2>", _image(images["nmse"], "NMSE by round")]
+    parts.append(_image(images["errors"], "errors, predicted and true, and NMSE against the mean", nmse_words(records)))
     parts.append(_image(images["estimates"], "estimated against true mean"))
     if "capture" in images:
-        parts += ["<h2>One capture</h2>", _image(images["capture"], "I and Q of one received payload")]
+        parts += ["<h2>One capture</h2>", _image(images["capture"], "I and Q of one received payload, part by part")]
     parts += ["<h2>Time</h2>", _image(images["time"], "wall-clock time by part")]
     if failed:
         rows = [(f"round {r.round + 1}, {r.status}", r.reason or "") for r in failed[:50]]
@@ -167,8 +198,18 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
-def _image(png: bytes, alt: str) -> str:
-    return f"<img alt='{html.escape(alt)}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
+def _image(svg: bytes, alt: str, caption: str = "") -> str:
+    """A vector graphic, carried by the page; as an image its names cannot meet those of another."""
+    image = f"<img alt='{html.escape(alt)}' src='data:image/svg+xml;base64,{base64.b64encode(svg).decode()}'>"
+    return f"<figure>{image}{f'<figcaption>{html.escape(caption)}</figcaption>' if caption else ''}</figure>"
+
+
+def _picture_verdict(summary: Summary | None) -> str:
+    """What a curve of ε must be read with."""
+    if summary is None:
+        return "no claim yet: the run has not ended"
+    opening = verdict(summary.privacy)
+    return "VALID" if opening == "VALID" else f"{opening}: ε as it would be, were its noise and batches secret"
 
 
 def _metric_name(info: RunInfo, summary: Summary | None) -> str:

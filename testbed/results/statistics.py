@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from testbed.results.records import InitialEvaluation, RoundRecord
+
+_TROUBLED = ("retried", "skipped", "rejected")
+_NUMBER = re.compile(r"[-−+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def nmse_db(estimate: Sequence[float], true_mean: Sequence[float]) -> float | None:
@@ -31,6 +35,25 @@ def median(values: Iterable[float | None]) -> float | None:
     """The median of what is known."""
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
+
+
+def troubles_of(records: Iterable[RoundRecord], *, num: int = 5) -> tuple[str, ...]:
+    """Why rounds did not go well at once: "14 retried: …", at most ``num``, the most frequent first.
+
+    Reasons that differ in their numbers only are counted as one, of which the first is quoted.
+    """
+    alike: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record.status in _TROUBLED:
+            reason = record.reason or "no reason recorded"
+            alike.setdefault((record.status, _NUMBER.sub("#", reason)), []).append(reason)
+    ordered = sorted(alike.items(), key=lambda item: -len(item[1]))
+    words = [
+        f"{len(reasons)} {status}: {reasons[0]}{' (and alike, with other numbers)' if len(set(reasons)) > 1 else ''}"
+        for (status, _), reasons in ordered[:num]
+    ]
+    left = sum(len(reasons) for _, reasons in ordered[num:])
+    return (*words, f"{left} for other reasons (rounds.jsonl)") if left else tuple(words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,3 +53,27 @@ def verified_words(seen: Summary | RunInfo) -> str:
     whose = listed(seen.verified_devices) if seen.not_verified else "all devices"
     words = f"verified for {whose}: live and from the journal, bit for bit the same"
     return f"{words}; not verified for {seen.not_verified}" if seen.not_verified else words
+
+
+def verdict(statement: str) -> str:
+    """What a privacy statement opens with; other words where it is none of both."""
+    opening = statement.partition(":")[0].partition(" ")[0]
+    return opening if opening in ("VALID", "VOID") else "nothing was claimed"
+
+
+def privacy_words(summary: Summary) -> str:
+    """The verdict, and what was spent or would have been."""
+    opening = verdict(summary.privacy)
+    if summary.epsilon_spent is None:
+        return opening
+    spent = f"ε = {summary.epsilon_spent:.3g} at δ = {summary.dp_delta:g}"
+    return f"VALID: {spent} spent" if opening == "VALID" else f"{opening}: it would be {spent}"
+
+
+def difference_words(differs: Iterable[str], *, num: int = 12) -> str:
+    """The keys that tell a run apart, the first of many."""
+    known = list(differs)
+    if not known:
+        return "nothing"
+    more = f" and {len(known) - num} more (config.toml)" if len(known) > num else ""
+    return ", ".join(known[:num]) + more

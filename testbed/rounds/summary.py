@@ -6,12 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from learner.tasks.registry import template_of
+from testbed.bench.rig import resolve
+from testbed.config.differences import differences, shipped, shipped_like
 from testbed.config.schema import RunConfig
+from testbed.failures import EXPECTED
 from testbed.planning.cautions import cautions
 from testbed.planning.ledger import Ledger
 from testbed.results.records import RoundRecord, RunInfo, Summary
-from testbed.results.statistics import evaluations_of, median, pooled_nmse_db
+from testbed.results.statistics import evaluations_of, median, pooled_nmse_db, troubles_of
 from testbed.rounds.evaluations import best_round
 from testbed.rounds.verification import Verification
 
@@ -38,6 +43,7 @@ def summarise(
     bits = [record.uplink_bits_per_device for record in records]
     statuses = Counter(record.status for record in records)
     evaluations, best = evaluations_of(initial, records), best_round(records)
+    base, differs = told_apart(config)
     return Summary(
         name=config.experiment.name,
         scheme=config.experiment.scheme.name,
@@ -47,6 +53,9 @@ def summarise(
         num_devices=config.rig.num_devices,
         backend=config.rig.backend,
         rig=config.rig.description,
+        base=base,
+        differs=differs,
+        git=info.git,
         num_parameters=info.num_parameters,
         seed=config.experiment.seed,
         rounds_ok=len(used),
@@ -55,6 +64,7 @@ def summarise(
         rounds_rejected=statuses["rejected"],
         rounds_silent=statuses["silent"],
         rounds_partial=sum(bool(record.absent) for record in used),
+        troubles=troubles_of(records),
         rounds_total=len(records),
         rounds_asked=config.experiment.rounds.num,
         warnings=(
@@ -96,6 +106,20 @@ def summarise(
         captures_kept=sum(record.capture == "kept" for record in records),
         captures_left_out=sum(record.capture == "left out" for record in records),
     )
+
+
+def told_apart(config: RunConfig) -> tuple[str, tuple[str, ...]]:
+    """Experiment and rig of the toolkit that a run is like, and every key with another value than there.
+
+    What follows of the rig from the experiment itself, as symbols do from a symbol-level scheme, is no difference.
+    """
+    rig, experiment = shipped_like(config)
+    base = shipped(rig, experiment)
+    try:
+        like = resolve(msgspec.structs.replace(config, rig=base.rig)).rig
+    except EXPECTED:  # that rig does not support this experiment, which is a difference by itself
+        like = base.rig
+    return f"{experiment} on {rig}", differences(config, msgspec.structs.replace(base, rig=like))
 
 
 def warnings_of(records: Sequence[RoundRecord]) -> list[str]:

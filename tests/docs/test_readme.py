@@ -13,7 +13,13 @@ from testbed.commands.cli import app
 from testbed.config.files import load
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/benchmarks.md", "hardware_configs/README.md")
+PAGES = (
+    "README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/benchmarks.md", "docs/package.md",
+    "docs/tutorial.md", "docs/how_to/model.md", "docs/how_to/data.md", "docs/how_to/rig.md",
+    "hardware_configs/README.md",
+)  # fmt: skip
+MADE = ("runs/", "models/", "my_rig.toml")
+"""Left by another command of the page."""
 PLACEHOLDERS = re.compile(r"RUN_DIR|DIR\b|NAME|mine\.toml|=N$|…|^R$|\[")
 
 
@@ -47,10 +53,10 @@ def test_every_command_of_the_pages_is_taken_as_it_stands(words, monkeypatch):
     assert name is not None
     assert command is not None
     parsed = command.make_context(name, rest, parent=context).params
-    of_a_measurement = (parsed.get("rig") or "").startswith("runs/")  # left by another command of the page
-    if name in ("run", "plan", "access-point") and parsed.get("resume") is None and not of_a_measurement:
+    is_made = (parsed.get("rig") or "").startswith(MADE)
+    if name in ("run", "plan", "access-point") and parsed.get("resume") is None and not is_made:
         config = load(parsed["rig"], parsed["experiment"], list(parsed["overrides"] or []))
-        if ":runs/" not in config.rig.air.channel:
+        if ":runs/" not in config.rig.air.channel and not config.experiment.model.path.startswith(MADE):
             resolve(config)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from testbed.commands.screen.native_lines import native_lines_above
 from testbed.commands.screen.terminal import console
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.report import summary_rows
@@ -28,6 +30,7 @@ class RunDisplay:
         self._waits = waits
         self._console = console(stderr=True)
         self._bar: Progress | None = None
+        self._shown = ExitStack()
         self._task = TaskID(0)
         self._loss: float | None = None
         self._metric: float | None = None
@@ -36,6 +39,7 @@ class RunDisplay:
         self._waits_for_air = False
         self._started = time.monotonic()
         self._num_rounds = 0
+        self._num_retried = self._num_lost = 0
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +47,7 @@ class RunDisplay:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+        self._shown.close()
 
     def waiting(self, missing: list[int]) -> None:
         """Say once whom the run waits for."""
@@ -68,6 +73,7 @@ class RunDisplay:
                 soft_wrap=True,
             )
         if self._console.is_terminal:
+            self._shown.enter_context(native_lines_above(self._console))
             self._bar = Progress(
                 BarColumn(bar_width=18),
                 MofNCompleteColumn(),
@@ -90,12 +96,16 @@ class RunDisplay:
             self._loss = record.eval_loss
         if record.metric is not None:
             self._metric = record.metric
+        self._num_retried += record.status == "retried"
+        self._num_lost += record.status in ("skipped", "rejected")
         figures = "  ".join(
             (
                 f"loss {_number(self._loss, '.3f')}",
                 f"NMSE {_number(record.nmse_db, '.1f')} dB",
                 f"SNR {_number(record.symbol_snr_db, '.1f')} dB",
                 self._judged(),
+                *([f"{self._num_retried} retried"] if self._num_retried else []),
+                *([f"{self._num_lost} lost"] if self._num_lost else []),
             )
         )
         if self._bar is not None:

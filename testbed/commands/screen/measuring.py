@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from radio.arrays import Reals
 from radio.measurement.probe import Probe
 from radio.measurement.profile import impulse_powers
+from testbed.commands.screen.native_lines import native_lines_above
 from testbed.commands.screen.terminal import console
 from testbed.measurement.campaign import Asked, Heard
 
@@ -36,6 +38,7 @@ class MeasuringDisplay:
     def __init__(self, asked: Asked, probe: Probe, num_links: int) -> None:
         self._asked, self._probe, self._num_links = asked, probe, num_links
         self._console = console(stderr=True)
+        self._shown = ExitStack()
         self._rows: dict[tuple[str, int], _Row] = {}
         self._live = (
             Live(self._table(), console=self._console, refresh_per_second=8, transient=True) if self._terminal else None
@@ -43,12 +46,14 @@ class MeasuringDisplay:
 
     def __enter__(self) -> Self:
         if self._live is not None:
+            self._shown.enter_context(native_lines_above(self._console))
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+        self._shown.close()
 
     def __call__(self, heard: Heard) -> None:
         """A capture was taken, or a link given up."""

@@ -95,7 +95,9 @@ def test_a_report_page_escapes_what_it_shows(tmp_path):
 @pytest.mark.parametrize("text", ["$x_$", "a_b", r"$\frac{$", "50 %$"])
 def test_a_plan_s_picture_draws_names_as_text(text):
     values = np.ones(3)
-    preview = SimpleNamespace(name="full", gains=values, noise_stds=values, leaks=values, error_stds=values)
+    preview = SimpleNamespace(
+        name="full", gains=values, noise_stds=values, leaks=values, error_stds=values, share_of_budget=2.0
+    )
     figure = plan_figure(SimpleNamespace(previews=[preview]))
     (label,) = figure.axes[0].get_legend().get_texts()
     label.set_text(text)

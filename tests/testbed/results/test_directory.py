@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -180,19 +181,55 @@ def test_recordings_are_reckoned_with_their_json(tmp_path):
 # ---- what produced it
 
 
+def git(folder, *arguments):
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def placed(root):
+    place = root / "testbed" / "results" / "provenance.py"
+    place.parent.mkdir(parents=True)
+    place.write_text("# the toolkit\n")
+    return place
+
+
 def test_a_toolkit_installed_inside_somebodys_repository_has_no_commit(tmp_path, monkeypatch):
-    for command in (
-        ["init", "-q"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x", "--allow-empty"],
-    ):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    place = tmp_path / ".venv" / "testbed" / "results"
-    place.mkdir(parents=True)
-    monkeypatch.setattr(provenance, "__file__", str(place / "provenance.py"))
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-qm", "x", "--allow-empty")
+    monkeypatch.setattr(provenance, "__file__", str(placed(tmp_path / ".venv")))
     assert provenance.git_revision() is None
-    own = tmp_path / "testbed" / "results"
-    own.mkdir(parents=True)
-    monkeypatch.setattr(provenance, "__file__", str(own / "provenance.py"))
-    assert provenance.git_revision()
+    own = placed(tmp_path)
+    monkeypatch.setattr(provenance, "__file__", str(own))
+    assert provenance.git_revision() is None, (
+        "pip install --target put it at the top of a repository that tracks it not"
+    )
+    git(tmp_path, "add", str(own))
+    git(tmp_path, "commit", "-qm", "y")
+    revision = provenance.git_revision()
+    assert revision
     monkeypatch.setenv("GIT_DIR", str(Path("nowhere")))
-    assert provenance.git_revision()
+    monkeypatch.chdir(tmp_path / ".venv")
+    assert provenance.git_revision() == revision
+    own.write_text("# changed\n")
+    assert provenance.git_revision() == f"{revision}-dirty"
+
+
+def test_the_commit_is_not_that_of_the_repository_where_the_command_runs(tmp_path):
+    """A real process, from an installed copy, in somebody else's repository."""
+    for folder in (tmp_path, tmp_path / "site" / "inside"):
+        folder.mkdir(parents=True, exist_ok=True)
+        git(folder, "init", "-q")
+        git(folder, "commit", "-qm", "x", "--allow-empty")
+    shutil.copytree(
+        Path(provenance.__file__).parents[1],
+        tmp_path / "site" / "testbed",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for package in ("radio", "learner"):
+        (tmp_path / "site" / package).symlink_to(Path(provenance.__file__).parents[2] / package)
+    code = "from testbed.results import provenance as p; print(p.__file__); print(p.git_revision())"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "site" / "inside", capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+    ).stdout.splitlines()  # fmt: skip
+    assert found == [str(tmp_path / "site" / "testbed" / "results" / "provenance.py"), "None"]

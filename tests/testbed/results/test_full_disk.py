@@ -7,7 +7,7 @@ import pytest
 
 import testbed
 from testbed.errors import TestbedError
-from testbed.results import plots
+from testbed.results import plots, report
 
 TINY = {"num_devices": 1, "rounds": {"num": 2, "eval_every": 3}, "task.num_test": 4, "learner.batch_size": 1}
 REMEDY = re.compile(
@@ -16,7 +16,8 @@ REMEDY = re.compile(
 NUM_PARTS = 8
 
 
-PLOTS = ("learning_curve", "nmse_by_round", "estimate_against_truth", "time_by_round", "capture_trace")
+PLOTS = ("learning_curve", "nmse_by_round", "estimate_against_truth", "time_by_round")
+OTHERS = ("errors_explained", "capture_trace", "privacy_by_round")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,9 @@ def plain_pictures(monkeypatch):
     """Drawing is slow and writes nothing."""
     for name in PLOTS:
         monkeypatch.setattr(plots, name, lambda *_, **__: None)
-    monkeypatch.setattr(plots, "rendered", lambda _: b"a picture")
+    for name in OTHERS:
+        monkeypatch.setattr(report, name, lambda *_, **__: None)
+    monkeypatch.setattr(plots, "rendered", lambda *_: b"a picture")
 
 
 def state_of(out):

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from testbed.commands.screen.display import RunDisplay, print_outcome
+from testbed.commands.screen.terminal import console
+from testbed.results.pictures.tables import show_table
 from testbed.results.plots import time_by_round
-from testbed.results.records import Summary
+from testbed.results.records import RoundRecord, Summary
 from testbed.results.report import summary_rows
 from tests.testbed.commands.test_hostile_texts import filled
 
@@ -62,3 +64,61 @@ def test_a_legend_lies_within_its_picture() -> None:
     box = legend.get_window_extent()
     assert figure.bbox.y0 <= box.y0
     assert box.y1 <= figure.bbox.y1
+
+
+HEADER = ("radio", "URI", "serial", "why")
+ROWS = [
+    (
+        "device 0",
+        "ip:192.168.2.10:30431",
+        "1044734c9605000d15003b00f3c7a16e2f",
+        "it answers, and all of this can be read",
+    ),
+    ("access point", "usb:1.12.5", "104473f6a60600f7ff2a00e9c7a16e2fff", "x"),
+]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 100, 200])
+def test_addresses_are_never_split(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show_table(console(), "radios", HEADER, ROWS, ends_in_text=True)
+    shown = capsys.readouterr().out
+    for row in ROWS:
+        for cell in row[:3]:
+            assert cell in shown
+    is_table = columns >= 105
+    assert ("┃" in shown) == is_table
+    if is_table:
+        assert max(map(len, shown.splitlines())) <= columns
+    else:
+        assert "  URI: ip:192.168.2.10:30431\n" in shown
+        assert "  why: it answers, and all of this can be read\n" in shown
+
+
+def test_headers_fold_between_words_before_a_table_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "34")
+    show_table(console(), "links", ("device", "tone SNR dB", "phase ° rms"), [("0", "61", "0.16")], has_figures=True)
+    shown = capsys.readouterr().out
+    assert "┃" in shown
+    assert "0.16" in shown
+    assert max(map(len, shown.splitlines())) <= 34
+
+
+def test_a_table_of_names_and_values_becomes_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    show_table(console(), "software", ("", ""), [("libiio", "0.24 (v0.24) somewhere far")])
+    assert capsys.readouterr().out == "software\nlibiio: 0.24 (v0.24) somewhere far\n"
+
+
+def test_retried_and_lost_rounds_are_counted_while_a_run_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    display = RunDisplay(waits=False)
+    for index, status in enumerate(("retried", "retried", "rejected", "ok")):
+        display.round_done(filled(RoundRecord, round=index, status=status, reason="too weak", metric=0.5))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("2 retried  1 lost")
