@@ -104,10 +104,11 @@ def over_the_air(name: str, rig: str, changes: Sequence[str], task: Path, out: P
 
 def first_order(method: str, rate: float, seed: int, task_path: Path) -> Reached:
     """Train by gradients on the same split and prompt; the rounds are fewer, as each costs more."""
-    experiment = testbed.load(EXPERIMENT, overrides=[f"task.path={task_path}", f"seed={seed}"]).experiment
+    config = testbed.load(EXPERIMENT, overrides=[f"task.path={task_path}", f"seed={seed}"])
+    experiment = config.experiment
     elsewhere = live_bytes()
     model, tokenizer = load_model(experiment.model)
-    task = Task(experiment.task, tokenizer, num_devices=experiment.num_devices, seed=experiment.seed)
+    task = Task(experiment.task, tokenizer, num_devices=config.rig.num_devices, seed=experiment.seed)
     steps = _steps(method, rate, model, task, experiment.learner.batch_size)
     accuracies, at_rounds, uplink, started = [_judged(model, tokenizer, task)], [0], 0, time.perf_counter()
     every = FIRST_ORDER_ROUNDS // NUM_EVALUATIONS
