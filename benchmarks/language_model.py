@@ -49,6 +49,8 @@ SEARCHED: dict[str, tuple[str, ...]] = {
     "queries_4": ("learner.num_queries=4", "learner.learning_rate=1.2e-4"),
     "opinion": (f"task.prompt={OPINION}",),
 }
+FIRST_ORDER = {"fedsgd": ("fedsgd", 1), "fedavg_adamw": ("fedavg_adamw", 1), "fedavg_adamw_2": ("fedavg_adamw", 2)}
+"""Name → method and seed, which draws sentences and batches as it does for a run."""
 FIRST_ORDER_RATES = {"fedsgd": (3e-3, 1e-2, 3e-2), "fedavg_adamw": (3e-6, 1e-5, 3e-5)}
 FIRST_ORDER_ROUNDS = 100
 LOCAL_STEPS = 2
@@ -100,12 +102,13 @@ def over_the_air(name: str, rig: str, changes: Sequence[str], task: Path, out: P
     )
 
 
-def first_order(method: str, rate: float, task_path: Path, out: Path) -> Reached:
+def first_order(method: str, rate: float, seed: int, task_path: Path) -> Reached:
     """Train by gradients on the same split and prompt; the rounds are fewer, as each costs more."""
-    experiment = testbed.load(EXPERIMENT, overrides=[f"task.path={task_path}"]).experiment
+    config = testbed.load(EXPERIMENT, overrides=[f"task.path={task_path}", f"seed={seed}"])
+    experiment = config.experiment
     elsewhere = live_bytes()
     model, tokenizer = load_model(experiment.model)
-    task = Task(experiment.task, tokenizer, num_devices=experiment.num_devices, seed=experiment.seed)
+    task = Task(experiment.task, tokenizer, num_devices=config.rig.num_devices, seed=experiment.seed)
     steps = _steps(method, rate, model, task, experiment.learner.batch_size)
     accuracies, at_rounds, uplink, started = [_judged(model, tokenizer, task)], [0], 0, time.perf_counter()
     every = FIRST_ORDER_ROUNDS // NUM_EVALUATIONS
@@ -114,7 +117,7 @@ def first_order(method: str, rate: float, task_path: Path, out: Path) -> Reached
         if number % every == 0:
             at_rounds.append(number)
             accuracies.append(_judged(model, tokenizer, task))
-            print(f"{method} {rate:g}: round {number}, accuracy {accuracies[-1]:.3f}", flush=True)
+            print(f"{method} {rate:g}, seed {seed}: round {number}, accuracy {accuracies[-1]:.3f}", flush=True)
     wall_s = time.perf_counter() - started
     return Reached(
         start=accuracies[0],
@@ -178,14 +181,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Reached] = {}
     runs = {name: ("loopback", (*IDEAL, *more)) for name, more in SEARCHED.items()} if asked.search else RUNS
+    if asked.search:
+        gradients = {f"{m}_{rate:g}": (m, rate, 1) for m, rates in FIRST_ORDER_RATES.items() for rate in rates}
+    else:
+        gradients = {name: (m, FIRST_ORDER_RATES[m][1], seed) for name, (m, seed) in FIRST_ORDER.items()}
     for name, (rig, changes) in runs.items():
         if not asked.only or name in asked.only:
             found[name] = over_the_air(name, rig, changes, task, out)
-    for method, rates in FIRST_ORDER_RATES.items():
-        for rate in rates if asked.search else rates[1:2]:
-            name = f"{method}_{rate:g}" if asked.search else method
-            if not asked.only or name in asked.only:
-                found[name] = _kept(out / f"{name}.json", partial(first_order, method, rate, task, out))
+    for name, (method, rate, seed) in gradients.items():
+        if not asked.only or name in asked.only:
+            found[name] = _kept(out / f"{name}.json", partial(first_order, method, rate, seed, task))
     for name, reached in found.items():
         print(
             f"{name:24} {reached.start:.1%} -> {reached.accuracy:.1%} of {reached.num_test} sentences, "
