@@ -49,6 +49,11 @@ class RunDisplay:
             self._bar.stop()
         self._shown.close()
 
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether there is room for figures, but not for a bar beside them."""
+        return self._console.width < _TABLE_COLUMNS
+
     def waiting(self, missing: list[int]) -> None:
         """Say once whom the run waits for."""
         if self._waits and missing != self._last_waiting and time.monotonic() - self._started > 2:
@@ -74,11 +79,12 @@ class RunDisplay:
             )
         if self._console.is_terminal:
             self._shown.enter_context(native_lines_above(self._console))
+            around = ([], []) if self._is_narrow else ([BarColumn(bar_width=18)], [TimeRemainingColumn()])
             self._bar = Progress(
-                BarColumn(bar_width=18),
+                *around[0],
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}", markup=False),
-                TimeRemainingColumn(),
+                *around[1],
                 console=self._console,
                 refresh_per_second=8,
             )
@@ -98,16 +104,17 @@ class RunDisplay:
             self._metric = record.metric
         self._num_retried += record.status == "retried"
         self._num_lost += record.status in ("skipped", "rejected")
-        figures = "  ".join(
-            (
-                f"loss {_number(self._loss, '.3f')}",
-                f"NMSE {_number(record.nmse_db, '.1f')} dB",
-                f"SNR {_number(record.symbol_snr_db, '.1f')} dB",
-                self._judged(),
-                *([f"{self._num_retried} retried"] if self._num_retried else []),
-                *([f"{self._num_lost} lost"] if self._num_lost else []),
-            )
-        )
+        told = [
+            f"loss {_number(self._loss, '.3f')}",
+            f"NMSE {_number(record.nmse_db, '.1f')} dB",
+            f"SNR {_number(record.symbol_snr_db, '.1f')} dB",
+            self._judged(),
+            *([f"{self._num_retried} retried"] if self._num_retried else []),
+            *([f"{self._num_lost} lost"] if self._num_lost else []),
+        ]
+        if self._bar is not None and self._is_narrow:
+            told[1:3] = []
+        figures = "  ".join(told)
         if self._bar is not None:
             self._bar.update(self._task, completed=record.round + 1, figures=figures)
         elif record.metric is not None:

@@ -52,15 +52,15 @@ def _print_lines(reading: int, console: Console) -> None:
                 if text and text == last:
                     times += 1
                     continue
-                _say_times(console, times)
+                _say_times(console, last, times)
                 last, times = text, 1
                 if text:
                     console.print(text, soft_wrap=True)
-    _say_times(console, times)
+    _say_times(console, last, times)
     if rest.strip():
         console.print(rest.decode("utf-8", "replace").rstrip(), soft_wrap=True)
 
 
-def _say_times(console: Console, times: int) -> None:
+def _say_times(console: Console, line: str, times: int) -> None:
     if times > 1:
-        console.print(f"(the last line came {times} times)")
+        console.print(f"({times} times: {line})", soft_wrap=True)

@@ -18,6 +18,8 @@ _TINTS = ("#eef2f7", "#dbe4ee")
 _NARROW = 0.035
 """Share of the picture's width below which a part's name stands upright."""
 
+_MOST_NAMES = 12
+
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"core:{name}"):
     """An annotation of a recording: what its samples are."""
@@ -53,7 +55,7 @@ def capture_trace(samples: IQ, *, sample_rate_hz: float, round_index: int, marks
     trace.plot(time_us, samples.imag, "--", color=ORANGE, label="Q", rasterized=many, **shape)
     trace.set_xlabel("time (µs)")
     trace.set_ylabel("amplitude (full scale = 1)")
-    trace.set_title(f"payload of round {round_index + 1} as received", fontsize=10, pad=26 if marks else 6)
+    figure.suptitle(f"payload of round {round_index + 1} as received", fontsize=10)
     trace.legend(frameon=False, loc="lower right")
     _mark(figure, marks, samples.size, sample_rate_hz)
     values = _values(samples, marks)
@@ -80,7 +82,10 @@ def _mark(figure: Figure, marks: Sequence[Mark], num_samples: int, sample_rate_h
 
 
 def _names(marks: Sequence[Mark], num_samples: int) -> list[tuple[str, int, int]]:
-    """Name, first sample and end; narrow parts side by side have one name, as theirs would lie on each other."""
+    """Name, first sample and end; narrow parts side by side have one name, as theirs would lie on each other.
+
+    Of very many parts, as of the slots of many devices, only wide ones are named.
+    """
     found: list[tuple[str, int, int]] = []
     for mark in marks:
         end = mark.sample_start + mark.sample_count
@@ -91,6 +96,8 @@ def _names(marks: Sequence[Mark], num_samples: int) -> list[tuple[str, int, int]
                 found[-1] = (f"{name}, {mark.label}", start, end)
                 continue
         found.append((mark.label, mark.sample_start, end))
+    if len(found) > _MOST_NAMES:
+        return [each for each in found if each[2] - each[1] >= _NARROW * num_samples]
     return found
 
 

@@ -37,10 +37,10 @@ say("after\\n")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def on_a_terminal(code: str) -> str:
+def on_a_terminal(code: str, *, columns: int = 100) -> str:
     """What a program writes on a terminal of its own, standard error included."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "TERM": "xterm"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": str(columns), "TERM": "xterm"}
     written = bytearray()
 
     def read() -> None:
@@ -68,13 +68,21 @@ def test_lines_of_a_c_library_do_not_tear_the_bar() -> None:
     shown = on_a_terminal(RUN)
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in ESCAPE.sub("", shown).split("\n")]
     lines = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in lines if "dequeue" in line]
+    errors = [line for line in lines if "dequeue" in line and "times: " not in line]
     assert errors
     assert all(line == "ERROR: Unable to dequeue block: Connection timed out" for line in errors)
     assert "WARNING: High-speed mode not enabled [pluto]" in lines
     assert len(errors) == 2, "repeated lines are printed once, and again after another one"
-    assert sum("(the last line came" in line for line in lines) == 2
+    said = "times: ERROR: Unable to dequeue block: Connection timed out)"
+    assert [line for line in lines if "times: " in line] == [f"(5 {said}", f"(4 {said}"]
     assert lines[-1] == "after", "afterwards standard error is the terminal again"
     bars = [line for line in lines if "9/9" in line]
     assert bars
     assert not any("ERROR" in line for line in bars)
+
+
+def test_a_narrow_terminal_shows_the_round_and_what_is_learnt() -> None:
+    code = RUN.replace('scheme="coherent"', 'scheme="coherent", loss=0.5, metric=0.75')
+    shown = ESCAPE.sub("", on_a_terminal(code, columns=40))
+    (last,) = {line.rstrip() for line in re.split(r"[\r\n]+", shown) if line.startswith("9/9")}
+    assert last == "9/9 loss 0.500  accuracy 75.0 %"
