@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 
 from testbed.dashboard.decimation import Floats, decimated
-from testbed.dashboard.seen import LaboratoryRound, Seen, kind_of
+from testbed.dashboard.seen import LaboratoryRound, Seen, kind_of, symbols_of
 
 MAX_SYMBOLS = 4096
 """Of received payload symbols the newest are kept."""
-TIMES = ("learner_s", "radio_s", "control_s", "wall_s", "airtime_s")
+TIMES = ("learner_s", "radio_s", "control_s", "airtime_s")
 _NUMBERS = (
-    *("loss", "validation_loss", "validation_metric", "eval_loss", "metric", "nmse_db", "predicted_error_std"),
-    *("symbol_snr_db", "gain", "artificial_noise_std", "rho_spent", "epsilon_spent", *TIMES),
+    *("loss", "validation_loss", "eval_loss", "metric", "nmse_db"),
+    *("symbol_snr_db", "gain", "rho_spent", "epsilon_spent", *TIMES),
 )
 _DERIVED = ("gain_db", "rho_total")
 SHOWN = ("loss", "validation_loss", "eval_loss", "metric", "nmse_db", "symbol_snr_db", "gain_db", "epsilon_spent")
@@ -57,7 +57,8 @@ class Columns:
         self.rho_total = 0.0
         """Σρ of the rounds whose leak is known."""
         self.rho_unknown = 0
-        self.symbols: deque[tuple[float, float]] = deque(maxlen=MAX_SYMBOLS)
+        self._received: deque[bytes] = deque(maxlen=MAX_SYMBOLS)
+        """Of the last rounds, as they were written."""
         self.num_symbols = 0
         self.last_reason: tuple[int, str] | None = None
 
@@ -69,7 +70,7 @@ class Columns:
         while end > len(self._data):
             self._data = np.concatenate([self._data, np.empty_like(self._data)])
         block = self._data[begin:end]
-        block[:, : -len(_DERIVED)] = np.array([self._get(each) for each in rounds], dtype=np.float64)
+        block[:, : -len(_DERIVED)] = np.array(list(map(self._get, rounds)), dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             gain_db = 20 * np.log10(block[:, self._place["gain"]])
         block[:, self._place["gain_db"]] = np.where(np.isfinite(gain_db), gain_db, np.nan)
@@ -77,8 +78,11 @@ class Columns:
         block[:, self._place["rho_total"]] = self.rho_total + np.cumsum(np.nan_to_num(rho))
         self.size = end
         self._sum(block)
+        self.counts.update(map(attrgetter("status"), rounds))
         for each in rounds:
-            self._count(each)
+            if each.reason is not None or each.absent:
+                self._count_trouble(each)
+        self._keep_symbols(rounds)
 
     def column(self, name: str) -> Floats:
         """One column, shape [N]."""
@@ -96,6 +100,16 @@ class Columns:
         x, columns = decimated(rows[:, 0] + 1, rows[:, [self._place[name] for name in names]], max_points)
         return {"round": x.tolist(), **{name: columns[:, place].tolist() for place, name in enumerate(names)}}
 
+    def newest_symbols(self, num: int) -> list[tuple[float, float]]:
+        """The last payload symbols, oldest first; of more than `MAX_SYMBOLS` the newest."""
+        wanted = min(num, MAX_SYMBOLS)
+        found: list[tuple[float, float]] = []
+        for received in reversed(self._received):
+            if len(found) >= wanted:
+                break
+            found.extend(reversed(symbols_of(received)))
+        return found[:wanted][::-1]
+
     def _sum(self, block: Floats) -> None:
         rho = block[:, self._place["rho_spent"]]
         self.rho_total = float(block[-1, self._place["rho_total"]])
@@ -109,19 +123,19 @@ class Columns:
                 row = block[known[-1]]
                 self.latest[name] = Latest(float(row[place]), int(row[0]) + 1)
 
-    def _count(self, each: Seen) -> None:
-        self.counts[each.status] += 1
-        if each.absent:
-            self.missing.update(each.absent)
+    def _count_trouble(self, each: Seen) -> None:
+        self.missing.update(each.absent)
         if each.reason is not None:
             self.last_reason = (each.round + 1, each.reason)
             if each.status == "retried":
                 self.retried.update(devices_named(each.reason))
             elif each.status in ("rejected", "skipped"):
                 self.rejected.update(devices_named(each.reason))
-        if isinstance(each, LaboratoryRound) and each.received is not None:
-            self.symbols.extend(each.received)
-            self.num_symbols += len(each.received)
+
+    def _keep_symbols(self, rounds: Sequence[Seen]) -> None:
+        received = [bytes(each.received) for each in rounds if isinstance(each, LaboratoryRound)]
+        self.num_symbols += sum(max(0, symbols.count(b"[") - 1) for symbols in received)
+        self._received.extend(received)
 
 
 def devices_named(reason: str) -> set[int]:

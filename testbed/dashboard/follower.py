@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_READ_BYTES = 1 << 24
+MAX_READ_BYTES = 1 << 22
 """At once; what is left comes with the next look."""
 _MARK_BYTES = 64
 

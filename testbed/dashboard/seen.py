@@ -21,7 +21,6 @@ class PublicRound(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
     symbol_snr_db: float | None = None
     gain: float | None = None
-    artificial_noise_std: float | None = None
     rho_spent: float | None = None
     epsilon_spent: float | None = None
     eval_loss: float | None = None
@@ -35,14 +34,12 @@ class PublicRound(msgspec.Struct, frozen=True, gc=False):
 class LaboratoryRound(PublicRound, frozen=True, gc=False):
     """Of a run whose devices reveal their scalars (``ground_truth``), of which no privacy is claimed."""
 
-    received: tuple[tuple[float, float], ...] | None = None
+    received: msgspec.Raw = msgspec.Raw(b"null")
+    """Not decoded: of many rounds only the last ones' symbols are drawn."""
     nmse_db: float | None = None
-    predicted_error_std: float | None = None
     loss: float | None = None
     validation_loss: float | None = None
-    validation_metric: float | None = None
     learner_s: float | None = None
-    wall_s: float | None = None
 
 
 Seen: TypeAlias = PublicRound
@@ -58,6 +55,17 @@ WITHHELD = (
 def kind_of(*, private: bool) -> type[PublicRound]:
     """What may be read."""
     return PublicRound if private else LaboratoryRound
+
+
+_SYMBOLS = msgspec.json.Decoder(tuple[tuple[float, float], ...] | None)
+
+
+def symbols_of(received: bytes) -> tuple[tuple[float, float], ...]:
+    """Payload symbols, real and imaginary parts, of a round's `received`; none where there are none."""
+    try:
+        return _SYMBOLS.decode(received) or ()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
 
 
 class Reader:

@@ -163,7 +163,7 @@ class WatchedRun:
         series: Series | None = None
         following = columns.size - cursor.row
         if cursor.generation != now.generation or cursor.following + following > MAX_FOLLOWING:
-            series = self._series(reset=True, since=0, num_symbols=len(columns.symbols))
+            series = self._series(reset=True, since=0, num_symbols=columns.num_symbols)
             cursor.following = 0
         elif following:
             series = self._series(reset=False, since=cursor.row, num_symbols=columns.num_symbols - cursor.symbols)
@@ -183,11 +183,10 @@ class WatchedRun:
 
     def _series(self, *, reset: bool, since: int, num_symbols: int) -> Series:
         columns = self._columns
-        newest = list(columns.symbols)[-num_symbols:] if num_symbols else []
         return Series(
             reset=reset,
             points=columns.points(MAX_POINTS, since=since),
-            symbols=newest,
+            symbols=columns.newest_symbols(num_symbols),
             stretch=stretch_of(columns.size - since, MAX_POINTS),
         )
 

@@ -54,15 +54,15 @@ class Watcher:
             self.crash = task.exception()
 
     async def keep_looking(self) -> None:
-        """For ever; while nobody watches, no file is touched."""
+        """For ever: once at the beginning, so that the first page finds all read; then while somebody watches."""
         while True:
-            await self._streaming.wait()
             for run in self.runs:
                 while await asyncio.to_thread(run.look):
                     pass
             looked, self._looked = self._looked, asyncio.Event()
             looked.set()
             await asyncio.sleep(LOOK_EVERY_S)
+            await self._streaming.wait()
 
     async def keep_planning(self) -> None:
         """Find out what each run plans, once its configuration is there and the page is open."""

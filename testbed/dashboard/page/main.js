@@ -24,7 +24,6 @@ function take(update) {
     panels.changed(run, news);
   }
   document.body.dataset.updates = ++updates;
-  document.body.dataset.ready = runs.filter(Boolean).length === update.num_runs;
 }
 
 const source = new EventSource("/events");

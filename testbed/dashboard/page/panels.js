@@ -54,10 +54,14 @@ export class Panels {
   get known() { return this.runs.filter(Boolean); }
   get focused() { return this.runs[this.focus]; }
 
-  changed(run, news) {
-    this.header();
-    this.learning();
-    if (run.index === this.focus) this.details(Boolean(news.picture || news.plan || news.picture_problem));
+  changed(run, news) {  // at most ten times a second
+    this.newPicture ||= run.index === this.focus && Boolean(news.picture || news.plan || news.picture_problem);
+    this.pending ??= setTimeout(() => {
+      const all = this.newPicture || !this.shown;
+      this.pending = undefined; this.newPicture = false; this.shown = true;
+      this.header(); this.learning(); this.details(all);
+      document.body.dataset.ready = this.known.length === this.runs.length;
+    }, this.shown ? 100 : 0);
   }
 
   tick() { for (const run of this.known) this.age(run); }
