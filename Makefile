@@ -26,14 +26,17 @@ demo-llm: env
 
 test: env
 	scripts/install-libiio
+	scripts/install-chromium
 	$(PYTEST) -m "not long and not hardware and not docs"
 
 test-docs: env
 	scripts/install-libiio
+	scripts/install-chromium
 	$(PYTEST) tests/docs -m docs --timeout 1800
 
 test-long: env
 	scripts/install-libiio
+	scripts/install-chromium
 	$(PYTEST) -m "not hardware and not docs" --timeout 3600
 
 check: env

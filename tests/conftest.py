@@ -1,5 +1,5 @@
 """Shares the machine between the workers of a run, and keeps its user's keys out of it. And where CI requires libiio
-(AIRZERO_REQUIRE_LIBIIO), a test that is skipped for want of it has failed.
+(AIRZERO_REQUIRE_LIBIIO), network namespaces or Chromium, a test that is skipped for want of it has failed.
 """
 
 import atexit
@@ -41,6 +41,9 @@ def pytest_runtest_makereport(
     if os.environ.get("AIRZERO_REQUIRE_NETNS") and report.skipped and "network namespaces" in str(report.longrepr):
         report.outcome = "failed"
         report.longrepr = f"skipped, but AIRZERO_REQUIRE_NETNS is set: {report.longrepr}"
+    if os.environ.get("AIRZERO_REQUIRE_CHROMIUM") and report.skipped and "Chromium" in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but AIRZERO_REQUIRE_CHROMIUM is set: {report.longrepr}"
     required = bool(os.environ.get("AIRZERO_REQUIRE_LIBIIO"))
     if required and report.skipped and any(name in str(report.longrepr) for name in OF_LIBIIO):
         report.outcome = "failed"

@@ -46,6 +46,9 @@ ResumeOption = Annotated[
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="On real radios: radiate without asking, within the rig's [limits].")
 ]
+DashboardOption = Annotated[
+    bool, typer.Option("--dashboard", help="Show the run on a local web page while it goes on.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 DirArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
 

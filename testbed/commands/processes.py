@@ -12,6 +12,7 @@ from testbed.commands.app import app
 from testbed.commands.options import (
     DEFAULT_AIR,
     DEFAULT_CONTROL,
+    DashboardOption,
     ExperimentOption,
     OutOption,
     ResumeOption,
@@ -23,6 +24,7 @@ from testbed.commands.options import (
     device_numbers,
     refuse_both,
 )
+from testbed.commands.screen.beside import Dashboard
 from testbed.commands.screen.radiating import agree_to_radiate
 from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
 from testbed.config.words import HOST_KEYS
@@ -38,6 +40,7 @@ def access_point(
     bind: Annotated[str, typer.Option(help="Address that devices connect to.")] = DEFAULT_CONTROL,
     air: Annotated[str, typer.Option(help="Address of the simulated air.")] = DEFAULT_AIR,
     yes: YesOption = False,
+    dashboard: DashboardOption = False,
 ) -> None:
     """Be the access point of an experiment whose devices are other processes.
 
@@ -55,7 +58,7 @@ def access_point(
     from testbed.commands.screen.display import RunDisplay, print_outcome
     from testbed.rounds.processes import serve_access_point
 
-    with interruptible() as should_stop, RunDisplay() as display:
+    with Dashboard() as page, interruptible() as should_stop, RunDisplay() as display:
         outcome = serve_access_point(
             config,
             bind=bind,
@@ -66,6 +69,7 @@ def access_point(
             should_stop=should_stop,
             on_no_air=display.waiting_for_air,
             on_listening=lambda address: typer.echo(f"access point at {address}", err=True),
+            on_directory=page.show if dashboard else None,
         )
     print_outcome(outcome)
     exit_if_interrupted(outcome.summary.stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from testbed.commands.app import app
 from testbed.commands.options import (
+    DashboardOption,
     ExperimentOption,
     OutOption,
     ResumeOption,
@@ -14,6 +15,7 @@ from testbed.commands.options import (
     configured,
     refuse_both,
 )
+from testbed.commands.screen.beside import Dashboard
 from testbed.commands.screen.radiating import agree_to_radiate
 from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
 
@@ -26,6 +28,7 @@ def run(
     overrides: SetOption = None,
     resume: ResumeOption = None,
     yes: YesOption = False,
+    dashboard: DashboardOption = False,
 ) -> None:
     """Run a whole experiment in one process; without arguments the quickstart on the loopback rig.
 
@@ -36,6 +39,8 @@ def run(
         testbed run --set scheme.name=ideal --set seed=2 --out runs/ideal
 
         testbed run --set task.path=../shared/data/sst2
+
+        testbed run --dashboard
 
         testbed run --resume runs/20261121-120000-quickstart
     """
@@ -48,8 +53,15 @@ def run(
     )
     from testbed.rounds.processes import run_in_one_process
 
-    with interruptible() as should_stop, RunDisplay(waits=False) as display:
-        outcome = run_in_one_process(config, out=out, resume=resume, progress=display, should_stop=should_stop)
+    with Dashboard() as page, interruptible() as should_stop, RunDisplay(waits=False) as display:
+        outcome = run_in_one_process(
+            config,
+            out=out,
+            resume=resume,
+            progress=display,
+            should_stop=should_stop,
+            on_directory=page.show if dashboard else None,
+        )
     print_outcome(outcome)
     exit_if_interrupted(outcome.summary.stopped)
     outcome.check()

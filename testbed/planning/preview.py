@@ -78,8 +78,9 @@ class Previews:
         return max(static, reversed_) > _DISTINGUISHABLE
 
 
-def plan_of(config: RunConfig) -> Previews:
-    """Every schedule, over the channels that the simulated rig will have."""
+def plan_of(config: RunConfig, others: Sequence[str] = SHOWN) -> Previews:
+    """The experiment's schedule, the solution, which all are measured by, and others, over the channels that the
+    simulated rig will have."""
     terms = terms_of(config)
     amplitudes = weakest_amplitudes(config, config.experiment.rounds.num)
     if amplitudes is None:
@@ -89,7 +90,7 @@ def plan_of(config: RunConfig) -> Previews:
         )
     variance = noise_variance(config)
     problem = problem_of(config, terms, amplitudes, variance)
-    shown = dict.fromkeys((*SHOWN, config.experiment.schedule.name))
+    shown = dict.fromkeys(("solution", *others, config.experiment.schedule.name))
     powers = {name: _powers(schedule(name), config, terms, problem, amplitudes, variance) for name in shown}
     best = _log_objective(problem, _totals(powers["solution"], variance, config.rig.num_devices))
     previews = tuple(_preview(name, chosen, config, terms, problem, variance, best) for name, chosen in powers.items())

@@ -70,23 +70,27 @@ def save_capture(
     return True
 
 
-def _contents(captured: Sequence[Captured], info: CaptureInfo) -> Contents:
-    frame = info.rig.frame
-    keys = PayloadKeys(
+def payload_keys(captured: Sequence[Captured], info: CaptureInfo) -> PayloadKeys:
+    """What is said of a payload as a whole."""
+    return PayloadKeys(
         round=info.round,
         attempt=info.attempt,
         scheme=info.scheme,
         run_id=info.run_id,
-        air_level="symbol" if frame.is_symbol_level else "sample",
+        air_level="symbol" if info.rig.frame.is_symbol_level else "sample",
         num_samples=sum(each.samples.size for each in captured),
         plan=PlanKeys.of(info.plan),
         channels=channels_of(info.plan, captured[0].known),
         sounding_saturated=any(each.known.saturated for each in captured),
     )
+
+
+def _contents(captured: Sequence[Captured], info: CaptureInfo) -> Contents:
+    frame = info.rig.frame
     return Contents(
         datatype=PAYLOAD_DATATYPE,
         description=f"payload of round {info.round}, attempt {info.attempt}, scheme {info.scheme}, run {info.run_id}",
-        keys=keys,
+        keys=payload_keys(captured, info),
         rig=info.rig,
         senders=[station(info.rig, device) for device in info.plan.active],
         receiver=station(info.rig, info.rig.num_devices),

@@ -18,6 +18,7 @@ from radio.air.medium import Medium
 from radio.backends.base import Radio
 from radio.link.access_point import AccessPointLink
 from radio.link.memory import ReceiverMemory
+from radio.records import Plan
 from testbed.bench.rig import access_point_radio, scheme_of
 from testbed.config.schema import RunConfig
 from testbed.control import messages as m
@@ -287,6 +288,7 @@ def _play(
             return ended
         played = access_point.play(round_index)
         record = played.record
+        _show_capture(session, played, access_point.transmitter.link)
         if is_recorded(round_index, eval_every=rounds.eval_every):
             record = _keep_capture(session, played, access_point.transmitter.link)
         interrupted = False
@@ -319,12 +321,15 @@ def _evaluate_again(session: Session, access_point: AccessPoint) -> None:
     session.directory.rewrite_rounds(session.records)
 
 
-def _keep_capture(session: Session, played: Round, link: AccessPointLink) -> RoundRecord:
-    """Record what a round received, if anything, within what captures may take of the disk."""
-    record, plan, reception = played.record, played.plan, played.reception
-    if plan is None or reception is None or not reception.captured:
-        return record
-    info = CaptureInfo(
+def _show_capture(session: Session, played: Round, link: AccessPointLink) -> None:
+    """Let whoever watches see what a round received, if anything."""
+    plan, reception = played.plan, played.reception
+    if session.live is not None and plan is not None and reception is not None:
+        session.live.offer(reception.captured, lambda: _about(session, played.record, plan, link))
+
+
+def _about(session: Session, record: RoundRecord, plan: Plan, link: AccessPointLink) -> CaptureInfo:
+    return CaptureInfo(
         round=record.round,
         attempt=record.attempt,
         scheme=record.scheme,
@@ -333,6 +338,14 @@ def _keep_capture(session: Session, played: Round, link: AccessPointLink) -> Rou
         plan=plan,
         parts=link.parts(plan),
     )
+
+
+def _keep_capture(session: Session, played: Round, link: AccessPointLink) -> RoundRecord:
+    """Record what a round received, if anything, within what captures may take of the disk."""
+    record, plan, reception = played.record, played.plan, played.reception
+    if plan is None or reception is None or not reception.captured:
+        return record
+    info = _about(session, record, plan, link)
     max_bytes = session.config.experiment.results.max_capture_mib * 2**20
     kept = save_capture(session.directory.captures, reception.captured, info, max_bytes=max_bytes)
     return msgspec.structs.replace(record, capture="kept" if kept else "left out")

@@ -65,12 +65,17 @@ def run_in_one_process(
     resume: Path | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_directory: Callable[[Path], None] | None = None,
 ) -> Outcome:
-    """Access point, one learner host with all devices, and the air, in threads that talk over ZeroMQ (inproc)."""
+    """Access point, one learner host with all devices, and the air, in threads that talk over ZeroMQ (inproc).
+
+    With ``on_directory``, which is told the run directory, somebody watches: the last capture is kept in a file there.
+    """
     opened = resume_session(resume) if resume is not None else None
     config = opened.config if opened is not None else config
     loaded = load_model_and_task(config)
     session = opened or begin(config, out, loaded.replica)
+    _shown(session, on_directory)
     if opened is not None:
         loaded.replica.load_weights(session.directory.initial_weights)
     setup = air_setup(config, session.info.run_id, clock_samples=session.clock_samples)
@@ -97,6 +102,13 @@ def run_in_one_process(
                 check=watch.check,
             )
     return _outcome(session, summary)
+
+
+def _shown(session: Session, on_directory: Callable[[Path], None] | None) -> None:
+    """Where somebody watches, let them see."""
+    if on_directory is not None:
+        session.show_captures()
+        on_directory(session.directory.path)
 
 
 @contextmanager
@@ -141,9 +153,10 @@ def serve_access_point(
     should_stop: Callable[[], bool] = lambda: False,
     on_listening: Callable[[str], None] = lambda _: None,
     on_no_air: Callable[[str], None] = lambda _: None,
+    on_directory: Callable[[Path], None] | None = None,
 ) -> Outcome:
     """The access point of a run whose hosts and air are other processes; says where it listens, and, about once a
-    second, where no air has answered yet."""
+    second, where no air has answered yet. ``on_directory`` as in `run_in_one_process`."""
     pair = keys.server_pair(bind)
     local_key = keys.local_pair().public if pair is not None else ""
     known = {local_key}
@@ -156,6 +169,7 @@ def serve_access_point(
     ):
         session = resume_session(resume) if resume is not None else begin(config, out, _untouched(config))
         stack.enter_context(session.journal)
+        _shown(session, on_directory)
         rig = session.config.rig
         known.update(host.key for host in rig.hosts.values())
         air: RemoteAir | None = None

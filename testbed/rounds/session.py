@@ -15,6 +15,7 @@ from testbed.config.schema import RunConfig
 from testbed.planning.terms import terms_of
 from testbed.results import journal as j
 from testbed.results.directory import RunDirectory
+from testbed.results.live.writing import LiveCapture
 from testbed.results.provenance import new_run_info
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.rounds import budget
@@ -30,6 +31,8 @@ class Session:
     journal: j.Journal
     info: RunInfo
     records: list[RoundRecord] = field(default_factory=list)
+    live: LiveCapture | None = None
+    """Where somebody watches: what shows them the last capture."""
 
     @property
     def results(self) -> list[j.Result]:
@@ -44,6 +47,10 @@ class Session:
     def rebuild(self) -> Replica:
         """The model that the journal leads to."""
         return rebuild(self.directory, self.config, self.results)
+
+    def show_captures(self) -> None:
+        """Keep a file of the last capture from now on, for whoever watches."""
+        self.live = LiveCapture(self.directory.path, private=not self.config.experiment.ground_truth)
 
     @property
     def memory(self) -> ReceiverMemory | None:
