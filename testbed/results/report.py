@@ -13,7 +13,7 @@ from testbed.results.recordings import load_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
 from testbed.results.words import metric_label, metric_value, verified_words
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #e2e8f0; }
 table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
@@ -128,7 +128,7 @@ def _page(
     failed = [r for r in records if r.status != "ok"]
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        f"<title>{html.escape(name)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{html.escape(name)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{html.escape(name)}: {len(records)} rounds, started {html.escape(info.started)}</h1>",
     ]
     if info.failure is not None:
@@ -143,12 +143,12 @@ def _page(
             f"<p class='note'><b>Privacy.</b> {html.escape(summary.privacy)}</p>",
             _table(summary_rows(summary)),
         ]
-    parts += ["<h2>Learning</h2>", _image(images["learning"], "loss and metric of the test split by round")]
-    parts += ["<h2>Over-the-air mean</h2>", _image(images["nmse"], "NMSE by round")]
-    parts.append(_image(images["estimates"], "estimated against true mean"))
+    parts += ["<h2>Learning</h2>", image(images["learning"], "loss and metric of the test split by round")]
+    parts += ["<h2>Over-the-air mean</h2>", image(images["nmse"], "NMSE by round")]
+    parts.append(image(images["estimates"], "estimated against true mean"))
     if "capture" in images:
-        parts += ["<h2>One capture</h2>", _image(images["capture"], "I and Q of one received payload")]
-    parts += ["<h2>Time</h2>", _image(images["time"], "wall-clock time by part")]
+        parts += ["<h2>One capture</h2>", image(images["capture"], "I and Q of one received payload")]
+    parts += ["<h2>Time</h2>", image(images["time"], "wall-clock time by part")]
     if failed:
         rows = [(f"round {r.round + 1}, {r.status}", r.reason or "") for r in failed[:50]]
         more = f"<p>and {len(failed) - 50} more in rounds.jsonl</p>" if len(failed) > 50 else ""
@@ -167,7 +167,8 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
-def _image(png: bytes, alt: str) -> str:
+def image(png: bytes, alt: str) -> str:
+    """A picture that the page carries itself."""
     return f"<img alt='{html.escape(alt)}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
 
 

@@ -11,8 +11,7 @@ from rich.table import Table
 from testbed.commands.screen.terminal import console
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.report import summary_rows
-from testbed.results.words import metric_label, metric_value
-from testbed.rounds.loop import INTERRUPTED
+from testbed.results.words import INTERRUPTED, metric_label, metric_value
 from testbed.rounds.processes import Outcome
 
 _SMOOTHING = 0.05
