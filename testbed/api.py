@@ -7,16 +7,14 @@ Expected failures are TestbedError, LearnerError or RadioError (testbed.failures
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
-
-import msgspec
-import tomli_w
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from testbed.bench.limits import radiates
 from testbed.bench.rig import resolve
 from testbed.config import files
+from testbed.config.overrides import Overrides, as_texts
 from testbed.config.schema import Experiment, Rig, RunConfig
 from testbed.errors import ConfigError
 from testbed.planning.preview import Previews, plan_of
@@ -30,8 +28,6 @@ ExperimentLike: TypeAlias = Location | Experiment | RunConfig | None
 """A name, a TOML file, a record, or the configuration of another run; None is the quickstart."""
 RigLike: TypeAlias = Location | Rig | None
 """A name, a TOML file or a record; None is the loopback rig."""
-Overrides: TypeAlias = Mapping[str, Any] | Sequence[str]
-"""``{"seed": 2, "rounds.num": 10}``, or ``["seed=2", "rounds.num=10"]`` as after --set."""
 
 
 @runtime_checkable
@@ -50,7 +46,7 @@ class Watcher(Protocol):
 
 def load(experiment: ExperimentLike = None, rig: RigLike = None, overrides: Overrides = ()) -> RunConfig:
     """The resolved configuration of a run: what `run` would do. Raises ConfigError or SchemeUnsupportedError."""
-    changes = _as_texts(overrides)
+    changes = as_texts(overrides)
     if isinstance(experiment, RunConfig):
         if rig is not None:
             raise ConfigError("rig: got one beside a whole RunConfig; allowed: None; give its .experiment instead")
@@ -142,34 +138,3 @@ class _Calls:
     def round_done(self, record: RoundRecord) -> None:
         if self._function is not None:
             self._function(record)
-
-
-def _as_texts(overrides: Overrides) -> list[str]:
-    """Overrides as --set takes them."""
-    if isinstance(overrides, str):
-        raise ConfigError(f'overrides: got {overrides!r}; allowed: a dict or a list; write ["{overrides}"]')
-    if isinstance(overrides, Mapping):
-        return [f"{key}={_as_toml(key, value)}" for key, value in _flat(overrides)]
-    return [str(text) for text in overrides]
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys with dots, also of the sections within."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, msgspec.Struct):
-            yield from _flat(msgspec.to_builtins(value), f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _as_toml(key: str, value: Any) -> str:
-    plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-    plain = plain.tolist() if hasattr(plain, "tolist") else plain  # numpy's scalars and arrays
-    try:
-        return tomli_w.dumps({"value": plain}).partition("=")[2].strip()
-    except TypeError as err:
-        raise ConfigError(
-            f"overrides: {key}: got {value!r}; allowed: numbers, words, booleans and lists; for None leave the key out"
-        ) from err

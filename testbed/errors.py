@@ -7,6 +7,7 @@ TestbedError            an expected failure: one line, exit code 1
 ├── BudgetError         a data-set budget that is spent, damaged, missing, or not for this run
 ├── TransportError      an address that cannot be bound, reached or trusted; a peer that broke the protocol
 ├── PeerTimeoutError    a deadline that passed; names who is missing
+├── SweepError          a sweep that cannot be conducted: workers that do not fit, a scheduler that is lost
 ├── OutputError         standard output that cannot be written
 ├── DivergenceError     hosts that hold different weights
 ├── StalledRunError     one round after the other came to nothing
@@ -44,6 +45,10 @@ class TransportError(TestbedError):
 
 class PeerTimeoutError(TestbedError):
     """A deadline that passed; the text names who is missing."""
+
+
+class SweepError(TestbedError):
+    """A sweep that cannot be conducted: another process does, its workers do not fit, or its scheduler is lost."""
 
 
 class OutputError(TestbedError):

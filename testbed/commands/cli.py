@@ -14,6 +14,7 @@ import typer
 # Each adds its commands to `app`, and help lists them in this order.
 # isort: off
 from testbed.commands import run, fetch, processes, keys, plan, budget, results, dashboard, audit, doctor  # noqa: F401
+from testbed.commands.comparing import sweep, compare  # noqa: F401
 from testbed.commands.measuring import measure, calibrate  # noqa: F401
 from testbed.commands import catalogue  # noqa: F401
 # isort: on

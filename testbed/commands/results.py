@@ -1,4 +1,4 @@
-"""`testbed replay`, `report`, `export` and `reprocess`: what can be made of what was left."""
+"""`testbed replay`, `export` and `reprocess`: what can be made of what was left."""
 
 from __future__ import annotations
 
@@ -44,20 +44,6 @@ def replay(
     from testbed.rounds.replay import replay_run
 
     typer.echo(replay_run(run_dir, num_rounds=rounds, save=save))
-
-
-@app.command()
-def report(run_dir: DirArgument) -> None:
-    """Draw a run's plots and report.html again, also for a run that was cut off.
-
-    Example:
-
-        testbed report runs/20261121-120000-quickstart
-    """
-    from testbed.results.directory import RunDirectory
-    from testbed.results.report import write_report
-
-    typer.echo(write_report(RunDirectory.open(run_dir)))
 
 
 @app.command()

@@ -218,9 +218,9 @@ def read(path: Path) -> list[AnyRecord]:
     return [_decoded(path, body) for body in old_journal.bodies(path, data, newest_version=VERSION)]
 
 
-def renew(path: Path) -> None:
-    """Give the records of an old journal this version's layout, with the old file kept as a backup."""
-    whole, _ = _whole(read(path))
+def renew(path: Path, records: Iterable[AnyRecord] | None = None) -> None:
+    """Give a journal this version's layout, and only these ``records``, if any; the old file is kept as a backup."""
+    whole, _ = _whole(read(path) if records is None else records)
     files.keep_copy(path, _bytes_of(path))
     files.write(path, whole)
 

@@ -23,7 +23,7 @@ from testbed.results.words import (
     verified_words,
 )
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #e2e8f0; }
 table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
@@ -155,7 +155,7 @@ def _page(
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>{html.escape(name)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{html.escape(name)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{html.escape(name)}: {len(records)} rounds, started {html.escape(info.started)}</h1>",
     ]
     if info.failure is not None:
@@ -170,16 +170,16 @@ def _page(
             f"<p class='note'><b>Privacy:</b> {html.escape(summary.privacy)}</p>",
             _table(summary_rows(summary)),
         ]
-    parts += ["<h2>Learning</h2>", _image(images["learning"], "loss and metric of the test split by round")]
+    parts += ["<h2>Learning</h2>", image(images["learning"], "loss and metric of the test split by round")]
     if "privacy" in images:
         title = html.escape(_picture_verdict(summary))
-        parts += [f"<h2>Privacy: {title}</h2>", _image(images["privacy"], "ε, gain and predicted error by round")]
-    parts += ["<h2>Over-the-air mean</h2>", _image(images["nmse"], "NMSE by round")]
-    parts.append(_image(images["errors"], "errors, predicted and true, and NMSE against the mean", nmse_words(records)))
-    parts.append(_image(images["estimates"], "estimated against true mean"))
+        parts += [f"<h2>Privacy: {title}</h2>", image(images["privacy"], "ε, gain and predicted error by round")]
+    parts += ["<h2>Over-the-air mean</h2>", image(images["nmse"], "NMSE by round")]
+    parts.append(image(images["errors"], "errors, predicted and true, and NMSE against the mean", nmse_words(records)))
+    parts.append(image(images["estimates"], "estimated against true mean"))
     if "capture" in images:
-        parts += ["<h2>One capture</h2>", _image(images["capture"], "I and Q of one received payload, part by part")]
-    parts += ["<h2>Time</h2>", _image(images["time"], "wall-clock time by part")]
+        parts += ["<h2>One capture</h2>", image(images["capture"], "I and Q of one received payload, part by part")]
+    parts += ["<h2>Time</h2>", image(images["time"], "wall-clock time by part")]
     if failed:
         rows = [(f"round {r.round + 1}, {r.status}", r.reason or "") for r in failed[:50]]
         more = f"<p>and {len(failed) - 50} more in rounds.jsonl</p>" if len(failed) > 50 else ""
@@ -198,10 +198,11 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
-def _image(svg: bytes, alt: str, caption: str = "") -> str:
-    """A vector graphic, carried by the page; as an image its names cannot meet those of another."""
-    image = f"<img alt='{html.escape(alt)}' src='data:image/svg+xml;base64,{base64.b64encode(svg).decode()}'>"
-    return f"<figure>{image}{f'<figcaption>{html.escape(caption)}</figcaption>' if caption else ''}</figure>"
+def image(picture: bytes, alt: str, caption: str = "") -> str:
+    """An SVG or PNG, carried by the page; as an image its names cannot meet those of another."""
+    kind = "png" if picture.startswith(b"\x89PNG") else "svg+xml"
+    shown = f"<img alt='{html.escape(alt)}' src='data:image/{kind};base64,{base64.b64encode(picture).decode()}'>"
+    return f"<figure>{shown}{f'<figcaption>{html.escape(caption)}</figcaption>' if caption else ''}</figure>"
 
 
 def _picture_verdict(summary: Summary | None) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from testbed.results.records import RunInfo, Summary
 
+INTERRUPTED = "interrupted"
+"""Why a run ended that the user stopped."""
+
 
 def is_share(metric_name: str) -> bool:
     """Whether a metric lies between 0 and 1; all do but the perplexity."""

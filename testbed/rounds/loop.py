@@ -38,7 +38,7 @@ from testbed.planning.planner import Planner
 from testbed.planning.terms import Terms, terms_of
 from testbed.results.recordings import CaptureInfo, is_recorded, save_capture
 from testbed.results.records import RoundRecord, RunInfo, Summary
-from testbed.results.words import listed, ranges
+from testbed.results.words import INTERRUPTED, listed, ranges
 from testbed.rounds import budget
 from testbed.rounds.attempt import Transmitter
 from testbed.rounds.carriers import CarrierCorrection
@@ -49,7 +49,6 @@ from testbed.rounds.session import Session
 from testbed.rounds.summary import summarise
 from testbed.rounds.verification import Live, Verification, failed, verify
 
-INTERRUPTED = "interrupted"
 LAST_HOSTS_S = 10.0
 """How long a run that was cut off behind its last round waits for hosts that are still there."""
 _MAX_REASON = 4_000

@@ -31,7 +31,8 @@ from testbed.results import files
 from testbed.results.directory import RunDirectory
 from testbed.results.records import Summary
 from testbed.results.report import write_report
-from testbed.rounds.loop import INTERRUPTED, Progress, Quiet, conduct
+from testbed.results.words import INTERRUPTED
+from testbed.rounds.loop import Progress, Quiet, conduct
 from testbed.rounds.office import RunOffice
 from testbed.rounds.resume import resume as resume_session
 from testbed.rounds.session import Session, begin
@@ -66,10 +67,12 @@ def run_in_one_process(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_directory: Callable[[Path], None] | None = None,
+    reports: bool = True,
 ) -> Outcome:
     """Access point, one learner host with all devices, and the air, in threads that talk over ZeroMQ (inproc).
 
     With ``on_directory``, which is told the run directory, somebody watches: the last capture is kept in a file there.
+    ``reports``: whether the report is drawn at the end, which takes longer than a short run.
     """
     opened = resume_session(resume) if resume is not None else None
     config = opened.config if opened is not None else config
@@ -101,7 +104,7 @@ def run_in_one_process(
                 should_stop=should_stop,
                 check=watch.check,
             )
-    return _outcome(session, summary)
+    return _outcome(session, summary, reports=reports)
 
 
 def _shown(session: Session, on_directory: Callable[[Path], None] | None) -> None:
@@ -131,8 +134,8 @@ def _host_thread(host: LearnerHost) -> None:
         log.info("learner host: %s", err)
 
 
-def _outcome(session: Session, summary: Summary) -> Outcome:
-    if summary.stopped != INTERRUPTED:  # who pressed Ctrl-C does not wait for pictures
+def _outcome(session: Session, summary: Summary, *, reports: bool = True) -> Outcome:
+    if reports and summary.stopped != INTERRUPTED:  # who pressed Ctrl-C does not wait for pictures
         write_report(session.directory)
     if not session.directory.summary.exists():
         raise RunDirectoryError(

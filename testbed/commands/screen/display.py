@@ -13,8 +13,7 @@ from testbed.commands.screen.native_lines import native_lines_above
 from testbed.commands.screen.terminal import console
 from testbed.results.records import RoundRecord, RunInfo
 from testbed.results.report import summary_rows
-from testbed.results.words import metric_label, metric_value
-from testbed.rounds.loop import INTERRUPTED
+from testbed.results.words import INTERRUPTED, metric_label, metric_value
 from testbed.rounds.processes import Outcome
 
 _SMOOTHING = 0.05
