@@ -89,6 +89,11 @@ class Task:
         return len(self._train)
 
     @property
+    def mean_train_tokens(self) -> float:
+        """Tokens of a training example, with its prompt; the mean over all devices' examples."""
+        return float(self._train.lengths.mean())
+
+    @property
     def num_test(self) -> int:
         """Evaluation examples; of plain text, windows."""
         return len(self._test) if self.template.kind == "text" else len(self._test_examples)

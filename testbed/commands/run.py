@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from testbed.commands.app import app
 from testbed.commands.options import (
     DashboardOption,
@@ -18,6 +21,10 @@ from testbed.commands.options import (
 from testbed.commands.screen.beside import Dashboard
 from testbed.commands.screen.radiating import agree_to_radiate
 from testbed.commands.screen.terminal import exit_if_interrupted, interruptible
+from testbed.jcpba.place import is_comparison
+
+if TYPE_CHECKING:
+    from testbed.config.schema import RunConfig
 
 
 @app.command()
@@ -42,10 +49,15 @@ def run(
 
         testbed run --dashboard
 
+        testbed run --rig cell_of_ten --experiment jcpba
+
         testbed run --resume runs/20261121-120000-quickstart
     """
     refuse_both(resume, rig, experiment, overrides, out)
     config = configured(rig, experiment, overrides)
+    if config.experiment.method == "jcpba" or (resume is not None and is_comparison(resume)):
+        _compare(config, out, resume)
+        return
     agree_to_radiate(config_of(resume, config).rig, yes=yes)
     from testbed.commands.screen.display import (  # torch is imported only once the configuration is fine
         RunDisplay,
@@ -65,3 +77,13 @@ def run(
     print_outcome(outcome)
     exit_if_interrupted(outcome.summary.stopped)
     outcome.check()
+
+
+def _compare(config: RunConfig, out: Path | None, resume: Path | None) -> None:
+    from testbed.commands.screen.comparing import ComparisonDisplay, print_compared
+    from testbed.jcpba.comparison import run_comparison
+
+    with interruptible() as should_stop, ComparisonDisplay() as display:
+        compared = run_comparison(config, out=out, resume=resume, progress=display, should_stop=should_stop)
+    print_compared(compared)
+    exit_if_interrupted(compared.comparison.stopped)

@@ -14,7 +14,7 @@ from radio.config import FrameConfig, RadioConfig
 from radio.schemes.alignment_rule import AlignmentRule
 from radio.settings import Checked
 from radio.virtual_pluto.config import VirtualConfig
-from testbed.config.words import AccountantName, Adjacency, Level
+from testbed.config.words import ALLOCATING, AccountantName, Adjacency, Allocating, Level
 from testbed.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -268,6 +268,34 @@ class RoundsConfig(Config, frozen=True):
     control.learner_timeout_s, which is the default."""
 
 
+class JcpbaConfig(Config, frozen=True):
+    """Of ``method = "jcpba"``: clients that prune and share the rig's band, sample_rate_hz wide (docs/jcpba.md)."""
+
+    methods: Annotated[tuple[Allocating, ...], msgspec.Meta(min_length=1)] = ALLOCATING
+    """Which allocations are trained, one after the other: ``joint``, ``bcd`` (plain block coordinate descent),
+    ``bandwidth`` (no pruning), ``pruning`` (equal shares), ``uniform`` (one rate for all), ``equal`` (neither)."""
+    pairzero: bool = True
+    """Also play ``rounds.num`` rounds of pAirZero, by the experiment's other sections, into a run directory within."""
+    num_rounds: Count = 40
+    """First-order rounds of each method."""
+    eval_every: Count = 4
+    """Rounds between evaluations on the test split; the last round is always evaluated."""
+    mask: Literal["structured", "magnitude"] = "structured"
+    """What goes: whole rows of a matrix, or single weights, whose arithmetic only sparse hardware is spared."""
+    max_pruning: Annotated[float, msgspec.Meta(ge=0, le=0.99)] = 0.7
+    """Of one client."""
+    pruning_rms: Annotated[float, msgspec.Meta(ge=0, le=0.99)] = 0.3
+    """√(ε/K) of the limit Σ ρ² ≤ ε, which follows from a convergence bound (docs/jcpba.md)."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """Of the local steps."""
+    learning_rate: Positive = 1e-3
+    """Of the local steps."""
+    local_steps: Count = 5
+    """Batches of ``learner.batch_size`` that a client learns from in a round."""
+    speeds_mops: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (100.0,)
+    """Million operations a second that each device computes; a shorter list is gone through again."""
+
+
 class ResultsConfig(Config, frozen=True):
     """What a run leaves on the disk."""
 
@@ -282,6 +310,9 @@ class Experiment(Config, frozen=True):
     """Names the run directory, and stands over reports."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 1
     """Seed of everything random in the run: directions, batches, partition, simulated air."""
+    method: Literal["pairzero", "jcpba"] = "pairzero"
+    """``pairzero``: zeroth-order scalars over the air. ``jcpba``: first-order methods by modelled wall clock, compared
+    with it; `testbed run` on a simulated rig only."""
     ground_truth: bool = False
     """Devices also report their scalars over the control plane, to measure NMSE. Voids every privacy claim."""
     model: ModelConfig = ModelConfig()
@@ -292,6 +323,7 @@ class Experiment(Config, frozen=True):
     privacy: PrivacyConfig = PrivacyConfig()
     update: UpdateConfig = UpdateConfig()
     rounds: RoundsConfig = RoundsConfig()
+    jcpba: JcpbaConfig = JcpbaConfig()
     results: ResultsConfig = ResultsConfig()
 
     def __post_init__(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Level: TypeAlias = Literal["client", "example"]
 """Whether neighbouring data sets differ in a whole client or in one training example."""
 Adjacency: TypeAlias = Literal["replace", "remove"]
 """Whether they differ by an exchange, or by one that is left out (which includes: added)."""
 AccountantName: TypeAlias = Literal["exact", "zcdp", "paper", "rdp", "pld"]
+Allocating: TypeAlias = Literal["joint", "bcd", "bandwidth", "pruning", "uniform", "equal"]
+"""How first-order clients are given pruning rates and shares of the bandwidth (testbed/jcpba/methods.py)."""
+ALLOCATING: tuple[Allocating, ...] = get_args(Allocating)
 HOST_KEYS = (
     "model.path",
     "model.device",

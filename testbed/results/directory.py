@@ -78,7 +78,7 @@ class RunDirectory:
         try:
             for folder in (path, *(path / name for name in _FOLDERS)):
                 files.make_folder(folder, remedy="choose another place with --out")
-            run.write(run.config, tomli_w.dumps(_without_none(to_plain(config))))
+            run.write(run.config, tomli_w.dumps(without_none(to_plain(config))))
             run.write(run.rounds, b"")
         except RunDirectoryError:
             run.discard()
@@ -240,8 +240,8 @@ def _check_space(path: Path, needed: Space) -> None:
         )
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
     """TOML has no null: leave those keys out."""
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: without_none(item) for key, item in value.items() if item is not None}
     return value
