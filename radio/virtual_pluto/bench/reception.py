@@ -157,7 +157,10 @@ class Reception:
 def _can_hear(sender: Station, receiver: Station) -> bool:
     """Whether two radios run at one rate, on frequencies within half of that."""
     tx, rx = sender.chip, receiver.chip
-    if not tx.tx_lo_on or not rx.rx_lo_on or (rx.loopback == 2 and sender is not receiver):
+    if rx.loopback == 2:
+        if sender is not receiver or not (tx.tx_lo_on and rx.rx_lo_on):
+            return False
+    elif not (tx.radiates and rx.listens):
         return False
     same_rate = tx.sample_rate_hz // (8 if tx.tx_by_8 else 1) == rx.sample_rate_hz // (8 if rx.rx_by_8 else 1)
     return same_rate and abs(tx.tx_carrier_hz - rx.rx_carrier_hz) < rx.rx_rate_uhz / 2e6
