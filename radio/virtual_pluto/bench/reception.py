@@ -47,7 +47,7 @@ class Reception:
         self._end_of_block(receiver, first)
         paths = [self._path(device, receiver) for device in devices]
         gain = self._rx_gain(receiver)
-        taps = np.stack([np.atleast_2d(self._gains(device, receiver, first, 1))[0] for device in devices])
+        taps = np.stack([np.atleast_2d(self._gains(device, receiver, chunk_edges(first, first + 1)))[0] for device in devices])
         taps *= gain
         rate_hz = receiver.chip.rx_rate_uhz / 1e6
         return Truth(
@@ -117,8 +117,9 @@ class Reception:
             sent = [playout for playout in loud if playout.start < end and playout.stop > begin - MARGIN_SAMPLES]
             if not sent:
                 continue
-            gains = self._gains(sender, receiver, first, num_samples)
-            arriving = propagate(sent, path, gains, first, first + num_samples)
+            chunk = self._links.chunk_samples(sender.index, receiver.index, receiver.chip.rx_rate_uhz / 1e6)
+            gains = self._gains(sender, receiver, chunk_edges(first, first + num_samples, chunk))
+            arriving = propagate(sent, path, gains, first, first + num_samples, chunk)
             total = arriving if total is None else total + arriving
         return total
 
@@ -139,8 +140,8 @@ class Reception:
             cycles_per_sample=cfo_hz / rx_hz,
         )
 
-    def _gains(self, sender: Station, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128]:
-        times_s = chunk_edges(first, first + num_samples) / (receiver.chip.rx_rate_uhz / 1e6)
+    def _gains(self, sender: Station, receiver: Station, edges: NDArray[np.int64]) -> NDArray[np.complex128]:
+        times_s = edges / (receiver.chip.rx_rate_uhz / 1e6)
         if receiver.chip.loopback == 2:
             gains = np.array([1.0 + 0j])
         else:
