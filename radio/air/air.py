@@ -27,6 +27,7 @@ from radio.air.channel import (
 from radio.air.config import FILTER_HALF_LENGTH_SAMPLES, AirConfig
 from radio.air.fading import MovingFading, block_fading, profile_of
 from radio.air.hardware import digitise, draw_angles, radiate
+from radio.air.kernels import CHUNK_SAMPLES
 from radio.air.on_air import Heard, OnAir
 from radio.air.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
 from radio.air.recorded import RecordedFading, RecordedMotion
@@ -219,7 +220,13 @@ class Air:
             num_heard = (
                 1 if station != self.access_point else len(self._on_air.heard(self._clock, self._clock + num_samples))
             )
-            return num_heard * num_samples * (self._longest_samples + FILTER_HALF_LENGTH_SAMPLES)
+            in_filter = self._longest_samples + FILTER_HALF_LENGTH_SAMPLES
+            in_taps = self._profile.delays_samples.size * 2 * FILTER_HALF_LENGTH_SAMPLES // self._chunk_samples
+            return num_heard * num_samples * (in_filter + in_taps)
+
+    @property
+    def _chunk_samples(self) -> int:
+        return CHUNK_SAMPLES if self._moving is None else self._moving.chunk_samples
 
     def truth(self) -> Truth:
         """The current block's ground truth; of moving gains, as they are now."""
@@ -257,6 +264,7 @@ class Air:
         else:
             queue, paths = self._on_air.queue_of(self.access_point), self._downlinks
             links = [Heard(station, queue, start, stop)] if queue else []
+        chunk = self._chunk_samples
 
         def heard(block: tuple[int, int]) -> Samples:
             begin, end = block
@@ -264,9 +272,10 @@ class Air:
             for link in links:
                 first, last = max(begin, link.first), min(end, link.last)
                 if first < last:
-                    edges = chunk_edges(first, last)
+                    edges = chunk_edges(first, last, chunk)
                     gains = self._gains_of(link.device, edges) if self._moving else self._block_gains[link.device]
-                    total[first - begin : last - begin] += propagate(link.queue, paths[link.device], gains, first, last)
+                    path = paths[link.device]
+                    total[first - begin : last - begin] += propagate(link.queue, path, gains, first, last, chunk)
             return total
 
         edges = [start, *range((start // BLOCK_SAMPLES + 1) * BLOCK_SAMPLES, stop, BLOCK_SAMPLES), stop]

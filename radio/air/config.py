@@ -96,7 +96,8 @@ class AirConfig(Checked, frozen=True, kw_only=True):
     delay_spread_s: Annotated[float, msgspec.Meta(ge=0, le=1e-3)] = 0.0
     """Rms delay spread that scales the tapped delay line."""
     doppler_hz: Annotated[float, msgspec.Meta(ge=0, le=1e5)] = 0.0
-    """Above 0, gains vary in time with this largest Doppler shift, over blocks too; at 0 each block has its own."""
+    """Above 0, gains vary in time with this largest Doppler shift, over blocks too; at 0 each block has its own. At
+    most 0.0147 of the sample rate, within which E|h|² keeps its power to 0.05 dB."""
     block_correlation: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """ρ of an AR(1) process from round to round, for block fading: h' = ρ h + √(1 − ρ²) w."""
     path_loss_db: Annotated[float, msgspec.Meta(ge=-60, le=200)] = 20.0

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.config import AirConfig
+from radio.air.kernels import CHUNK_SAMPLES, MIN_CHUNK_SAMPLES
 from radio.air.recorded import RecordedFading, recorded_fading
 from radio.errors import RadioConfigError
 from radio.randomness import generator
@@ -22,6 +23,9 @@ _ROUND_DRAWS = 1 << 10  # what a generator costs, in draws
 Gains = NDArray[np.complex128]
 
 NUM_SINUSOIDS = 16
+MAX_TURN_CYCLES = 0.059
+"""By which a path may turn from one chunk's edge to the next: the straight line between loses 0.05 dB of E|h|²."""
+MAX_DOPPLER_PER_SAMPLE = MAX_TURN_CYCLES / MIN_CHUNK_SAMPLES
 
 # TR 38.901, tables 7.7.2-1 to -5: (delay over the rms delay spread, power in dB); the first tap of D and E is steady.
 _TDL_TABLES: dict[str, tuple[tuple[float, float], ...]] = {
@@ -174,6 +178,23 @@ class BlockFading:
         return (draws[..., 0] + 1j * draws[..., 1]) / np.sqrt(2)
 
 
+def chunk_of(doppler_per_sample: float) -> int:
+    """How many samples gains of a Doppler shift, in cycles a sample, may be joined by straight lines over.
+
+    A straight line keeps 2/3 + J0(2π f n)/3 of the mean power. Raises RadioConfigError beyond what can be computed.
+    """
+    chunk = CHUNK_SAMPLES
+    while chunk > MIN_CHUNK_SAMPLES and doppler_per_sample * chunk > MAX_TURN_CYCLES:
+        chunk //= 2
+    if doppler_per_sample > MAX_DOPPLER_PER_SAMPLE:
+        raise RadioConfigError(
+            f"air.doppler_hz: got {doppler_per_sample:.3g} of the sample rate; allowed: at most "
+            f"{MAX_DOPPLER_PER_SAMPLE:.3g} of it, up to which gains keep their power; lower it, or raise "
+            "radio.sample_rate_hz"
+        )
+    return chunk
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MovingFading:
     """Gains that turn with time: sums of sinusoids with Clarke's Doppler spectrum, for any sample index."""
@@ -182,15 +203,17 @@ class MovingFading:
     dopplers: NDArray[np.float64]
     """Cycles per sample, shape [K, L, NUM_SINUSOIDS]."""
     phases_rad: NDArray[np.float64]
+    chunk_samples: int = CHUNK_SAMPLES
+    """Over which gains may be joined by straight lines."""
 
     @classmethod
     def draw(cls, profile: Profile, *, num_devices: int, seed: int, doppler_per_sample: float) -> MovingFading:
-        """One process per device and tap, for the whole run."""
+        """One process per device and tap, for the whole run. Raises RadioConfigError, see `chunk_of`."""
         draws = generator(seed, purpose="doppler").uniform(
             0, 2 * np.pi, (num_devices, profile.delays_samples.size, NUM_SINUSOIDS, 2)
         )
         spread = (np.arange(NUM_SINUSOIDS) * 2 * np.pi + draws[:, :, :1, 0]) / NUM_SINUSOIDS
-        return cls(profile, doppler_per_sample * np.cos(spread), draws[..., 1])
+        return cls(profile, doppler_per_sample * np.cos(spread), draws[..., 1], chunk_of(doppler_per_sample))
 
     def gains(self, device: int, times_samples: NDArray[np.float64]) -> Gains:
         """Shape [times, L]."""

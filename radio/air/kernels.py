@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-CHUNK_SAMPLES = 256
+CHUNK_SAMPLES, MIN_CHUNK_SAMPLES = 256, 4
+"""Within a chunk gains move straight: shorter ones where they move fast."""
 SEGMENT_SAMPLES = 64
 NUM_OCTAVES = 6
 OCTAVE_RATIO = 4
@@ -59,30 +60,31 @@ def read_cyclic(samples, begin, first, last, real, imag):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def filter_chunks(real, imag, offsets, starts, changes, moving, out):  # type: ignore[no-untyped-def]
-    """Each chunk of `out` is the input [N] behind its FIR, which moves straight from `starts` by `changes` [B, J].
+def filter_chunks(real, imag, offsets, starts, changes, moving, chunk, out):  # type: ignore[no-untyped-def]
+    """Each `chunk` samples of `out` are the input [N] behind its FIR, which moves straight from `starts` by `changes` [B, J].
 
     All float32. J is a multiple of 4: four taps a pass, so that the running sums stay in registers for longer.
     """
     num_chunks = starts.shape[0]
-    ar, ai = np.empty(CHUNK_SAMPLES, np.float32), np.empty(CHUNK_SAMPLES, np.float32)
-    br, bi = np.empty(CHUNK_SAMPLES, np.float32), np.empty(CHUNK_SAMPLES, np.float32)
+    ar, ai = np.empty(chunk, np.float32), np.empty(chunk, np.float32)
+    br, bi = np.empty(chunk, np.float32), np.empty(chunk, np.float32)
     for b in range(num_chunks):
         _accumulate(real, imag, offsets[b], starts[b], ar, ai)
-        begin = b * CHUNK_SAMPLES
+        begin = b * chunk
         if moving:
             _accumulate(real, imag, offsets[b], changes[b], br, bi)
-            for i in range(CHUNK_SAMPLES):
-                weight = np.float32(i) / np.float32(CHUNK_SAMPLES)
+            for i in range(chunk):
+                weight = np.float32(i) / np.float32(chunk)
                 out[begin + i] = complex(ar[i] + weight * br[i], ai[i] + weight * bi[i])
         else:
-            for i in range(CHUNK_SAMPLES):
+            for i in range(chunk):
                 out[begin + i] = complex(ar[i], ai[i])
 
 
 @njit(cache=True, nogil=True)
 def _accumulate(real, imag, offset, taps, sum_real, sum_imag):  # type: ignore[no-untyped-def]
     """sum[i] = Σ_j taps[j]·x[offset − j + i]; taps that are all zero are passed over."""
+    chunk = sum_real.size
     sum_real[:] = np.float32(0)
     sum_imag[:] = np.float32(0)
     for j in range(0, taps.size, 4):
@@ -91,9 +93,9 @@ def _accumulate(real, imag, offset, taps, sum_real, sum_imag):  # type: ignore[n
             continue
         r0, i0, r1, i1 = t0.real, t0.imag, t1.real, t1.imag
         r2, i2, r3, i3 = t2.real, t2.imag, t3.real, t3.imag
-        xr = real[offset - j - 3 : offset - j + CHUNK_SAMPLES]
-        xi = imag[offset - j - 3 : offset - j + CHUNK_SAMPLES]
-        for i in range(CHUNK_SAMPLES):
+        xr = real[offset - j - 3 : offset - j + chunk]
+        xi = imag[offset - j - 3 : offset - j + chunk]
+        for i in range(chunk):
             sum_real[i] += (
                 xr[i + 3] * r0 - xi[i + 3] * i0 + xr[i + 2] * r1 - xi[i + 2] * i1
                 + xr[i + 1] * r2 - xi[i + 1] * i2 + xr[i] * r3 - xi[i] * i3

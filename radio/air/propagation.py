@@ -102,17 +102,22 @@ class Path:
         return 2 + (abs(sample) >> 48)
 
 
-def chunk_edges(start: int, stop: int) -> NDArray[np.int64]:
-    """Edges of the chunks of absolute time that cover [start, stop)."""
+def chunk_edges(start: int, stop: int, chunk_samples: int = CHUNK_SAMPLES) -> NDArray[np.int64]:
+    """Edges of the chunks of absolute time that cover [start, stop), and whole CHUNK_SAMPLES."""
     first, last = start // CHUNK_SAMPLES, -(-stop // CHUNK_SAMPLES)
-    return np.arange(first, last + 1) * CHUNK_SAMPLES
+    return np.arange(first * (CHUNK_SAMPLES // chunk_samples), last * (CHUNK_SAMPLES // chunk_samples) + 1) * chunk_samples
 
 
 def propagate(
-    transmissions: Sequence[Radiated], path: Path, gains: NDArray[np.complex128], start: int, stop: int
+    transmissions: Sequence[Radiated],
+    path: Path,
+    gains: NDArray[np.complex128],
+    start: int,
+    stop: int,
+    chunk_samples: int = CHUNK_SAMPLES,
 ) -> Samples:
     """What arrives in [start, stop), shape [stop − start]; `gains` [L], or [edges, L] at every chunk edge."""
-    edges = chunk_edges(start, stop)
+    edges = chunk_edges(start, stop, chunk_samples)
     shifts = edges * path.oscillator.sro - path.delay_samples  # the transmitter's time, less the receiver's
     wholes = np.floor(shifts[:-1])
     moving = path.oscillator.sro != 0 or gains.ndim == 2
@@ -127,13 +132,13 @@ def propagate(
     bases = edges[:-1] + wholes.astype(np.int64)
     num_taps = starts.shape[1]
     lowest = int(bases[0]) + HALF + 1 - (num_taps - 1)
-    highest = int(bases[-1]) + HALF + 1 + CHUNK_SAMPLES
+    highest = int(bases[-1]) + HALF + 1 + chunk_samples
     real, imag = np.zeros((2, highest - lowest), dtype=np.float32)
     for transmission in transmissions:
         transmission.add_to(real, imag, lowest)
-    arriving = np.empty(edges.size * CHUNK_SAMPLES - CHUNK_SAMPLES, dtype=np.complex128)
+    arriving = np.empty(int(edges[-1] - edges[0]), dtype=np.complex128)
     offsets = bases + HALF + 1 - lowest
-    filter_chunks(real, imag, offsets, starts, changes, moving, arriving)
+    filter_chunks(real, imag, offsets, starts, changes, moving, chunk_samples, arriving)
     oscillator = path.oscillator
     if path.cycles_per_sample != 0 or oscillator.phase_noise_rad > 0:
         first_segment = int(edges[0]) // SEGMENT_SAMPLES

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from radio.air.kernels import CHUNK_SAMPLES
+from radio.air.kernels import CHUNK_SAMPLES, MIN_CHUNK_SAMPLES
 from radio.arrays import Complexes, Reals
 from radio.channels.files import load_channels
 from radio.channels.recorded import RecordedChannels, common_taps
@@ -75,6 +75,14 @@ class RecordedMotion:
     start_samples: float | None
     """When the track begins; None of one that began at 0 and is repeated."""
 
+    @property
+    def chunk_samples(self) -> int:
+        """Over which gains may be joined by straight lines: no longer than a step that is shorter than a chunk."""
+        chunk = CHUNK_SAMPLES
+        while chunk > max(self.step_samples, MIN_CHUNK_SAMPLES):
+            chunk //= 2
+        return chunk
+
     def gains(self, device: int, times_samples: Reals) -> Complexes:
         """[times, L]. Raises RadioConfigError for times that were not recorded."""
         last = len(self.track) - 1
@@ -110,10 +118,16 @@ def recorded_fading(channel: str, sample_rate_hz: float) -> RecordedFading:
 
 @lru_cache(maxsize=2)
 def _as_fading(channels: RecordedChannels, sample_rate_hz: float) -> RecordedFading:
+    step_samples = channels.step_s * sample_rate_hz if channels.step_s is not None else None
+    if step_samples is not None and step_samples < MIN_CHUNK_SAMPLES:
+        raise RadioConfigError(
+            f"air.channel: got steps of {step_samples:.3g} samples at {sample_rate_hz:g} samples/s; allowed: at least "
+            f"{MIN_CHUNK_SAMPLES}; raise radio.sample_rate_hz, or leave steps out of the recording"
+        )
     taps, delays = common_taps(channels, sample_rate_hz)
     mean_power = float(np.mean(np.sum(np.abs(taps) ** 2, axis=3)))
     return RecordedFading(
         taps=taps / np.sqrt(mean_power),
         delays_samples=delays,
-        step_samples=channels.step_s * sample_rate_hz if channels.step_s is not None else None,
+        step_samples=step_samples,
     )

@@ -58,6 +58,10 @@ class VirtualConfig(Checked, frozen=True, kw_only=True):
     """Air time of a fading block; 0 keeps one block for ever."""
     hold_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.5
     """As fast as possible, a gapless stream that runs dry holds air time back for so much wall time."""
+    factory_xo_hz: Annotated[int, msgspec.Meta(ge=39_992_000, le=40_008_000)] = 40_000_000
+    """`xo_correction` that every radio is started with, and states in its context."""
+    stuck_underflow: bool = False
+    """The transmit core's underflow bit is set for ever, as of firmware 0.39 on some radios (plutosdr-fw issue 107)."""
     unlocked: bool = False
     """70 MHz to 6 GHz and 56 MHz, as with the AD9364 patch, instead of 325 MHz to 3.8 GHz."""
     host: str = "127.0.0.1"

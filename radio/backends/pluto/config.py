@@ -25,6 +25,12 @@ class LinkSettings(Checked, frozen=True, kw_only=True):
     link_rate_max_hz: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """What the links sustain, complex samples a second, as `testbed doctor` measures it; by default from the kind of
     URI."""
+    quadrature_tracking: bool = False
+    """Whether receivers go on tracking the imbalance of I and Q while they receive. It moves their phase, which
+    ``coherent`` and ``sign`` do not survive."""
+    ignore_underflow: bool = False
+    """Go on where the firmware's underflow bit is set for ever (plutosdr-fw issue 107), so that gaps of transmit streams
+    are not seen."""
 
 
 class PlutoSettings(LinkSettings, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes.util
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from radio.backends.pluto.remedies import remedy
 from radio.backends.pluto.samples import Codes
 from radio.errors import DriverError, RadioConfigError, RadioError, RadioLinkError
 
@@ -24,7 +26,9 @@ STATUS_REGISTER = 0x80000088
 OVERFLOW_BIT = 1 << 2
 UNDERFLOW_BIT = 1 << 0
 STALE_BITS = 0b110
+STUCK_READS, STUCK_PAUSE_S = 4, 0.002
 CONFIG_REFUSED = (22, 33, 34)  # EINVAL, EDOM, ERANGE
+NEEDED_DEVICES = ("ad9361-phy", "cf-ad9361-lpc", "cf-ad9361-dds-core-lpc")
 
 T = TypeVar("T")
 _abandoned: list[Any] = []
@@ -87,7 +91,7 @@ class Connection:
     """A PlutoSDR through `adi.Pluto`; used by one thread, except that a transmit buffer may be fed by another."""
 
     def __init__(self, uri: str, timeout_s: float) -> None:
-        """Raises DriverError, or RadioLinkError when nothing answers at `uri`."""
+        """Raises DriverError, RadioLinkError when nothing answers at `uri`, or RadioConfigError for another device."""
         adi, iio = load_adi(), load_iio()
         self.uri = uri
         self._iio = iio
@@ -95,9 +99,10 @@ class Connection:
             context = iio.Context(uri)
         except OSError as err:
             raise RadioLinkError(
-                f"{uri}: no radio answers ({err.strerror or err}); look at power, cable and address "
-                "(`testbed doctor`); of virtual Plutos, start `testbed air --rig RIG` first"
+                f"{uri}: no radio answers ({err.strerror or err}); {remedy(uri, err.errno)}; of virtual Plutos, start "
+                "`testbed air --rig RIG` first"
             ) from err
+        _check_is_pluto(uri, context)
         with self._errors("open"):
             self.set_timeout(timeout_s, context)
             self.pluto: Any = adi.Pluto(uri_ctx=context)
@@ -174,6 +179,20 @@ class Connection:
         """Whether the transmitter ran out of samples since this was asked last."""
         return self._flag("_txdac", UNDERFLOW_BIT)
 
+    def clear_status(self) -> None:
+        """Forget overflows and underflows that happened to somebody else."""
+        with self._errors("clear the status registers"):
+            self.pluto._rxadc.reg_write(STATUS_REGISTER, OVERFLOW_BIT)
+            self.pluto._txdac.reg_write(STATUS_REGISTER, UNDERFLOW_BIT)
+
+    def underflow_sticks(self) -> bool:
+        """Whether the underflow bit is set however often it is cleared; of a transmitter that has enough to send."""
+        for _ in range(STUCK_READS):
+            if not self.underflowed():
+                return False
+            time.sleep(STUCK_PAUSE_S)
+        return True
+
     def abandon(self) -> None:
         """Leave buffers and context in memory for ever, as a thread still works on them."""
         _abandoned.append(self.pluto)
@@ -213,7 +232,18 @@ class Connection:
         except OSError as err:
             kind = RadioConfigError if err.errno in CONFIG_REFUSED else RadioLinkError
             raise kind(
-                f"{self.uri}: {what}: {err.strerror or err} (errno {err.errno}); look at cable and power"
+                f"{self.uri}: {what}: {err.strerror or err} (errno {err.errno}); {remedy(self.uri, err.errno)}"
             ) from err
         except Exception as err:  # pyadi-iio raises bare ones
             raise RadioLinkError(f"{self.uri}: {what}: {type(err).__name__}: {err}") from err
+
+
+def _check_is_pluto(uri: str, context: Any) -> None:
+    """Raise RadioConfigError for a context of another device."""
+    names = [device.name or device.id for device in context.devices]
+    if any(name not in names for name in NEEDED_DEVICES):
+        model = context.attrs.get("hw_model", "a device without a model name")
+        raise RadioConfigError(
+            f"{uri}: got {model} with {', '.join(names) or 'no devices'}; allowed: a PlutoSDR, which has "
+            f"{', '.join(NEEDED_DEVICES)}; look at the rig's addresses (`testbed doctor` shows what is visible)"
+        )

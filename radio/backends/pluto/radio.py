@@ -233,7 +233,7 @@ class PlutoRadio:
 
     def _tune(self, link: Connection, config: RadioConfig) -> None:
         self._end_transmission(link)
-        tune(link, config, self._carrier_shift_hz)
+        tune(link, config, self._carrier_shift_hz, quadrature_tracking=self._config.quadrature_tracking)
         try:
             unmute(link, config)
         except RadioConfigError:
@@ -261,7 +261,7 @@ class PlutoRadio:
     def _running_stream(self, link: Connection) -> TransmitStream:
         if self._cyclic:
             raise RadioConfigError(f"{self._config.uri}: got a stream behind a cyclic transmission; stop that first")
-        if self._stream is not None and self._config.real_time and link.underflowed():
+        if self._stream is not None and self._sees_underflows() and link.underflowed():
             log.warning("%s: the transmit stream ran dry; its count starts anew", self._config.uri)
             self._end_transmission(link)
         if self._stream is None:
@@ -275,7 +275,21 @@ class PlutoRadio:
                 link.push, block_samples=block, first_sample=self._stream_origin, name=self._config.uri
             )
             self._stream.wait_until_ahead(self._config.stream_transmit_buffers - 1, self._config.timeout_s)
+            self._check_underflow_bit(link)
         return self._stream
+
+    def _sees_underflows(self) -> bool:
+        return self._config.real_time and not self._config.ignore_underflow
+
+    def _check_underflow_bit(self, link: Connection) -> None:
+        """A bit that says "gap" of a stream that is ahead of the air tells nothing of gaps."""
+        if self._sees_underflows() and link.underflow_sticks():
+            self._end_transmission(link)
+            raise RadioConfigError(
+                f"{self._config.uri}: its underflow bit stays set however often it is cleared (plutosdr-fw issue 107), so "
+                "gaps in what it streams cannot be seen; allowed: firmware whose bit clears, schemes that do not count "
+                "samples, or pluto.ignore_underflow = true, after which no gap is reported"
+            )
 
     def _end_transmission(self, link: Connection) -> None:
         stream, self._stream = self._stream, None

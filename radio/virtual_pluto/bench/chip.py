@@ -14,6 +14,11 @@ MIN_VCO_HZ = 6_000_000_000
 SYNTHESISER_MODULUS = 8_388_593
 TX_GAIN_RANGE_DB = (-89.75, 0.0)
 RX_GAIN_RANGE_DB = (-3.0, 71.0)
+MIN_BANDWIDTH_HZ = 200_000
+MAX_LOCKED_BANDWIDTH_HZ, MAX_RX_BANDWIDTH_HZ, MAX_TX_BANDWIDTH_HZ = 20_000_000, 56_000_000, 40_000_000
+"""AD9363A; AD9364, as `unlocked` makes it."""
+ANTENNA_PORTS = ("A_BALANCED", "A")
+"""Receive and transmit; no other has a connector."""
 MICRO = 1_000_000
 
 
@@ -102,6 +107,15 @@ class Chip:
     rx_gain_db: float = 71.0
     tx_gain_db: float = -10.0
     loopback: int = 0
+    rx_bandwidth_hz: int = 18_000_000
+    tx_bandwidth_hz: int = 18_000_000
+    ensm_mode: str = "fdd"
+    rx_port: str = ANTENNA_PORTS[0]
+    tx_port: str = ANTENNA_PORTS[1]
+    quadrature_tracking: bool = True
+    """Of the receiver."""
+    is_unlocked: bool = False
+    """An AD9363A that is told to be an AD9364."""
     fir: FirFilter = field(default_factory=FirFilter)
     tones: list[Tone] = field(default_factory=lambda: [Tone(phase_mdeg=90_000 * (k < 2)) for k in range(4)])
 
@@ -134,6 +148,21 @@ class Chip:
     def min_rate_hz(self) -> int:
         """Lowest rate: 25 MHz / 12, less with a decimating filter."""
         return MIN_RATE_HZ if self.fir.active_factor == 1 else -(-MIN_ADC_HZ // (12 * self.fir.active_factor))
+
+    @property
+    def radiates(self) -> bool:
+        """Whether what it is given to send reaches the antenna: it is on, its oscillator runs, its port has one."""
+        return self.ensm_mode == "fdd" and self.tx_lo_on and self.tx_port == ANTENNA_PORTS[1]
+
+    @property
+    def listens(self) -> bool:
+        """Whether what the antenna hears reaches its converter."""
+        return self.ensm_mode == "fdd" and self.rx_lo_on and self.rx_port == ANTENNA_PORTS[0]
+
+    def clamp_bandwidth(self, side: str, bandwidth_hz: int) -> int:
+        """What the driver makes of an analogue bandwidth: it clamps, and refuses nothing."""
+        widest_hz = MAX_RX_BANDWIDTH_HZ if side == "rx" else MAX_TX_BANDWIDTH_HZ
+        return min(max(bandwidth_hz, MIN_BANDWIDTH_HZ), widest_hz if self.is_unlocked else MAX_LOCKED_BANDWIDTH_HZ)
 
     def tune(self, frequency_hz: int) -> int:
         """What a synthesiser makes of a frequency: the nearest of its steps, rounded to 1 Hz. Raises IioError."""

@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 
 from radio.air.channel import draw_amplitudes, draw_delays, draw_oscillators
 from radio.air.config import AirConfig
-from radio.air.fading import BlockFading, Gains, MovingFading, Profile, block_fading, profile_of
+from radio.air.fading import (
+    MAX_DOPPLER_PER_SAMPLE,
+    BlockFading,
+    Gains,
+    MovingFading,
+    Profile,
+    block_fading,
+    chunk_of,
+    profile_of,
+)
 from radio.air.hardware import Angles, draw_angles
+from radio.air.kernels import CHUNK_SAMPLES
 from radio.air.recorded import RecordedFading
 from radio.errors import RadioConfigError
 from radio.randomness import generator
@@ -109,6 +119,12 @@ class Links:
                 return amplitude * motion.gains(index, times_s * self._rig_rate_hz)
         uplinks, pairs = self._gains(self.block, self.attempt)
         return amplitude * (uplinks if bundle is self._uplinks else pairs)[index]
+
+    def chunk_samples(self, sender: int, receiver: int, rate_hz: float) -> int:
+        """Over how many samples of a receiver's rate gains may be joined by straight lines."""
+        if sender == receiver or self._find(sender, receiver)[0].moving is None:
+            return CHUNK_SAMPLES
+        return chunk_of(min(self.air.doppler_hz / rate_hz, MAX_DOPPLER_PER_SAMPLE))
 
     def _draw_gains(self, block: int, attempt: int) -> tuple[Gains, Gains]:
         return self._uplinks.fading.gains(block, attempt), self._pairs.fading.gains(block, attempt)

@@ -47,7 +47,7 @@ class Reception:
         self._end_of_block(receiver, first)
         paths = [self._path(device, receiver) for device in devices]
         gain = self._rx_gain(receiver)
-        taps = np.stack([np.atleast_2d(self._gains(device, receiver, first, 1))[0] for device in devices])
+        taps = np.stack([np.atleast_2d(self._gains(device, receiver, chunk_edges(first, first + 1)))[0] for device in devices])
         taps *= gain
         rate_hz = receiver.chip.rx_rate_uhz / 1e6
         return Truth(
@@ -117,8 +117,9 @@ class Reception:
             sent = [playout for playout in loud if playout.start < end and playout.stop > begin - MARGIN_SAMPLES]
             if not sent:
                 continue
-            gains = self._gains(sender, receiver, first, num_samples)
-            arriving = propagate(sent, path, gains, first, first + num_samples)
+            chunk = self._links.chunk_samples(sender.index, receiver.index, receiver.chip.rx_rate_uhz / 1e6)
+            gains = self._gains(sender, receiver, chunk_edges(first, first + num_samples, chunk))
+            arriving = propagate(sent, path, gains, first, first + num_samples, chunk)
             total = arriving if total is None else total + arriving
         return total
 
@@ -139,8 +140,8 @@ class Reception:
             cycles_per_sample=cfo_hz / rx_hz,
         )
 
-    def _gains(self, sender: Station, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128]:
-        times_s = chunk_edges(first, first + num_samples) / (receiver.chip.rx_rate_uhz / 1e6)
+    def _gains(self, sender: Station, receiver: Station, edges: NDArray[np.int64]) -> NDArray[np.complex128]:
+        times_s = edges / (receiver.chip.rx_rate_uhz / 1e6)
         if receiver.chip.loopback == 2:
             gains = np.array([1.0 + 0j])
         else:
@@ -157,7 +158,10 @@ class Reception:
 def _can_hear(sender: Station, receiver: Station) -> bool:
     """Whether two radios run at one rate, on frequencies within half of that."""
     tx, rx = sender.chip, receiver.chip
-    if not tx.tx_lo_on or not rx.rx_lo_on or (rx.loopback == 2 and sender is not receiver):
+    if rx.loopback == 2:
+        if sender is not receiver or not (tx.tx_lo_on and rx.rx_lo_on):
+            return False
+    elif not (tx.radiates and rx.listens):
         return False
     same_rate = tx.sample_rate_hz // (8 if tx.tx_by_8 else 1) == rx.sample_rate_hz // (8 if rx.rx_by_8 else 1)
     return same_rate and abs(tx.tx_carrier_hz - rx.rx_carrier_hz) < rx.rx_rate_uhz / 2e6

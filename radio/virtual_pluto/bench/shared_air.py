@@ -41,7 +41,11 @@ class SharedAir:
         self.stations: list[Station] = []
         keys = generator(config.seed, purpose="virtual receiver noise").integers(0, 1 << 62, links.num_stations)
         for index in range(links.num_stations):
-            chip = Chip(crystal_hz=links.crystals_hz[index])
+            chip = Chip(
+                crystal_hz=links.crystals_hz[index],
+                xo_correction_hz=config.factory_xo_hz,
+                is_unlocked=config.unlocked,
+            )
             if config.unlocked:
                 chip.min_lo_hz, chip.max_lo_hz = 70_000_000, 6_000_000_000
             station = Station(index, chip, int(keys[index]))

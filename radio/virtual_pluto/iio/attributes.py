@@ -19,7 +19,17 @@ from radio.virtual_pluto.bench.chip import (
     IioError,
 )
 from radio.virtual_pluto.iio.context import PHY, RX, TONES, TX, XADC, Key, all_keys
-from radio.virtual_pluto.iio.fixed import CONSTANTS, FAILING, GAIN_MODES, KEPT, XADC_MDEG_PER_CODE, XADC_OFFSET
+from radio.virtual_pluto.iio.fixed import (
+    CONSTANTS,
+    FAILING,
+    GAIN_MODES,
+    KEPT,
+    RX_PORTS,
+    STATES,
+    TX_PORTS,
+    XADC_MDEG_PER_CODE,
+    XADC_OFFSET,
+)
 from radio.virtual_pluto.iio.parsing import boolean, choice, integer, number
 from radio.virtual_pluto.iio.registers import Registers
 
@@ -60,6 +70,7 @@ class Attributes:
             **{key: _kept(value, parse) for key, (value, parse) in KEPT.items()},
             **self._clocks(),
             **self._gains(),
+            **self._front_end(),
             **self._synthesiser("rx", "out_altvoltage0_RX_LO"),
             **self._synthesiser("tx", "out_altvoltage1_TX_LO"),
             **self._core(RX, "in", "rx_by_8"),
@@ -136,6 +147,24 @@ class Attributes:
                 )
                 for device in (PHY, TX, RX)
             },
+        }
+
+    def _front_end(self) -> dict[Key, Attribute]:
+        """State, ports, analogue filters and tracking: all that the air hears of them."""
+        chip = self._chip
+
+        def bandwidth(side: str) -> Callable[[str], int]:
+            return lambda text: chip.clamp_bandwidth(side, integer(text, 0, 2**32 - 1))
+
+        return {
+            (PHY, "ensm_mode"): self._live(chip, "ensm_mode", str, partial(choice, STATES)),
+            (PHY, "in_voltage0_rf_port_select"): self._live(chip, "rx_port", str, partial(choice, RX_PORTS)),
+            (PHY, "out_voltage0_rf_port_select"): self._live(chip, "tx_port", str, partial(choice, TX_PORTS)),
+            (PHY, "in_voltage_rf_bandwidth"): self._live(chip, "rx_bandwidth_hz", str, bandwidth("rx")),
+            (PHY, "out_voltage_rf_bandwidth"): self._live(chip, "tx_bandwidth_hz", str, bandwidth("tx")),
+            (PHY, "in_voltage_quadrature_tracking_en"): self._live(
+                chip, "quadrature_tracking", lambda on: str(int(on)), boolean
+            ),
         }
 
     def _synthesiser(self, side: str, label: str) -> dict[Key, Attribute]:

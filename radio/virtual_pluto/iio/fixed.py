@@ -11,10 +11,10 @@ from radio.virtual_pluto.iio.parsing import boolean, choice, integer, number
 
 GAIN_MODES = "manual fast_attack slow_attack hybrid"
 _CALIBRATIONS = "auto manual manual_tx_quad tx_quad rf_dc_offs rssi_gain_step"
-_STATES = "sleep wait alert fdd pinctrl pinctrl_fdd_indep"
+STATES = "sleep wait alert fdd pinctrl pinctrl_fdd_indep"
 _GOVERNORS = "nominal highest_osr"
-_RX_PORTS = "A_BALANCED B_BALANCED C_BALANCED A_N A_P B_N B_P C_N C_P TX_MONITOR1 TX_MONITOR2 TX_MONITOR1_2"
-_TX_PORTS = "A B"
+RX_PORTS = "A_BALANCED B_BALANCED C_BALANCED A_N A_P B_N B_P C_N C_P TX_MONITOR1 TX_MONITOR2 TX_MONITOR1_2"
+TX_PORTS = "A B"
 _SUPPLY_CODES = {
     "voltage0_vccint": 1387, "voltage1_vccaux": 2455, "voltage2_vccbram": 1383, "voltage3_vccpint": 1387,
     "voltage4_vccpaux": 2453, "voltage5_vccoddr": 1856, "voltage6_vrefp": 1721, "voltage7_vrefn": 14,
@@ -25,10 +25,10 @@ XADC_OFFSET = -2219
 
 CONSTANTS: dict[Key, str] = {
     (PHY, "calib_mode_available"): _CALIBRATIONS,
-    (PHY, "ensm_mode_available"): _STATES,
+    (PHY, "ensm_mode_available"): STATES,
     (PHY, "trx_rate_governor_available"): _GOVERNORS,
-    (PHY, "in_voltage_rf_port_select_available"): _RX_PORTS,
-    (PHY, "out_voltage_rf_port_select_available"): _TX_PORTS,
+    (PHY, "in_voltage_rf_port_select_available"): RX_PORTS,
+    (PHY, "out_voltage_rf_port_select_available"): TX_PORTS,
     (PHY, "in_voltage_gain_control_mode_available"): GAIN_MODES,
     (PHY, "dcxo_tune_coarse_available"): "[0 0 0]",
     (PHY, "dcxo_tune_fine_available"): "[0 0 0]",
@@ -78,14 +78,9 @@ def _decimal(text: str) -> str:
 
 KEPT: dict[Key, tuple[str, Callable[[str], str]]] = {
     (PHY, "calib_mode"): ("auto", partial(choice, _CALIBRATIONS)),
-    (PHY, "ensm_mode"): ("fdd", partial(choice, _STATES)),
     (PHY, "trx_rate_governor"): ("nominal", partial(choice, _GOVERNORS)),
-    (PHY, "in_voltage0_rf_port_select"): ("A_BALANCED", partial(choice, _RX_PORTS)),
-    (PHY, "out_voltage0_rf_port_select"): ("A", partial(choice, _TX_PORTS)),
-    (PHY, "in_voltage_rf_bandwidth"): ("18000000", _whole(200_000, 56_000_000)),
-    (PHY, "out_voltage_rf_bandwidth"): ("18000000", _whole(200_000, 40_000_000)),
     **{(PHY, f"in_voltage_{name}_tracking_en"): ("1", _switch)
-       for name in ("bb_dc_offset", "quadrature", "rf_dc_offset")},
+       for name in ("bb_dc_offset", "rf_dc_offset")},
     **{(PHY, f"out_voltage{i}_raw"): ("306", _whole(0, 1023)) for i in (2, 3)},
     **{(PHY, f"out_voltage{i}_scale"): ("1.000000", _decimal) for i in (2, 3)},
     **{(PHY, f"debug/{name}"): ("0", lambda text: text[:64])

@@ -47,7 +47,7 @@ class Pluto:
             "hw_model_variant": "0",
             "hw_serial": self.serial,
             "fw_version": "v0.38-virtual",
-            "ad9361-phy,xo_correction": str(self.station.chip.xo_correction_hz),
+            "ad9361-phy,xo_correction": str(self.air.config.factory_xo_hz),
             "ad9361-phy,model": "ad9364" if self.air.config.unlocked else "ad9363a",
             "local,kernel": "virtual",
             "uri": f"ip:{host}:{port}",
@@ -61,7 +61,7 @@ class Pluto:
     def _status(self, flag: str) -> bool:
         with self.air.condition:
             self.air.run_buffers(self.station)
-            return bool(getattr(self.station, flag))
+            return bool(getattr(self.station, flag)) or (flag == "underflowed" and self.air.config.stuck_underflow)
 
     def _clear(self, flag: str) -> None:
         with self.air.condition:
