@@ -1,7 +1,7 @@
 """Every baseline under one roof: all methods on one task after another, costs and claims beside each other.
 
 python -m benchmarks.baselines [--search] [--quick] [--sst2 ../shared/data/sst2] [--out runs/baselines] [--jobs 2]
-                               [--only METHOD …] [--tasks TASK …] [--seeds N …]
+                               [--only NAME …] [--tasks TASK …] [--seeds N …]
 
 Without --search every method is played with learning rates that the validation split chose (settings.CHOSEN), four
 seeds each, judged on the test split, and compared with plain pAirZero (`analog`) seed by seed; then schedules with each
@@ -18,18 +18,13 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import logging
 import math
-import multiprocessing
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
 from benchmarks.baselines import settings
 from benchmarks.baselines.methods import (
@@ -40,56 +35,13 @@ from benchmarks.baselines.methods import (
     method_of,
     schedule_methods,
 )
-from benchmarks.baselines.records import Job, Outcome, kept
+from benchmarks.baselines.playing import Outcomes, by_seed, play_all
+from benchmarks.baselines.records import Job
 from benchmarks.baselines.table import Row, markdown, nats, percents, row
 from testbed.api import plan
 from testbed.failures import EXPECTED
 
 QUICK_ROUNDS, QUICK_SEEDS = 30, (1, 2)
-Outcomes = dict[Job, Outcome]
-
-
-def played(job: Job, sst2: Path, out: Path) -> Outcome:
-    """One job, in whatever process."""
-    logging.disable(logging.WARNING)  # cautions about claims that the table states anyway
-    torch.set_num_threads(1)
-    method = method_of(job.method)
-    return kept(method.play, job, settings.configuration(job, method.group, method.overrides, sst2), out)
-
-
-def play_all(jobs: Sequence[Job], sst2: Path, out: Path, num_processes: int) -> Outcomes:
-    """All jobs, several at once; says what comes of each."""
-    started, found = time.perf_counter(), {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
-        waiting = {pool.submit(played, job, sst2, out): job for job in jobs}
-        try:
-            for future in as_completed(waiting):
-                job = waiting[future]
-                found[job] = outcome = future.result()
-                print(
-                    f"[{len(found)}/{len(jobs)}, {time.perf_counter() - started:.0f} s] {_said(job, outcome)}",
-                    flush=True,
-                )
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return found
-
-
-def _said(job: Job, outcome: Outcome) -> str:
-    if outcome.failure is not None:
-        return f"{job.name}: FAILED: {outcome.failure}"
-    return f"{job.name}: {outcome.last('metric'):.1%}, loss {outcome.last('loss'):.4f}, {outcome.wall_s:.0f} s"
-
-
-def by_seed(found: Outcomes, task: str, method: str) -> dict[int, Outcome]:
-    """Outcomes of one method."""
-    return {
-        j.seed: o
-        for j, o in sorted(found.items(), key=lambda pair: pair[0].seed)
-        if (j.task, j.method) == (task, method)
-    }
 
 
 def rows_of(found: Outcomes, task: str, names: Iterable[str], reference: str) -> list[Row]:
@@ -202,7 +154,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sst2", type=Path, default=Path("../shared/data/sst2"), help="train.tsv, test.tsv")
     parser.add_argument("--out", type=Path, default=Path("runs/baselines"), help="where runs are kept")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
-    parser.add_argument("--only", nargs="+", choices=names, metavar="METHOD", help=", ".join(names))
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--tasks", nargs="+", choices=list(settings.TASKS), help="default: all that are there")
     parser.add_argument("--seeds", nargs="+", type=int, help=f"default: {settings.SEEDS}")
     asked = parser.parse_args(arguments)

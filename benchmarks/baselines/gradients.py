@@ -135,7 +135,6 @@ def play_over_the_air(job: Job, config: RunConfig, where: Path) -> Outcome:
 
     rounds = play()
     points, wall_s = trained(rounds, num_rounds, config, found.judged)
-    blocks_lost = air.num_lost
     examples = learner.batch_size * config.rig.num_devices * num_rounds
     bytes_down = WEIGHT_BYTES * found.num_weights
     return Outcome(
@@ -143,7 +142,7 @@ def play_over_the_air(job: Job, config: RunConfig, where: Path) -> Outcome:
         points=tuple(points),
         metric_name=found.task.template.metric,
         rounds=num_rounds,
-        rounds_lost=-(-blocks_lost // air.num_blocks),
+        rounds_lost=air.num_lost / air.num_blocks,
         forwards=examples,
         backwards=examples,
         bytes_up=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import testbed
@@ -9,11 +10,14 @@ from benchmarks.baselines.costs import COEFFICIENT_BYTES, counted_airtime_s, zer
 from benchmarks.baselines.records import Job, Outcome, Point
 from radio.schemes.registry import scheme
 from testbed.config.schema import RunConfig
+from testbed.results.directory import RunDirectory
 from testbed.results.run import Run
 
 
 def play(job: Job, config: RunConfig, where: Path) -> Outcome:
     """Run, or go on with what is left of it, in the run directory ``where``."""
+    if where.exists() and not RunDirectory(where).journal.exists():
+        shutil.rmtree(where)  # cut off before its first round
     if not where.exists():
         testbed.run(config, out=where)
     elif Run.open(where).summary is None:

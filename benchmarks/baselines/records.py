@@ -53,8 +53,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The untouched model first."""
     metric_name: str = "accuracy"
     rounds: int = 0
-    rounds_lost: int = 0
-    """Rounds without an update: skipped, rejected, or silent by plan."""
+    rounds_lost: float = 0
+    """Rounds without an update: skipped, rejected, or silent by plan; a fraction where parts of rounds were lost."""
     forwards: int = 0
     """Examples that went forward in training, all devices."""
     backwards: int = 0

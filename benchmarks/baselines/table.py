@@ -47,6 +47,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     bytes_down: float | None
     airtime_up_s: float | None
     airtime_down_s: float | None
+    airtime_s: float | None
+    """Both."""
     wall_s: float | None
     peak_mib: float | None
     epsilon: float | None
@@ -99,6 +101,9 @@ def row(method: str, task: str, outcomes: BySeed, reference: BySeed) -> Row:
         bytes_down=mean(lambda o: o.bytes_down),
         airtime_up_s=mean(lambda o: o.airtime_up_s),
         airtime_down_s=mean(lambda o: o.airtime_down_s),
+        airtime_s=mean(
+            lambda o: None if o.airtime_up_s is None or o.airtime_down_s is None else o.airtime_up_s + o.airtime_down_s
+        ),
         wall_s=mean(lambda o: o.wall_s),
         peak_mib=mean(lambda o: o.peak_mib),
         epsilon=max(epsilons, default=None),
@@ -122,7 +127,7 @@ def markdown(rows: Sequence[Row], claims: Mapping[str, str]) -> str:
             "failed" if each.metric is None else f"{each.metric:.1%}",
             percents(each.difference),
             "–" if each.loss is None else f"{each.loss:.3f}",
-            f"{_count(each.rounds)} ({_count(each.rounds_lost)})",
+            f"{_count(each.rounds)} ({_short(each.rounds_lost)})",
             _count(each.forwards),
             _count(each.backwards),
             up,
