@@ -6,6 +6,7 @@ import itertools
 import math
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from learner.zo.evaluation import evaluate
 from testbed.bench.rig import resolve
 from testbed.config.files import load
 from testbed.config.schema import RunConfig
-from testbed.hosts.local_work import load_model_and_task
+from testbed.hosts.local_work import Loaded, load_model_and_task
 from testbed.hosts.randomness import SeededRandomness, artificial_noise
 from testbed.optimisers.updates import coefficients_of
 from testbed.planning.preview import at_symbol_snr, plan_of
@@ -72,20 +73,28 @@ def over_the_air(config: RunConfig) -> float:
 
 
 def dpzero(config: RunConfig) -> float:
-    """DPZero (arXiv 2310.09639): one curator, all data, mean of clipped projections plus Gaussian noise.
+    """Final test accuracy of DPZero, one curator with all data."""
+    loaded = load_model_and_task(config)
+    for _ in dpzero_rounds(config, loaded):
+        pass
+    return evaluate(loaded.replica, loaded.task).accuracy
+
+
+def dpzero_rounds(config: RunConfig, loaded: Loaded) -> Iterator[float]:
+    """Plays DPZero (arXiv 2310.09639), mean of clipped projections plus Gaussian noise; yields what it stepped by.
 
     Same learner, examples a round and accountant as the runs over the air; the curator's batch is everybody's.
     """
     learner, privacy, seed = config.experiment.learner, config.experiment.privacy, config.experiment.seed
-    num_rounds, num_devices = config.experiment.rounds.num, config.rig.num_devices
-    judge = accountant("rdp", privacy.dp_epsilon, DELTA, rate=RATE, num_rounds=num_rounds)
+    num_rounds, num_devices, rate = config.experiment.rounds.num, config.rig.num_devices, privacy.batch_rate
+    assert rate is not None, "DPZero draws its batches secretly"
+    judge = accountant("rdp", privacy.dp_epsilon, privacy.dp_delta, rate=rate, num_rounds=num_rounds)
     multiplier = 1 / math.sqrt(2 * judge.leak_for(judge.limit, num_rounds))
-    loaded = load_model_and_task(config)
     sources = [SeededRandomness(seed, device) for device in range(num_devices)]
     curator = SeededRandomness(seed, num_devices)
     examples = learner.batch_size * num_devices
     for t in range(num_rounds):
-        coins = [source.uniform(t, "batch", len(loaded.task.shard(k))) < RATE for k, source in enumerate(sources)]
+        coins = [source.uniform(t, "batch", len(loaded.task.shard(k))) < rate for k, source in enumerate(sources)]
         batches = [loaded.task.poisson_batch(k, drawn) for k, drawn in enumerate(coins)]
         sums = loaded.replica.scalars(
             batches, seed=round_seed(seed, t), num_queries=1, perturbation_scale=learner.perturbation_scale,
@@ -93,7 +102,7 @@ def dpzero(config: RunConfig) -> float:
         ).projected_gradients.sum()  # fmt: skip
         noise = multiplier * privacy.example_clip / examples * artificial_noise(curator, t, 1)[0]
         loaded.replica.update(round_seed(seed, t), coefficients_of(np.array([sums + noise]), learner.learning_rate))
-    return evaluate(loaded.replica, loaded.task).accuracy
+        yield float(sums + noise)
 
 
 def learning(model: str, task: str, num_seeds: int, num_rounds: int, epsilon: float) -> dict[str, list[float]]:

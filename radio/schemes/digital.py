@@ -130,7 +130,11 @@ class Digital(Scheme):
         *message, checksum = qpsk_bytes(slot.symbols)
         if crc8(bytes(message)) != checksum:
             return "CRC-8 failed; its link is too weak for QPSK"
-        return dequantise(np.frombuffer(bytes(message), dtype=">u2").astype(np.uint16), plan.value_bound)
+        return self._values(bytes(message), plan)
+
+    def _values(self, message: bytes, plan: Plan) -> Reals:
+        """What a message that arrived intact says, shape [Q]."""
+        return dequantise(np.frombuffer(message, dtype=">u2").astype(np.uint16), plan.value_bound)
 
 
 def _mean_snr_db(snrs_db: list[float]) -> float:
