@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from testbed.commands.app import app
 from testbed.commands.options import (
     DashboardOption,
@@ -56,6 +58,10 @@ def run(
     refuse_both(resume, rig, experiment, overrides, out)
     config = configured(rig, experiment, overrides)
     if config.experiment.method == "jcpba" or (resume is not None and is_comparison(resume)):
+        if dashboard:
+            raise typer.BadParameter(
+                "--dashboard shows one run's rounds, and this experiment compares several methods; leave it out"
+            )
         _compare(config, out, resume)
         return
     agree_to_radiate(config_of(resume, config).rig, yes=yes)

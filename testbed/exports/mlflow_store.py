@@ -8,7 +8,7 @@ from typing import Any
 from testbed.errors import ConfigError
 from testbed.exports.series import batches, figures_of, final_figures, parameters_of
 from testbed.results.run import Run
-from testbed.rounds.loop import INTERRUPTED
+from testbed.results.words import INTERRUPTED
 
 _TAG, _EXPORTED = "airzero.run_id", "airzero.rounds_exported"
 _METRICS_A_CALL, _PARAMETERS_A_CALL, _ROUNDS_A_MARK = 1000, 100, 100
