@@ -36,13 +36,10 @@ def test_a_run_leaves_the_whole_run_directory(bench):
     run = bench.directory / "run"
     for name in FILES:
         assert (run / name).stat().st_size > 0
-    assert sorted(path.name for path in (run / "plots").iterdir()) == [
-        "capture.png",
-        "estimates.png",
-        "learning.png",
-        "nmse.png",
-        "time.png",
-    ]
+    pictures = ("capture", "errors", "estimates", "learning", "nmse", "time")
+    assert {path.name for path in (run / "plots").iterdir()} == {
+        f"{p}.{kind}" for p in pictures for kind in ("png", "svg")
+    }
     assert list((run / "captures").glob("*.sigmf-meta"))
     report = (run / "report.html").read_text()
     assert "VOID: no privacy is claimed" in report

@@ -27,8 +27,8 @@ TYPOS = {
     "rounds.num=0": "got 0",
 }
 COMMANDS = [
-    "run", "access-point", "device", "air", "plan", "replay", "report", "audit", "doctor", "list", "config", "budget",
-    "keys", "fetch", "measure", "calibrate", "reprocess", "new",
+    "run", "access-point", "device", "air", "plan", "replay", "report", "export", "audit", "doctor", "list", "config",
+    "budget", "keys", "fetch", "measure", "calibrate", "reprocess", "new",
 ]  # fmt: skip
 
 
