@@ -13,7 +13,14 @@ from testbed.commands.cli import app
 from testbed.config.files import load
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/benchmarks.md", "hardware_configs/README.md")
+PAGES = (
+    "README.md",
+    "docs/virtual_plutos.md",
+    "docs/hardware.md",
+    "docs/dashboard.md",
+    "docs/benchmarks.md",
+    "hardware_configs/README.md",
+)
 PLACEHOLDERS = re.compile(r"RUN_DIR|DIR\b|NAME|mine\.toml|=N$|…|^R$|\[")
 
 
