@@ -1,6 +1,7 @@
 """The run directory: what a run leaves behind, and who reads it back.
 
 config.toml · run.json · rounds.jsonl · journal.bin · summary.json · report.html · plots/ · captures/ · checkpoints/
+and, of a run that is watched, last_capture.msgpack
 """
 
 from __future__ import annotations

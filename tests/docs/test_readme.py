@@ -14,7 +14,7 @@ from testbed.config.files import load
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
-    "README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/benchmarks.md", "docs/package.md",
+    "README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/dashboard.md", "docs/benchmarks.md", "docs/package.md",
     "docs/tutorial.md", "docs/how_to/model.md", "docs/how_to/data.md", "docs/how_to/rig.md",
     "hardware_configs/README.md",
 )  # fmt: skip
