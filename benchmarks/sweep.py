@@ -1,9 +1,9 @@
 """A sweep of many small runs whose workers, client and scheduler are killed again and again: what is lost?
 
-python -m benchmarks.sweep [--runs 200] [--kill-every-s 8]
+python -m benchmarks.sweep [--runs 200] [--kill-every-s 20]
 
 The sweep is run twice: undisturbed on a local cluster, and by real processes (`dask scheduler`, `dask worker`,
-`testbed sweep --scheduler`) of which one is ended with SIGKILL every so many seconds, in turn, and started again. On a
+`testbed sweep --scheduler`) of which one is ended with SIGKILL every 20 s, in turn, so each kind once a minute, and started again. On a
 busy machine that is less often: a kill waits for a round since the last one, or nothing would ever come to an end.
 After every kill all records are read. Then, of the disturbed sweep:
 
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--kill-every-s", type=float, default=8.0, help="at least; a kill also waits for a new round")
+    parser.add_argument("--kill-every-s", type=float, default=20.0, help="at least; a kill also waits for a new round")
     parser.add_argument("--max-kills", type=int, default=10_000)
     parser.add_argument("--limit-s", type=float, default=1800.0)
     parser.add_argument("--out", type=Path, help="keep everything here")

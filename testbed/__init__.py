@@ -20,18 +20,9 @@ if TYPE_CHECKING:
     from testbed.results.run import Run
 
 __all__ = [
-    "Experiment",
-    "Rig",
-    "Run",
-    "RunConfig",
-    "TestbedError",
-    "load",
-    "plan",
-    "records",
-    "register",
-    "replay",
-    "run",
-]
+    "Experiment", "Rig", "Run", "RunConfig", "TestbedError",
+    "load", "plan", "records", "register", "replay", "run",
+]  # fmt: skip
 
 _HOMES = {
     "Experiment": "testbed.config.schema",

@@ -31,6 +31,7 @@ learner.batch_size = {sizes}
 """
 
 
+@pytest.mark.timeout(1500)  # some thirteen processes are started, one after the other
 def test_workers_client_and_scheduler_may_be_killed_and_nothing_is_lost_repeated_or_different(tmp_path):
     asked = argparse.Namespace(runs=6, settings=2, rounds=12, workers=1, kill_every_s=0.0, max_kills=3, limit_s=400.0)
     found = benchmark.measure(tmp_path, asked)
@@ -73,7 +74,7 @@ def test_failures_are_told_and_the_rest_is_done_once(swept, command):
     code, out, err = command("compare", str(swept / "out"), "--json")
     compared = json.loads(out)
     assert (code, len(compared["settings"]), compared["differences"][0]["metric_final"]["num"]) == (0, 2, 2)
-    code, out, err = command("report", str(swept / "out"), "--out", str(swept / "page.html"))
+    code, _, _ = command("report", str(swept / "out"), "--out", str(swept / "page.html"))
     assert code == 0
     assert (swept / "page" / "learning-1.png").stat().st_size > 10_000
 
@@ -87,11 +88,11 @@ def test_ctrl_c_ends_workers_and_the_same_command_goes_on(tmp_path, bench):
         time.sleep(0.2)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "goes on" in err
-    gone, alive = psutil.wait_procs(workers, timeout=30)
+    _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive
     names = [run.name for run in sweep.read_plan().runs]
     assert sweep.held(names) == []
@@ -105,7 +106,7 @@ def test_wrong_words_are_answered_in_one_line(tmp_path, command):
         ("compare", str(tmp_path)): "no run directory, and none in it",
     }
     for call, words in cases.items():
-        code, out, err = command(*call)
+        code, _, err = command(*call)
         assert (code, "Traceback" in err) == (1, False), err
         assert words in err.strip().splitlines()[-1]
 
