@@ -3,9 +3,9 @@
 python -m benchmarks.sweep [--runs 200] [--kill-every-s 20]
 
 The sweep is run twice: undisturbed on a local cluster, and by real processes (`dask scheduler`, `dask worker`,
-`testbed sweep --scheduler`) of which one is ended with SIGKILL every 20 s, in turn, so each kind once a minute, and started again. On a
-busy machine that is less often: a kill waits for a round since the last one, or nothing would ever come to an end.
-After every kill all records are read. Then, of the disturbed sweep:
+`testbed sweep --scheduler`) of which one is ended with SIGKILL every 20 s, in turn, so that each kind dies once a
+minute, and started again. On a busy machine that is less often: a kill waits for a round since the last one, or nothing
+would ever come to an end. After every kill all records are read. Then, of the disturbed sweep:
 
 lost: runs that are not done at the end, and rounds or ended runs that were on the disk after a kill and are gone.
 repeated: rounds whose line in rounds.jsonl, and ended runs whose summary.json, were on the disk after a kill and are

@@ -60,7 +60,7 @@ def test_failures_are_told_and_the_rest_is_done_once(swept, command):
     assert code == 1
     assert "4 of 8 runs done, 4 failed, 0 left" in out
     assert {path: path.read_bytes() for path in before} == before
-    code, out, err = command("sweep", str(swept / "mixed.toml"), "--out", str(swept / "out"), "--dry-run")
+    code, out, _ = command("sweep", str(swept / "mixed.toml"), "--out", str(swept / "out"), "--dry-run")
     assert (code, out.count("refused"), out.count("done")) == (0, 4, 4)
 
     rows = list(csv.DictReader((swept / "out" / "runs.csv").read_text(encoding="utf-8").splitlines()))
@@ -71,7 +71,7 @@ def test_failures_are_told_and_the_rest_is_done_once(swept, command):
     page = (swept / "out" / "report.html").read_text(encoding="utf-8")
     assert "4 of 8 runs failed and are in no mean" in page
 
-    code, out, err = command("compare", str(swept / "out"), "--json")
+    code, out, _err = command("compare", str(swept / "out"), "--json")
     compared = json.loads(out)
     assert (code, len(compared["settings"]), compared["differences"][0]["metric_final"]["num"]) == (0, 2, 2)
     code, _, _ = command("report", str(swept / "out"), "--out", str(swept / "page.html"))
