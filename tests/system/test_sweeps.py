@@ -51,12 +51,12 @@ def swept(tmp_path_factory):
 
 def test_failures_are_told_and_the_rest_is_done_once(swept, command):
     call = ("sweep", str(swept / "mixed.toml"), "--out", str(swept / "out"), "--workers", "1")
-    code, out, err = command(*call, "--json")
+    code, out, _ = command(*call, "--json")
     found = json.loads(out)
     assert (code, found["runs"], found["done"], len(found["failed"])) == (1, 8, 4, 4)
     assert all("learner.batch_size: got 0" in reason for reason in found["failed"].values())
     before = {path: path.read_bytes() for path in (swept / "out" / "runs").glob("*/summary.json")}
-    code, out, err = command(*call)
+    code, out, _ = command(*call)
     assert code == 1
     assert "4 of 8 runs done, 4 failed, 0 left" in out
     assert {path: path.read_bytes() for path in before} == before
