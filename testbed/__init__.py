@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from testbed.api import load, plan, replay, run
+    from testbed.comparison.tables import records
     from testbed.config.schema import Experiment, Rig, RunConfig
     from testbed.errors import TestbedError
     from testbed.plugins import register
     from testbed.results.run import Run
 
-__all__ = ["Experiment", "Rig", "Run", "RunConfig", "TestbedError", "load", "plan", "register", "replay", "run"]
+__all__ = [
+    "Experiment", "Rig", "Run", "RunConfig", "TestbedError",
+    "load", "plan", "records", "register", "replay", "run",
+]  # fmt: skip
 
 _HOMES = {
     "Experiment": "testbed.config.schema",
@@ -28,6 +32,7 @@ _HOMES = {
     "TestbedError": "testbed.errors",
     "load": "testbed.api",
     "plan": "testbed.api",
+    "records": "testbed.comparison.tables",
     "register": "testbed.plugins",
     "replay": "testbed.api",
     "run": "testbed.api",

@@ -22,6 +22,7 @@ from testbed.results.words import is_share, metric_label, metric_value
 _MOST_PICTURES = 8
 HEADER = ("setting", "seed", "run", "rig", "git", "rounds", "metric", "NMSE", "uplink per device", "air", "wall",
           "(ε, δ)", "ended")  # fmt: skip
+SHORT_HEADER = ("setting", "seed", "rounds", "metric", "NMSE", "air", "wall", "(ε, δ)")
 OVERVIEW = ("setting", "runs", "metric", "NMSE dB")
 
 
@@ -53,6 +54,12 @@ def _row(setting: Setting, run: Run, claims: dict[str, str]) -> tuple[str, ...]:
     )
 
 
+def short_rows(settings: Sequence[Setting]) -> list[tuple[str, ...]]:
+    """The same for a terminal, under `SHORT_HEADER`; rigs, revisions and names of directories are on the page."""
+    places = [HEADER.index(name) for name in SHORT_HEADER]
+    return [tuple(row[place] for place in places) for row in run_rows(settings)]
+
+
 def statements(settings: Sequence[Setting]) -> dict[str, str]:
     """What runs say of privacy, each with a mark for the table: the threat model belongs to every (ε, δ)."""
     said = dict.fromkeys(run.summary.privacy for each in settings for run in each.runs if run.summary is not None)
@@ -65,19 +72,25 @@ def overview_rows(settings: Sequence[Setting]) -> list[tuple[str, ...]]:
     for setting in settings:
         scale, digits = _scale_of(setting)
         nmse = interval(list(setting.by_seed("nmse_db_pooled").values()))
-        metric = interval(list(setting.by_seed("metric_final").values()))
+        metric = pictures.final_metric(setting)
         rows.append(
             (setting.label, str(len(setting.runs)), words_of(metric, scale=scale, digits=digits), words_of(nmse))
         )
     return rows
 
 
+def reference_of(settings: Sequence[Setting]) -> Setting | None:
+    """The first setting that came to a metric; the others are compared with it."""
+    return next((each for each in settings if each.by_seed("metric_final")), None)
+
+
 def differences(settings: Sequence[Setting]) -> list[tuple[Setting, Interval]]:
-    """Final metric of every later setting less that of the first, over the seeds that both have, where there are any
-    and the metric is the same."""
-    if not settings:
+    """Final metric of every other setting less that of the reference, over the seeds that both have, where there are
+    any and the metric is the same."""
+    first = reference_of(settings)
+    if first is None:
         return []
-    first, *others = settings
+    others = [each for each in settings if each is not first]
     base = first.by_seed("metric_final")
     found = [
         (each, paired_difference(each.by_seed("metric_final"), base))
@@ -89,13 +102,15 @@ def differences(settings: Sequence[Setting]) -> list[tuple[Setting, Interval]]:
 
 def difference_rows(settings: Sequence[Setting]) -> list[tuple[str, str]]:
     """Each paired difference in words."""
-    rows = []
+    rows: list[tuple[str, str]] = []
+    first = reference_of(settings)
+    letter = first.letter if first is not None else ""
     for setting, difference in differences(settings):
         scale, digits = _scale_of(setting)
         points = " points" if scale != 1 else ""
         rows.append(
             (
-                f"{setting.letter} − {settings[0].letter}",
+                f"{setting.letter} − {letter}",
                 words_of(difference, scale=scale, digits=digits + 1, sign=True).replace(", n =", f"{points}, seeds:"),
             )
         )
@@ -104,13 +119,14 @@ def difference_rows(settings: Sequence[Setting]) -> list[tuple[str, str]]:
 
 def as_record(settings: Sequence[Setting]) -> dict[str, Any]:
     """The comparison as plain values, for JSON."""
+    first = reference_of(settings)
     return {
         "settings": [
             {
                 "setting": setting.letter,
                 "values": setting.values,
                 "metric_name": pictures.metric_name([setting]),
-                "metric_final": interval(list(setting.by_seed("metric_final").values())),
+                "metric_final": pictures.final_metric(setting),
                 "nmse_db_pooled": interval(list(setting.by_seed("nmse_db_pooled").values())),
                 "runs": [
                     {
@@ -126,7 +142,7 @@ def as_record(settings: Sequence[Setting]) -> dict[str, Any]:
             for setting in settings
         ],
         "differences": [
-            {"of": setting.letter, "minus": settings[0].letter, "metric_final": found}
+            {"of": setting.letter, "minus": first.letter if first is not None else None, "metric_final": found}
             for setting, found in differences(settings)
         ],
         "confidence": LEVEL,

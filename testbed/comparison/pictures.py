@@ -5,6 +5,7 @@ The colours are Okabe and Ito's, which people with any common colour blindness c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from testbed.comparison.runs import Setting, short
-from testbed.comparison.statistics import LEVEL, interval
+from testbed.comparison.statistics import LEVEL, Interval, interval
 from testbed.results.plots import figure_of
 from testbed.results.run import Run
 from testbed.results.words import is_share, metric_label
@@ -42,8 +43,10 @@ def learning(settings: Sequence[Setting], *, first: int = 0) -> Figure:
     unit = 100 if is_share(name) else 1
     figure, (top, bottom) = figure_of(2, height_in=6.5 + 0.18 * len(settings))
     for number, setting in enumerate(settings, start=first):
+        if metric_name([setting]) != name:
+            continue  # another task, whose loss and metric have no place on these axes
         _curve(top, number, setting, lambda run: evaluated(run, "eval_loss"))
-        _curve(bottom, number, setting, lambda run: evaluated(run, "metric"), scale=unit)
+        _curve(bottom, number, setting, lambda run: evaluated(run, "metric"), scale=unit, within=_ends(name))
     top.set_ylabel("test loss")
     bottom.set_ylabel(f"test {metric_label(name)}{' (%)' if is_share(name) else ''}")
     bottom.set_xlabel("round")
@@ -82,13 +85,16 @@ def over_key(settings: Sequence[Setting], key: str) -> Figure:
     figure, (axis,) = figure_of(height_in=4.0 + 0.18 * len(lines))
     for number, (others, points) in enumerate(list(lines.items())[:MAX_CURVES]):
         found = [(x, mean) for x, each in sorted(points, key=lambda point: point[0])
-                 if (mean := interval(list(each.by_seed("metric_final").values()))) is not None]  # fmt: skip
+                 if (mean := final_metric(each)) is not None]  # fmt: skip
         if not found:
             continue
         place = [x for x, _ in found]
         means = [unit * mean.mean for _, mean in found]
-        half = [unit * (mean.high - mean.mean) if mean.high is not None else 0.0 for _, mean in found]
-        axis.errorbar(place, means, yerr=half, label=others or "all runs", capsize=3, markersize=5, **style(number))
+        below = [unit * (mean.mean - (mean.mean if mean.low is None else mean.low)) for _, mean in found]
+        above = [unit * ((mean.mean if mean.high is None else mean.high) - mean.mean) for _, mean in found]
+        axis.errorbar(
+            place, means, yerr=[below, above], label=others or "all runs", capsize=3, markersize=5, **style(number)
+        )
     places = sorted({float(setting.values[key]) for setting in settings})
     if places[0] > 0 and places[-1] / places[0] >= 50:
         axis.set_xscale("log")
@@ -103,6 +109,15 @@ def numeric_keys(settings: Sequence[Setting]) -> list[str]:
     """Keys that differ, and whose values are finite numbers in every setting."""
     return [key for key in (settings[0].values if settings else {})
             if key != "repetition" and all(_is_finite(each.values.get(key, "")) for each in settings)]  # fmt: skip
+
+
+def final_metric(setting: Setting) -> Interval | None:
+    """The mean of a setting's final metrics over its seeds, with its interval."""
+    return interval(list(setting.by_seed("metric_final").values()), within=_ends(metric_name([setting])))
+
+
+def _ends(name: str) -> tuple[float, float]:
+    return (0.0, 1.0) if is_share(name) else (0.0, math.inf)
 
 
 def metric_name(settings: Sequence[Setting]) -> str:
@@ -129,21 +144,31 @@ def evaluated(run: Run, field: str) -> Curve:
     return found
 
 
-def band(curves: Sequence[Curve]) -> tuple[list[int], list[float], list[float] | None, list[float] | None]:
+def band(
+    curves: Sequence[Curve], *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[list[int], list[float], list[float] | None, list[float] | None]:
     """Rounds that every curve has, their mean, and the ends of its interval; none of a single curve.
 
     Rounds that a run did not reach are left out: a mean of the runs that are left would speak for those that are not.
     """
     rounds = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
-    found = [interval([curve[each] for curve in curves]) for each in rounds]
+    found = [interval([curve[each] for curve in curves], within=within) for each in rounds]
     means = [each.mean for each in found if each is not None]
     lows = [each.low for each in found if each is not None and each.low is not None]
     highs = [each.high for each in found if each is not None and each.high is not None]
     return rounds, means, lows if len(curves) > 1 else None, highs if len(curves) > 1 else None
 
 
-def _curve(axis: Axes, number: int, setting: Setting, of: Callable[[Run], Curve], *, scale: float = 1.0) -> None:
-    rounds, means, lows, highs = band([curve for run in setting.runs if (curve := of(run))])
+def _curve(
+    axis: Axes,
+    number: int,
+    setting: Setting,
+    of: Callable[[Run], Curve],
+    *,
+    scale: float = 1.0,
+    within: tuple[float, float] = (0.0, math.inf),
+) -> None:
+    rounds, means, lows, highs = band([curve for run in setting.runs if (curve := of(run))], within=within)
     look = style(number)
     axis.plot(rounds, [scale * mean for mean in means], label=setting.label, markersize=4, **look)
     if lows is not None and highs is not None:

@@ -23,8 +23,11 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     num: int
 
 
-def interval(values: Sequence[float]) -> Interval | None:
-    """The mean of ``values`` and its Student interval, for values that are normal or many; None without values."""
+def interval(values: Sequence[float], *, within: tuple[float, float] = (-math.inf, math.inf)) -> Interval | None:
+    """The mean of ``values`` and its Student interval, for values that are normal or many; None without values.
+
+    ``within``: where every value must lie, as shares between 0 and 1; an interval ends there.
+    """
     num = len(values)
     if num == 0:
         return None
@@ -32,7 +35,7 @@ def interval(values: Sequence[float]) -> Interval | None:
     if num == 1:
         return Interval(mean=mean, low=None, high=None, num=1)
     half = float(stdtrit(num - 1, (1 + LEVEL) / 2)) * statistics.stdev(values) / math.sqrt(num)
-    return Interval(mean=mean, low=mean - half, high=mean + half, num=num)
+    return Interval(mean=mean, low=max(within[0], mean - half), high=min(within[1], mean + half), num=num)
 
 
 def paired_difference(of: Mapping[int, float], minus: Mapping[int, float]) -> Interval | None:

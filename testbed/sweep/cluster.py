@@ -16,10 +16,12 @@ import msgspec
 
 from testbed.errors import SweepError
 from testbed.failures import in_one_line
+from testbed.sweep.kernel_cache import use_own_cache
 from testbed.sweep.work import Answer, Order, carry_out
 
 CONNECT_S = 5.0
 _POLL_S = 0.1
+_SILENT = logging.CRITICAL + 1
 _EXTRA = "pip install 'airzero-testbed[sweep]'"
 
 
@@ -48,8 +50,11 @@ class LostError(Exception):
 
 def carry_out_here(order: bytes) -> bytes:
     """On a worker: the run of an encoded order, for as long as the scheduler wants it from this very worker."""
+    use_own_cache()
     from distributed import Status, get_worker
 
+    for package in ("testbed", "radio", "learner"):  # what becomes of rounds is in their records
+        logging.getLogger(package).setLevel(logging.ERROR)
     worker = get_worker()
     key = worker.get_current_task()
     leaving = (Status.closing, Status.closing_gracefully, Status.closed, Status.failed)
@@ -77,9 +82,10 @@ def local_cluster(num_workers: int, *, num_threads: int = 1) -> Iterator[Cluster
         host="127.0.0.1",
         protocol="tls://",
         security=dask.Security.temporary(),
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address=None,
         memory_limit=0,
-        silence_logs=logging.CRITICAL,
+        silence_logs=_SILENT,
         env={f"{name}_NUM_THREADS": str(num_threads) for name in variables},
     )
     with cluster, dask.Client(cluster, set_as_default=False) as client:
@@ -169,7 +175,7 @@ def _dask() -> Any:
         raise SweepError(
             f"sweep: needs the package distributed, which is not installed ({err}); allowed: installed; {_EXTRA}"
         ) from err
-    logging.getLogger("distributed").setLevel(
-        logging.CRITICAL
-    )  # lost connections are expected here, and told otherwise
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(_SILENT)  # lost connections are expected here, and told otherwise
     return distributed

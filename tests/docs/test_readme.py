@@ -14,8 +14,8 @@ from testbed.config.files import load
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
-    "README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/dashboard.md", "docs/benchmarks.md", "docs/package.md",
-    "docs/tutorial.md", "docs/how_to/model.md", "docs/how_to/data.md", "docs/how_to/rig.md",
+    "README.md", "docs/virtual_plutos.md", "docs/hardware.md", "docs/dashboard.md", "docs/benchmarks.md",
+    "docs/package.md", "docs/tutorial.md", "docs/how_to/model.md", "docs/how_to/data.md", "docs/how_to/rig.md",
     "hardware_configs/README.md",
 )  # fmt: skip
 MADE = ("runs/", "models/", "my_rig.toml")

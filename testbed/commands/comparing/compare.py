@@ -57,7 +57,7 @@ def report(
 def compare(runs: RunsArgument, json: JsonOption = False) -> None:
     """Compare runs: what differs, what each came to, and paired differences where runs share seeds.
 
-    Runs that differ in nothing but the seed are one setting; differences are of later settings to the first. Examples:
+    Runs that differ in nothing but the seed are one setting; differences are to the first with a result. Examples:
 
         testbed compare runs/ideal runs/noisy
 
@@ -65,7 +65,14 @@ def compare(runs: RunsArgument, json: JsonOption = False) -> None:
 
         testbed compare sweeps/sweep_snr --json
     """
-    from testbed.comparison.page import HEADER, OVERVIEW, difference_rows, overview_rows, run_rows, statements
+    from testbed.comparison.page import (
+        OVERVIEW,
+        SHORT_HEADER,
+        difference_rows,
+        overview_rows,
+        short_rows,
+        statements,
+    )
     from testbed.comparison.runs import open_runs, settings_of
 
     settings = settings_of(open_runs(runs))
@@ -78,17 +85,21 @@ def compare(runs: RunsArgument, json: JsonOption = False) -> None:
         return
     out = console()
     out.print(table_of("settings: means over seeds, with 95 % intervals", OVERVIEW, overview_rows(settings)))
-    rows = run_rows(settings)
+    rows = short_rows(settings)
     if len(rows) <= _MOST_RUNS:
-        out.print(table_of("runs", HEADER, rows))
+        out.print(table_of("runs", SHORT_HEADER, rows))
         for text, mark in statements(settings).items():
             out.print(f"{mark} {text}")
+        for run in (run for setting in settings for run in setting.runs):
+            why = run.info.failure or (run.summary.stopped if run.summary is not None else "cut off")
+            if why != "done":
+                out.print(f"{run.path}: {why}", soft_wrap=True)
     else:
         out.print(f"{len(rows)} runs, too many to list here: --json, or the page of `testbed report`")
     if differences := difference_rows(settings):
         out.print(table_of("final metric, paired by seed", ("difference", "mean"), differences))
     elif len(settings) > 1:
-        out.print("no two settings share a seed: nothing to pair")
+        out.print("nothing to pair: no two settings have a final metric of one seed")
 
 
 def _is_folder_of_runs(path: Path) -> bool:

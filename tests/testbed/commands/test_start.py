@@ -28,7 +28,7 @@ TYPOS = {
 }
 COMMANDS = [
     "run", "access-point", "device", "air", "plan", "replay", "report", "export", "audit", "doctor", "list", "config",
-    "budget", "keys", "fetch", "measure", "calibrate", "reprocess", "new",
+    "budget", "keys", "fetch", "measure", "calibrate", "reprocess", "new", "sweep", "compare", "dashboard",
 ]  # fmt: skip
 
 
