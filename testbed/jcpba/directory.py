@@ -94,7 +94,7 @@ class ComparisonDirectory:
             files.write(file, b"", remedy=self.remedy)
             return []
         num_rounds = _load(checkpoint, parts)
-        lines = files.read(file).split(b"\n")[:num_rounds]
+        lines = files.read(file).splitlines()[:num_rounds]
         try:
             rounds = [msgspec.json.decode(line, type=MethodRound) for line in lines]
         except (msgspec.DecodeError, UnicodeDecodeError) as err:

@@ -54,6 +54,11 @@ class Problem:
         _check("payload_bits + fixed_bits", np.array(self.payload_bits + self.fixed_bits), above=0.0)
         _check("bandwidth_hz", np.array(self.bandwidth_hz), above=0.0)
         _check("pruning_limit", np.array(self.pruning_limit))
+        if self.payload_bits == 0 and not np.all(self.compute_s > 0):
+            raise ConfigError(
+                "problem: got a client with nothing that pruning would spare; allowed: payload_bits above 0, or "
+                "compute_s above 0 for each"
+            )
         if not 0 <= self.max_pruning <= MAX_PRUNING:
             raise ConfigError(f"max_pruning: got {self.max_pruning:g}; allowed: 0 to {MAX_PRUNING}")
 

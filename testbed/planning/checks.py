@@ -14,6 +14,15 @@ from testbed.schedule.base import Schedule
 from testbed.schedule.registry import schedule
 
 
+def check_zeroth_order(config: RunConfig) -> None:
+    """Raise ConfigError for an experiment that compares first-order methods, where scalars go over the air."""
+    if config.experiment.method != "pairzero":
+        raise ConfigError(
+            f"method: got {config.experiment.method!r}, which only `testbed run` plays; allowed: 'pairzero' here; use "
+            "that command (from Python testbed.jcpba.comparison.run_comparison), or set method = 'pairzero'"
+        )
+
+
 def check_privacy(config: RunConfig) -> None:
     """Raise ConfigError with what, got, allowed and remedy."""
     rig, experiment = config.rig, config.experiment

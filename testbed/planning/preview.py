@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from testbed.config.schema import RunConfig
 from testbed.errors import ConfigError
+from testbed.planning.checks import check_zeroth_order
 from testbed.planning.forecast import noise_variance, weakest_amplitudes
 from testbed.planning.planner import limits_of, problem_of
 from testbed.planning.terms import Terms, scheme_of, terms_of
@@ -81,6 +82,7 @@ class Previews:
 def plan_of(config: RunConfig, others: Sequence[str] = SHOWN) -> Previews:
     """The experiment's schedule, the solution, which all are measured by, and others, over the channels that the
     simulated rig will have."""
+    check_zeroth_order(config)
     terms = terms_of(config)
     amplitudes = weakest_amplitudes(config, config.experiment.rounds.num)
     if amplitudes is None:

@@ -26,6 +26,7 @@ from testbed.errors import FailedRunError, NothingUsedError, RunDirectoryError
 from testbed.failures import EXPECTED, Watch
 from testbed.hosts.device_host import LearnerHost
 from testbed.hosts.local_work import load_model_and_task
+from testbed.planning.checks import check_zeroth_order
 from testbed.planning.terms import is_simulated
 from testbed.results import files
 from testbed.results.directory import RunDirectory
@@ -74,6 +75,7 @@ def run_in_one_process(
     With ``on_directory``, which is told the run directory, somebody watches: the last capture is kept in a file there.
     ``reports``: whether the report is drawn at the end, which takes longer than a short run.
     """
+    check_zeroth_order(config)
     opened = resume_session(resume) if resume is not None else None
     config = opened.config if opened is not None else config
     loaded = load_model_and_task(config)
@@ -160,6 +162,7 @@ def serve_access_point(
 ) -> Outcome:
     """The access point of a run whose hosts and air are other processes; says where it listens, and, about once a
     second, where no air has answered yet. ``on_directory`` as in `run_in_one_process`."""
+    check_zeroth_order(config)
     pair = keys.server_pair(bind)
     local_key = keys.local_pair().public if pair is not None else ""
     known = {local_key}
