@@ -121,6 +121,15 @@ def _noise_at(key, octave, knot):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def normal_steps(key, first, count):  # type: ignore[no-untyped-def]
+    """Unit-variance, near-Gaussian numbers [count] of the counters from `first` on."""
+    steps = np.empty(count, np.float64)
+    for i in range(count):
+        steps[i] = _noise_at(key, NUM_OCTAVES, first + i)
+    return steps
+
+
+@njit(cache=True, nogil=True)
 def phase_noise(key, std_rad, segment):  # type: ignore[no-untyped-def]
     """Phase at the start of a segment: a sum of octaves of straight-line noise, knots 1, 4, 16, … segments apart.
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from radio.air.channel import Oscillator, Truth
 from radio.air.hardware import leak, mirror
 from radio.air.propagation import FOREVER_SAMPLES, Path, chunk_edges, propagate
+from radio.air.wander import tracking_phasors
 from radio.config import RadioConfig
 from radio.virtual_pluto.bench.clock import PS_PER_S, PS_UHZ, sample_at
 from radio.virtual_pluto.bench.kernels import digitise_noise, digitise_signal, loop_words, normal_quantiles
@@ -84,6 +85,10 @@ class Reception:
         std = RX_FULL_SCALE * gain * np.sqrt(power / 2)
         heard = self._superpose(station, first, num_samples)
         receiver = self._links.air.receiver
+        if heard is not None and chip.quadrature_tracking:
+            key = self._links.tracking_keys[station.index]
+            turned = tracking_phasors(receiver, key, first, num_samples, sample_rate_hz=rate_hz)
+            heard = heard if turned is None else heard * turned
         impaired = receiver.iq_image_dbc > -np.inf or receiver.dc_dbc > -np.inf
         if heard is None and not impaired:
             digitise_noise(station.noise_key, first, std, self._quantiles, out)
@@ -138,6 +143,10 @@ class Reception:
                 key=self._links.phase_noise_keys[sender.index],
             ),
             cycles_per_sample=cfo_hz / rx_hz,
+            carrier_hz=receiver.chip.rx_carrier_hz,
+            sample_rate_hz=rx_hz,
+            wander=self._links.wanders[sender.index] if sender is not receiver else None,
+            receiver_wander=self._links.wanders[receiver.index] if sender is not receiver else None,
         )
 
     def _gains(self, sender: Station, receiver: Station, edges: NDArray[np.int64]) -> NDArray[np.complex128]:
