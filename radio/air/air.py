@@ -254,7 +254,7 @@ class Air:
             )
 
     def _wandered(self) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-        """By how much carriers have moved, in Hz, and what their phases would be at sample 0 had they always been there."""
+        """By how much carriers have moved, in Hz, and their phasors at sample 0 had they always been there."""
         now_s, carrier_hz = self._clock / self._sample_rate_hz, self._center_freq_hz
         shifts_hz, turns = np.zeros(self.num_devices), np.ones(self.num_devices, dtype=np.complex128)
         for device, wander in enumerate(self._wanders):

@@ -113,7 +113,9 @@ class Path:
 def chunk_edges(start: int, stop: int, chunk_samples: int = CHUNK_SAMPLES) -> NDArray[np.int64]:
     """Edges of the chunks of absolute time that cover [start, stop), and whole CHUNK_SAMPLES."""
     first, last = start // CHUNK_SAMPLES, -(-stop // CHUNK_SAMPLES)
-    return np.arange(first * (CHUNK_SAMPLES // chunk_samples), last * (CHUNK_SAMPLES // chunk_samples) + 1) * chunk_samples
+    return (
+        np.arange(first * (CHUNK_SAMPLES // chunk_samples), last * (CHUNK_SAMPLES // chunk_samples) + 1) * chunk_samples
+    )
 
 
 def propagate(

@@ -63,7 +63,9 @@ def test_the_air_carries_the_drift_and_tells_the_truth_of_it():
 
 def test_what_wanders_does_not_depend_on_pieces():
     config = msgspec.structs.replace(
-        QUIET, transmitter=TransmitterConfig(allan_deviation=1e-9), receiver=ReceiverConfig(quadrature_tracking_deg=20.0)
+        QUIET,
+        transmitter=TransmitterConfig(allan_deviation=1e-9),
+        receiver=ReceiverConfig(quadrature_tracking_deg=20.0),
     )
     heard = []
     for pieces in ([30_000], [1, 255, 9744, 20_000]):
