@@ -1,8 +1,8 @@
 """Automatic gain, one step of it: what each mode does with the power that it measured (AD9361 reference manual UG-570).
 
 Slow attack keeps the mean power in a window by steps that grow with the distance. Fast attack goes to its level at
-once and stays there until the signal is lost or overloads. Hybrid waits for a pin that a PlutoSDR does not wire: it backs out
-of overloads, no more. Thresholds and steps are settings of the driver; these are ours.
+once and stays there until the signal is lost or overloads. Hybrid waits for a pin that a PlutoSDR does not wire: it
+backs out of overloads, no more. Thresholds and steps are settings of the driver; these are ours.
 """
 
 from __future__ import annotations

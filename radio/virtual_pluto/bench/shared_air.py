@@ -16,7 +16,7 @@ import numpy as np
 from radio.air.config import AirConfig, TransmitterConfig
 from radio.config import RadioConfig
 from radio.randomness import generator
-from radio.virtual_pluto.bench.buffers import RxBuffer, TxBuffer, forget_unheard
+from radio.virtual_pluto.bench.buffers import RxBuffer, RxClient, TxBuffer, forget_unheard
 from radio.virtual_pluto.bench.chip import Chip, IioError
 from radio.virtual_pluto.bench.clock import PS_PER_S, Clock, sample_at
 from radio.virtual_pluto.bench.emission import Emission
@@ -67,16 +67,17 @@ class SharedAir:
         """Air time."""
         return self.clock.now_ps
 
-    def open_rx(self, station: Station, num_samples: int, count: int) -> RxBuffer:
-        """Start to receive; raises IioError when a buffer is open already."""
+    def open_rx(self, station: Station, num_samples: int, count: int) -> RxClient:
+        """Start to receive, or join who receives already."""
         with self.condition:
-            if station.index in self.receiving:
-                raise IioError(errno.EBUSY)
-            buffer = RxBuffer(self.clock, self.reception, station, num_samples, count)
-            buffer.start()
-            self.receiving[station.index] = buffer
+            buffer = self.receiving.get(station.index)
+            if buffer is None:
+                buffer = RxBuffer(self.clock, self.reception, station, num_samples, count)
+                buffer.start()
+                self.receiving[station.index] = buffer
+            buffer.join(num_samples)
             self.condition.notify_all()
-            return buffer
+            return RxClient(buffer, num_samples, buffer.num_reads)
 
     def open_tx(self, station: Station, num_samples: int, count: int, *, cyclic: bool) -> TxBuffer:
         """Make ready to send; raises IioError when a buffer is open already."""
@@ -90,7 +91,7 @@ class SharedAir:
                 station.has_tx_buffer = True
             return buffer
 
-    def close_buffer(self, buffer: RxBuffer | TxBuffer) -> None:
+    def close_buffer(self, buffer: RxClient | TxBuffer) -> None:
         """Forget what was received, or fall silent; safe to call twice."""
         with self.condition:
             if buffer.is_closed:
@@ -103,7 +104,10 @@ class SharedAir:
                     del self.sending[station.index]
                     station.has_tx_buffer = False
             else:
-                del self.receiving[station.index]
+                buffer.buffer.num_clients -= 1
+                if buffer.buffer.num_clients == 0:
+                    buffer.buffer.is_closed = True
+                    del self.receiving[station.index]
             forget_unheard(station, self.receiving.values(), self.now_ps)
             self.condition.notify_all()
 

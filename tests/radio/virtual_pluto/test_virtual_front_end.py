@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from radio.air.config import AirConfig
 from radio.virtual_pluto.bench.filters import butterworth, receives
+from radio.virtual_pluto.server import VirtualPlutos
 
-from .conftest import FREQUENCY_HZ, QUIET, RATE_HZ, STEADY, Bench, random_frame
+from .conftest import FREQUENCY_HZ, QUIET, RATE_HZ, STEADY, Bench, Client, random_frame
 from .test_virtual_air import changed
 
 NUM = 65_536
@@ -146,3 +150,29 @@ def test_fast_attack_stays_at_its_level_while_the_signal_moves_a_little() -> Non
         found[mode] = bench.access_point.chip.rx_gain_db - before
     assert found["fast_attack"] == 0
     assert found["slow_attack"] == pytest.approx(5, abs=3)
+
+
+def test_several_clients_read_one_receiver_and_get_the_same_blocks(serve: Callable[..., VirtualPlutos]) -> None:
+    """As iiod 0.x: each gets as much as it opened for."""
+    plutos = serve(air=AirConfig(snr_db=10.0, cfo_max_hz=0.0))
+    with Client(plutos.uris[0]) as first, Client(plutos.uris[0]) as second:
+        assert first.ask("OPEN cf-ad9361-lpc 4000 00000003") == 0
+        assert second.ask("OPEN cf-ad9361-lpc 1000 00000003") == 0
+        for _ in range(5):
+            heard = {}
+            for client, size in ((first, 16_000), (second, 4_000)):
+                client.send(f"READBUF cf-ad9361-lpc {size}\r\n".encode())
+            for client, size in ((first, 16_000), (second, 4_000)):
+                assert client.number() == size
+                assert client.number() == 3
+                heard[client] = client.stream.read(size)
+            assert heard[first][:4_000] == heard[second]
+        assert first.ask("CLOSE cf-ad9361-lpc") == 0
+        assert second.ask("READBUF cf-ad9361-lpc 4000") == 4000, "the other one's buffer stays"
+
+
+def test_cyclic_transmitters_stay_exclusive(serve: Callable[..., VirtualPlutos]) -> None:
+    plutos = serve()
+    with Client(plutos.uris[0]) as first, Client(plutos.uris[0]) as second:
+        assert first.ask("OPEN cf-ad9361-dds-core-lpc 1000 00000003 CYCLIC") == 0
+        assert second.ask("OPEN cf-ad9361-dds-core-lpc 1000 00000003 CYCLIC") == -16
