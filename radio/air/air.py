@@ -24,13 +24,14 @@ from radio.air.channel import (
     draw_oscillators,
     draw_start_jitter,
 )
-from radio.air.config import FILTER_HALF_LENGTH_SAMPLES, AirConfig
+from radio.air.config import FILTER_HALF_LENGTH_SAMPLES, AirConfig, TransmitterConfig
 from radio.air.fading import MovingFading, block_fading, profile_of
 from radio.air.hardware import digitise, draw_angles, radiate
 from radio.air.kernels import CHUNK_SAMPLES
 from radio.air.on_air import Heard, OnAir
 from radio.air.propagation import FOREVER_SAMPLES, Path, Samples, Transmission, chunk_edges, propagate
 from radio.air.recorded import RecordedFading, RecordedMotion
+from radio.air.wander import Wander, tracking_keys, tracking_phasors
 from radio.errors import RadioConfigError, TooLateError
 from radio.samples import IQ
 
@@ -74,6 +75,11 @@ class Air:
         self._delays = draw_delays(config, num_devices=num_devices, seed=seed)
         self._amplitudes = draw_amplitudes(config, num_devices=num_devices, seed=seed)
         self._angles = draw_angles(num_devices + 1, seed=seed)
+        self._center_freq_hz = center_freq_hz
+        self._wanders = Wander.draw(
+            config.transmitter if config.level == "sample" else TransmitterConfig(), num_stations=num_devices, seed=seed
+        )
+        self._tracking_keys = tracking_keys(num_devices + 1, seed=seed)
         self._profile = profile_of(config, sample_rate_hz)
         self._fading = block_fading(config, sample_rate_hz, num_devices=num_devices, seed=seed)
         doppler = config.doppler_hz / sample_rate_hz
@@ -177,6 +183,9 @@ class Air:
         with self._lock:
             noise = self._noise_of(station, num_samples)
             received = self._superpose(station, self._clock, self._clock + num_samples)
+            turned = self._tracked(station, num_samples)
+            if turned is not None:
+                received *= turned
             received += noise()
             self._num_captures[station] += 1
             if station == self.access_point:
@@ -232,15 +241,28 @@ class Air:
         """The current block's ground truth; of moving gains, as they are now."""
         with self._lock:
             taps = np.array([self._gains_of(device, np.array([self._clock]))[0] for device in range(self.num_devices)])
+            shifts_hz, turns = self._wandered()
+            taps = taps * turns[:, None]
             return Truth(
                 gains=taps.sum(axis=1),
-                cfo_hz=np.array([oscillator.cfo_hz for oscillator in self._oscillators]),
+                cfo_hz=np.array([oscillator.cfo_hz for oscillator in self._oscillators]) + shifts_hz,
                 delays_samples=np.array(self._delays),
                 noise_power=self._noise_power,
                 sro=np.array([oscillator.sro for oscillator in self._oscillators]),
                 tap_gains=taps,
                 tap_delays_samples=self._profile.delays_samples.copy(),
             )
+
+    def _wandered(self) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+        """By how much carriers have moved, in Hz, and their phasors at sample 0 had they always been there."""
+        now_s, carrier_hz = self._clock / self._sample_rate_hz, self._center_freq_hz
+        shifts_hz, turns = np.zeros(self.num_devices), np.ones(self.num_devices, dtype=np.complex128)
+        for device, wander in enumerate(self._wanders):
+            if wander is not None:
+                shifts_hz[device] = carrier_hz * wander.frequency_error(now_s)
+                cycles = carrier_hz * wander.time_error_s(np.array([now_s]))[0] - shifts_hz[device] * now_s
+                turns[device] = np.exp(2j * np.pi * cycles)
+        return shifts_hz, turns
 
     def _start_block(self, round_index: int, attempt: int) -> None:
         if isinstance(self._fading, RecordedFading):
@@ -284,6 +306,15 @@ class Air:
             return heard(blocks[0])
         return np.concatenate(list((self._threads.map if self._threads else map)(heard, blocks)))
 
+    def _tracked(self, station: int, num_samples: int) -> NDArray[np.complex128] | None:
+        """What the receiver's own corrections make of the next samples' phase."""
+        if self.config.level == "symbol":
+            return None
+        key = self._tracking_keys[station]
+        return tracking_phasors(
+            self.config.receiver, key, self._clock, num_samples, sample_rate_hz=self._sample_rate_hz
+        )
+
     def _noise_of(self, station: int, num_samples: int) -> Callable[[], NDArray[np.complex128] | float]:
         """Begins to draw a capture's noise, beside the rest where there are threads for it."""
         if self._noise_power == 0:
@@ -301,12 +332,16 @@ class Air:
         return self._threads.submit(draw).result if self._threads else draw
 
     def _make_path(self, device: int, *, back: bool) -> Path:
-        oscillator = self._oscillators[device]
+        oscillator, wander = self._oscillators[device], self._wanders[device]
         return Path(
             delay_samples=self._delays[device],
             tap_delays_samples=self._profile.delays_samples,
             oscillator=oscillator.mirrored() if back else oscillator,
             cycles_per_sample=(-1 if back else 1) * oscillator.cfo_hz / self._sample_rate_hz,
+            carrier_hz=self._center_freq_hz,
+            sample_rate_hz=self._sample_rate_hz,
+            wander=None if back else wander,
+            receiver_wander=wander if back else None,
         )
 
     def _send(self, station: int, frame: IQ, after_samples: int = 0) -> tuple[Samples, int]:

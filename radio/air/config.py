@@ -41,6 +41,13 @@ class TransmitterConfig(Checked, frozen=True, kw_only=True):
     """Whether the carrier was moved back, so that only the air's ``cfo_max_hz`` is left of it."""
     phase_noise_deg: Annotated[float, msgspec.Meta(ge=0, le=180)] = 0.0
     """Standard deviation of the local oscillator's phase, about 1/f between 1/65536 and 1/64 of the sample rate."""
+    allan_deviation: Annotated[float, msgspec.Meta(ge=0, le=1e-6)] = 0.0
+    """Floor of the crystal's Allan deviation, flat from 10 ms to 100 s: its data sheet says it. It moves carriers; 0 is
+    a steady crystal."""
+    drift_ppb: Annotated[float, msgspec.Meta(ge=0, le=1e4)] = 0.0
+    """By how much at most the crystal's frequency swings with its temperature. It moves carriers."""
+    drift_period_s: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 600.0
+    """How long one swing of the temperature lasts."""
     pa: Literal["linear", "rapp", "saleh"] = "linear"
     """Power amplifier. ``rapp``: soft limiting of amplitude. ``saleh``: phase is distorted too."""
     pa_saturation_dbfs: Annotated[float, msgspec.Meta(ge=-30, le=40)] = 6.0
@@ -73,6 +80,12 @@ class ReceiverConfig(Checked, frozen=True, kw_only=True):
     """Power of the mirror image."""
     dc_dbc: RelativeDb = -math.inf
     """Power of the constant offset, against full scale."""
+    quadrature_tracking_deg: Annotated[float, msgspec.Meta(ge=0, le=180)] = 0.0
+    """Standard deviation of the phase in which each step of quadrature tracking leaves the receiver, of virtual
+    PlutoSDRs only while that is switched on. That it moves the phase is ADI's statement (FMComms5 phase
+    synchronisation); by how much is not published: this is a setting, no claim."""
+    quadrature_tracking_ms: Annotated[float, msgspec.Meta(gt=0, le=1e5)] = 10.0
+    """From one step of the tracking to the next."""
 
 
 class AirConfig(Checked, frozen=True, kw_only=True):

@@ -61,7 +61,8 @@ def read_cyclic(samples, begin, first, last, real, imag):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True)
 def filter_chunks(real, imag, offsets, starts, changes, moving, chunk, out):  # type: ignore[no-untyped-def]
-    """Each `chunk` samples of `out` are the input [N] behind its FIR, which moves straight from `starts` by `changes` [B, J].
+    """Each `chunk` samples of `out` are the input [N] behind their FIR, which moves straight from `starts` by `changes`,
+    both [B, J].
 
     All float32. J is a multiple of 4: four taps a pass, so that the running sums stay in registers for longer.
     """
@@ -118,6 +119,15 @@ def _noise_at(key, octave, knot):  # type: ignore[no-untyped-def]
         total += float(z & _LOW_16) - 32767.5
         z = z >> np.uint64(16)
     return total / (2.0 * _STD_OF_16_BITS)
+
+
+@njit(cache=True, nogil=True)
+def normal_steps(key, first, count):  # type: ignore[no-untyped-def]
+    """Unit-variance, near-Gaussian numbers [count] of the counters from `first` on."""
+    steps = np.empty(count, np.float64)
+    for i in range(count):
+        steps[i] = _noise_at(key, NUM_OCTAVES, first + i)
+    return steps
 
 
 @njit(cache=True, nogil=True)

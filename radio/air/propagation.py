@@ -23,6 +23,7 @@ from radio.air.kernels import (
     read_cyclic,
     rotate,
 )
+from radio.air.wander import Wander, wander_phasors
 
 Samples = NDArray[np.complex128]
 
@@ -74,6 +75,13 @@ class Path:
     oscillator: Oscillator
     cycles_per_sample: float
     """Carrier offset over the sample rate."""
+    carrier_hz: float = 0.0
+    """What clocks that wander make a phase of."""
+    sample_rate_hz: float = 1.0
+    wander: Wander | None = None
+    """The transmitter's clock."""
+    receiver_wander: Wander | None = None
+    """The receiver's, where that is not what time is measured by."""
 
     @cached_property
     def length_samples(self) -> int:
@@ -105,7 +113,9 @@ class Path:
 def chunk_edges(start: int, stop: int, chunk_samples: int = CHUNK_SAMPLES) -> NDArray[np.int64]:
     """Edges of the chunks of absolute time that cover [start, stop), and whole CHUNK_SAMPLES."""
     first, last = start // CHUNK_SAMPLES, -(-stop // CHUNK_SAMPLES)
-    return np.arange(first * (CHUNK_SAMPLES // chunk_samples), last * (CHUNK_SAMPLES // chunk_samples) + 1) * chunk_samples
+    return (
+        np.arange(first * (CHUNK_SAMPLES // chunk_samples), last * (CHUNK_SAMPLES // chunk_samples) + 1) * chunk_samples
+    )
 
 
 def propagate(
@@ -143,7 +153,12 @@ def propagate(
     if path.cycles_per_sample != 0 or oscillator.phase_noise_rad > 0:
         first_segment = int(edges[0]) // SEGMENT_SAMPLES
         rotate(arriving, first_segment, path.cycles_per_sample, oscillator.key, oscillator.phase_noise_rad)
-    return arriving[start - int(edges[0]) : stop - int(edges[0])]
+    heard = arriving[start - int(edges[0]) : stop - int(edges[0])]
+    turned = wander_phasors(
+        path.wander, path.receiver_wander, start, stop - start,
+        carrier_hz=path.carrier_hz, sample_rate_hz=path.sample_rate_hz,
+    )  # fmt: skip
+    return heard if turned is None else heard * turned
 
 
 def _taps(fractions: NDArray[np.float64], path: Path, gains: NDArray[np.complex128]) -> NDArray[np.complex64]:

@@ -58,6 +58,9 @@ class VirtualConfig(Checked, frozen=True, kw_only=True):
     """Air time of a fading block; 0 keeps one block for ever."""
     hold_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.5
     """As fast as possible, a gapless stream that runs dry holds air time back for so much wall time."""
+    calibration_burst_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+    """How long a transmitter sends a tone at full drive when its carrier moves by more than 100 MHz and `calib_mode` is
+    auto: its quadrature calibration. For how long real ones do is not published."""
     factory_xo_hz: Annotated[int, msgspec.Meta(ge=39_992_000, le=40_008_000)] = 40_000_000
     """`xo_correction` that every radio is started with, and states in its context."""
     stuck_underflow: bool = False

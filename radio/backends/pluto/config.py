@@ -29,8 +29,8 @@ class LinkSettings(Checked, frozen=True, kw_only=True):
     """Whether receivers go on tracking the imbalance of I and Q while they receive. It moves their phase, which
     ``coherent`` and ``sign`` do not survive."""
     ignore_underflow: bool = False
-    """Go on where the firmware's underflow bit is set for ever (plutosdr-fw issue 107), so that gaps of transmit streams
-    are not seen."""
+    """Go on where the firmware's underflow bit is set for ever (plutosdr-fw issue 107): gaps of transmit streams are
+    then not seen."""
 
 
 class PlutoSettings(LinkSettings, frozen=True, kw_only=True):

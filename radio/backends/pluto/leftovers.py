@@ -1,7 +1,7 @@
 """What another program may have left behind in a PlutoSDR: each setting is put right, read back, and can be named.
 
-Sources: pyadi-iio issue 796 (local oscillators powered down); plutosdr-fw issue 107 (the underflow bit); ADI's notes on
-the phase synchronisation of FMComms5 (quadrature tracking moves the phase); the driver's list of attributes for the rest.
+Sources: pyadi-iio issue 796 (local oscillators powered down); plutosdr-fw issue 107 (the underflow bit); ADI's notes
+on the phase synchronisation of FMComms5 (quadrature tracking moves the phase); the driver's attributes for the rest.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Leftover:
     def _complaint(self, link: Connection, found: str | None) -> str:
         got = "no such attribute" if found is None else found
         return (
-            f"{link.uri}: {self.name}: got {got}; allowed: {self.wanted}, {self.why}; end the program that keeps it, or "
-            "restart the radio"
+            f"{link.uri}: {self.name}: got {got}; allowed: {self.wanted}, {self.why}; end the program that keeps it, "
+            "or restart the radio"
         )
 
     def _read(self, pluto: Any) -> str | None:
@@ -89,11 +89,16 @@ class Leftover:
 def before_tuning(link: Connection) -> Iterator[Leftover]:
     """What must be right before frequencies and rates are set: state, reference, oscillators, ports."""
     yield Leftover(
-        name="ensm_mode", device=PHY, channel=None, attribute="ensm_mode", wanted="fdd", why="or nothing is sent or heard"
+        name="ensm_mode",
+        device=PHY,
+        channel=None,
+        attribute="ensm_mode",
+        wanted="fdd",
+        why="or nothing is sent or heard",
     )
     yield Leftover(
-        name="xo_correction", device=PHY, channel=None, attribute="xo_correction", wanted=factory_xo(link), tolerance=0.0,
-        why="as this radio was started with; carriers and clocks are off by the rest",
+        name="xo_correction", device=PHY, channel=None, attribute="xo_correction", wanted=factory_xo(link),
+        tolerance=0.0, why="as this radio was started with; carriers and clocks are off by the rest",
     )  # fmt: skip
     for name, channel in (("rx", "altvoltage0"), ("tx", "altvoltage1")):
         yield Leftover(

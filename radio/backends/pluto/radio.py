@@ -286,8 +286,8 @@ class PlutoRadio:
         if self._sees_underflows() and link.underflow_sticks():
             self._end_transmission(link)
             raise RadioConfigError(
-                f"{self._config.uri}: its underflow bit stays set however often it is cleared (plutosdr-fw issue 107), so "
-                "gaps in what it streams cannot be seen; allowed: firmware whose bit clears, schemes that do not count "
+                f"{self._config.uri}: its underflow bit stays set however often it is cleared (plutosdr-fw issue 107), "
+                "so gaps in what it streams cannot be seen; allowed: firmware whose bit clears, schemes that do not count "
                 "samples, or pluto.ignore_underflow = true, after which no gap is reported"
             )
 

@@ -16,7 +16,7 @@ _USB = re.compile(r"usb:(\d+)\.(\d+)")
 
 _GONE = "the connection broke: did the radio restart, or its cable slip?"
 _REMEDIES = {
-    errno.ECONNREFUSED: "the machine at this address runs no IIO daemon at this port; is the port right? restart the radio",
+    errno.ECONNREFUSED: "the machine there runs no IIO daemon at this port; is the port right? restart the radio",
     errno.ETIMEDOUT: "it did not answer in time; look at power and cable, or raise pluto.timeout_s",
     errno.EHOSTUNREACH: "nothing is at this address; look at power, cable and the radio's network address",
     errno.ENETUNREACH: "this machine has no way to this address; does the radio's USB network have one of its own?",
@@ -38,7 +38,9 @@ def remedy(uri: str, number: int | None) -> str:
         programs = programs_at(uri)
         if programs:
             return f"it is in use by {', '.join(programs)}; end that"
-        return "it is in use, by no program of this machine that this user may see; look at others, or restart the radio"
+        return (
+            "it is in use, by no program of this machine that this user may see; look at others, or restart the radio"
+        )
     return _REMEDIES.get(number or 0, "look at power, cable and address (`testbed doctor`)")
 
 

@@ -112,7 +112,7 @@ def _open_filter(link: Connection, attribute: str, wanted_hz: int, rate_hz: int)
     actual = setting.write(link)
     if isinstance(actual, int | float) and MIN_BANDWIDTH_HZ <= actual < wanted_hz - setting.tolerance:
         log.warning(
-            "%s: the analogue filter (%s) of this part ends at %g MHz, sample_rate_hz = %g: what lies outside is weakened",
+            "%s: the analogue filter (%s) of this part ends at %g MHz, sample_rate_hz = %g: the rest is weakened",
             link.uri, attribute, actual / 1e6, rate_hz,
         )  # fmt: skip
         return

@@ -12,7 +12,7 @@ import numpy as np
 
 from radio.air.propagation import FOREVER_SAMPLES
 from radio.virtual_pluto.bench.chip import IioError
-from radio.virtual_pluto.bench.clock import Cancelled, Clock, sample_at, time_of
+from radio.virtual_pluto.bench.clock import POLL_S, Cancelled, Clock, sample_at, time_of
 from radio.virtual_pluto.bench.emission import Emission
 from radio.virtual_pluto.bench.reception import Reception
 from radio.virtual_pluto.bench.station import Playout, Station, Words
@@ -45,6 +45,9 @@ class RxBuffer:
     station: Station
     num_samples: int
     count: int
+    num_clients: int = 0
+    """Who has it open: it is closed with the last one."""
+    num_reads: int = 0
     last_read_s: float = field(default_factory=time.monotonic)
     is_reading: bool = False
     is_closed: bool = False
@@ -52,20 +55,40 @@ class RxBuffer:
     _filling: Block | None = None
     _is_held: bool = False
     _stalled: int = 0
+    _latest: Words | None = None
 
     def start(self) -> None:
         """Begin to fill."""
         self._filling = self._new_block(self._now())
 
-    def read(self, cancelled: Cancelled) -> Words:
-        """The oldest block, [2N]; waits for it. The client holds it until it reads again. Raises IioError."""
+    def join(self, num_samples: int) -> None:
+        """One more client; for one that wants longer blocks all are made anew, as iiod does it."""
+        self.num_clients += 1
+        if num_samples > self.num_samples:
+            self.num_samples = num_samples
+            self._full.clear()
+            self._filling, self._is_held = self._new_block(self._now()), False
+
+    def read(self, cancelled: Cancelled, num_seen: int) -> Words:
+        """The oldest block, [2N], or the one that another client read since this one's `num_seen` reads; waits for it.
+        The client holds it until it reads again. Raises IioError."""
         with self.clock.condition:
+            while self.is_reading and self.num_reads == num_seen:
+                if cancelled():
+                    raise IioError(errno.EPIPE)
+                self.clock.condition.wait(POLL_S)
+            if self.num_reads > num_seen:
+                assert self._latest is not None
+                return self._latest
             self.is_reading = True
             try:
-                return self._read(cancelled)
+                self._latest = self._read(cancelled)
+                self.num_reads += 1
+                return self._latest
             finally:
                 self.is_reading = False
                 self.last_read_s = time.monotonic()
+                self.clock.condition.notify_all()
 
     def run_until_now(self) -> None:
         """Let the DMA have done what it did until now."""
@@ -131,6 +154,31 @@ class RxBuffer:
 
     def _now(self) -> int:
         return sample_at(self.clock.now_ps, self.station.chip.rx_rate_uhz)
+
+
+@dataclass(slots=True, eq=False)
+class RxClient:
+    """One client of a receive buffer, which several may read (iiod 0.x): each gets every block, if it is quick enough,
+    and otherwise the latest."""
+
+    buffer: RxBuffer
+    num_samples: int
+    """Of its blocks: the beginning of what the buffer has."""
+    num_seen: int
+    """Of the buffer's reads."""
+    is_closed: bool = False
+
+    @property
+    def station(self) -> Station:
+        """Whose buffer it is."""
+        return self.buffer.station
+
+    def read(self, cancelled: Cancelled) -> Words:
+        """The next block, [2N]. Raises IioError."""
+        with self.buffer.clock.condition:
+            words = self.buffer.read(cancelled, self.num_seen)[: 2 * self.num_samples]
+            self.num_seen = self.buffer.num_reads
+            return words
 
 
 @dataclass(slots=True, eq=False)

@@ -17,6 +17,7 @@ RX_GAIN_RANGE_DB = (-3.0, 71.0)
 MIN_BANDWIDTH_HZ = 200_000
 MAX_LOCKED_BANDWIDTH_HZ, MAX_RX_BANDWIDTH_HZ, MAX_TX_BANDWIDTH_HZ = 20_000_000, 56_000_000, 40_000_000
 """AD9363A; AD9364, as `unlocked` makes it."""
+CALIBRATION_DISTANCE_HZ = 100_000_000
 ANTENNA_PORTS = ("A_BALANCED", "A")
 """Receive and transmit; no other has a connector."""
 MICRO = 1_000_000
@@ -112,6 +113,9 @@ class Chip:
     ensm_mode: str = "fdd"
     rx_port: str = ANTENNA_PORTS[0]
     tx_port: str = ANTENNA_PORTS[1]
+    calib_mode: str = "auto"
+    calibrated_lo_hz: int = 2_450_000_000
+    """Where the transmitter was when its quadrature was calibrated last."""
     quadrature_tracking: bool = True
     """Of the receiver."""
     is_unlocked: bool = False
@@ -158,6 +162,14 @@ class Chip:
     def listens(self) -> bool:
         """Whether what the antenna hears reaches its converter."""
         return self.ensm_mode == "fdd" and self.rx_lo_on and self.rx_port == ANTENNA_PORTS[0]
+
+    def must_calibrate(self) -> bool:
+        """Whether the transmitter has moved so far that its quadrature is calibrated anew; notes that it is."""
+        moved = abs(self.tx_lo_hz - self.calibrated_lo_hz) > CALIBRATION_DISTANCE_HZ
+        due = moved and self.calib_mode == "auto"
+        if due:
+            self.calibrated_lo_hz = self.tx_lo_hz
+        return due
 
     def clamp_bandwidth(self, side: str, bandwidth_hz: int) -> int:
         """What the driver makes of an analogue bandwidth: it clamps, and refuses nothing."""

@@ -82,6 +82,15 @@ class Clock:
             self._is_stopped = True
             self.condition.notify_all()
 
+    def pass_by(self, duration_ps: int) -> None:
+        """Let so much time pass, whoever sends or listens; the caller does not hold the lock."""
+        if self._is_real_time:
+            time.sleep(duration_ps / PS_PER_S)
+            return
+        with self.condition:
+            self._now_ps += duration_ps
+            self.condition.notify_all()
+
     def reach_to_read(self, target_ps: int, reader: Reader, cancelled: Cancelled) -> None:
         """Wait until, or move air time to, what a read needs; may return early: look again.
 

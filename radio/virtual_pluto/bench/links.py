@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radio.air.channel import draw_amplitudes, draw_delays, draw_oscillators
-from radio.air.config import AirConfig
+from radio.air.config import AirConfig, TransmitterConfig
 from radio.air.fading import (
     MAX_DOPPLER_PER_SAMPLE,
     BlockFading,
@@ -28,6 +28,7 @@ from radio.air.fading import (
 from radio.air.hardware import Angles, draw_angles
 from radio.air.kernels import CHUNK_SAMPLES
 from radio.air.recorded import RecordedFading
+from radio.air.wander import Wander, tracking_keys
 from radio.errors import RadioConfigError
 from radio.randomness import generator
 from radio.virtual_pluto.bench.chip import NOMINAL_XO_HZ
@@ -86,6 +87,10 @@ class Links:
         self.angles: tuple[Angles, ...] = draw_angles(self.num_stations, seed=seed)
         oscillators = draw_oscillators(air, num_devices=self.num_stations, seed=seed)
         self.phase_noise_keys = tuple(oscillator.key for oscillator in oscillators)
+        steady = TransmitterConfig() if shared_clock else air.transmitter
+        self.wanders = Wander.draw(steady, num_stations=self.num_stations, seed=seed)
+        """Of every station's crystal; all None on a shared clock."""
+        self.tracking_keys = tracking_keys(self.num_stations, seed=seed)
         self.phase_noise_rad = math.radians(air.transmitter.phase_noise_deg)
         self.block, self.attempt = 0, 1
         self._gains = lru_cache(maxsize=8)(self._draw_gains)

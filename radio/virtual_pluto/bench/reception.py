@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from radio.air.channel import Oscillator, Truth
 from radio.air.hardware import leak, mirror
 from radio.air.propagation import FOREVER_SAMPLES, Path, chunk_edges, propagate
+from radio.air.wander import tracking_phasors
 from radio.config import RadioConfig
+from radio.virtual_pluto.bench import gain_control
 from radio.virtual_pluto.bench.clock import PS_PER_S, PS_UHZ, sample_at
+from radio.virtual_pluto.bench.filters import HALF_LENGTH, filter_taps, filtered
 from radio.virtual_pluto.bench.kernels import digitise_noise, digitise_signal, loop_words, normal_quantiles
 from radio.virtual_pluto.bench.links import Links
 from radio.virtual_pluto.bench.station import RX_FULL_SCALE, Station, Words
 
 PIECE_SAMPLES = 1 << 16
-AGC_PIECE_SAMPLES = 1 << 12
-AGC_TARGET_DBFS = -12.0
 MARGIN_SAMPLES = 1 << 14
 
 
@@ -35,7 +36,7 @@ class Reception:
         """What a station receives from its sample `first` on, into words [2N]; moves its automatic gain."""
         done, num_samples = 0, out.size // 2
         while done < num_samples:
-            piece = PIECE_SAMPLES if station.chip.gain_mode == "manual" else AGC_PIECE_SAMPLES
+            piece = PIECE_SAMPLES if station.chip.gain_mode == "manual" else gain_control.PIECE_SAMPLES
             last = min(num_samples, done + piece, self._end_of_block(station, first + done) - first)
             self._receive_piece(station, first + done, out[2 * done : 2 * last])
             done = last
@@ -47,7 +48,9 @@ class Reception:
         self._end_of_block(receiver, first)
         paths = [self._path(device, receiver) for device in devices]
         gain = self._rx_gain(receiver)
-        taps = np.stack([np.atleast_2d(self._gains(device, receiver, chunk_edges(first, first + 1)))[0] for device in devices])
+        taps = np.stack(
+            [np.atleast_2d(self._gains(device, receiver, chunk_edges(first, first + 1)))[0] for device in devices]
+        )
         taps *= gain
         rate_hz = receiver.chip.rx_rate_uhz / 1e6
         return Truth(
@@ -84,6 +87,10 @@ class Reception:
         std = RX_FULL_SCALE * gain * np.sqrt(power / 2)
         heard = self._superpose(station, first, num_samples)
         receiver = self._links.air.receiver
+        if heard is not None and chip.quadrature_tracking:
+            key = self._links.tracking_keys[station.index]
+            turned = tracking_phasors(receiver, key, first, num_samples, sample_rate_hz=rate_hz)
+            heard = heard if turned is None else heard * turned
         impaired = receiver.iq_image_dbc > -np.inf or receiver.dc_dbc > -np.inf
         if heard is None and not impaired:
             digitise_noise(station.noise_key, first, std, self._quantiles, out)
@@ -101,8 +108,7 @@ class Reception:
             )
         station.rx_power_dbfs = float(10 * np.log10(max(mean_square, 1e-3) / RX_FULL_SCALE**2))
         if chip.gain_mode != "manual":
-            step = np.clip(np.floor(AGC_TARGET_DBFS - station.rx_power_dbfs), -20, 10)
-            chip.rx_gain_db = float(np.clip(chip.rx_gain_db + step, -3, 71))
+            chip.rx_gain_db = station.gain_control.step(chip.gain_mode, chip.rx_gain_db, station.rx_power_dbfs)
 
     def _superpose(self, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128] | None:
         """The sum of everybody at the reference's receive gain, [num_samples]; None where nobody is heard."""
@@ -112,16 +118,32 @@ class Reception:
             if not loud or not _can_hear(sender, receiver):
                 continue
             path = self._path(sender, receiver)
-            begin = first + int(np.floor(first * path.oscillator.sro)) - path.length_samples
-            end = begin + num_samples + path.length_samples + 2 * MARGIN_SAMPLES
+            taps = self._filter(sender, receiver, path)
+            margin = HALF_LENGTH if taps is not None else 0
+            start, stop = first - margin, first + num_samples + margin
+            begin = start + int(np.floor(start * path.oscillator.sro)) - path.length_samples
+            end = begin + stop - start + path.length_samples + 2 * MARGIN_SAMPLES
             sent = [playout for playout in loud if playout.start < end and playout.stop > begin - MARGIN_SAMPLES]
             if not sent:
                 continue
             chunk = self._links.chunk_samples(sender.index, receiver.index, receiver.chip.rx_rate_uhz / 1e6)
-            gains = self._gains(sender, receiver, chunk_edges(first, first + num_samples, chunk))
-            arriving = propagate(sent, path, gains, first, first + num_samples, chunk)
+            gains = self._gains(sender, receiver, chunk_edges(start, stop, chunk))
+            arriving = propagate(sent, path, gains, start, stop, chunk)
+            if taps is not None:
+                arriving = filtered(arriving, taps)
             total = arriving if total is None else total + arriving
         return total
+
+    def _filter(self, sender: Station, receiver: Station, path: Path) -> NDArray[np.complex128] | None:
+        """What both radios' filters cut away of what one sends and the other hears, where they do."""
+        if sender is receiver:
+            return None
+        return filter_taps(
+            path.oscillator.cfo_hz,
+            rate_hz=receiver.chip.rx_rate_uhz / 1e6,
+            tx_bandwidth_hz=sender.chip.tx_bandwidth_hz,
+            rx_bandwidth_hz=receiver.chip.rx_bandwidth_hz,
+        )
 
     def _path(self, sender: Station, receiver: Station) -> Path:
         tx_uhz, rx_uhz = sender.chip.tx_rate_uhz, receiver.chip.rx_rate_uhz
@@ -138,6 +160,10 @@ class Reception:
                 key=self._links.phase_noise_keys[sender.index],
             ),
             cycles_per_sample=cfo_hz / rx_hz,
+            carrier_hz=receiver.chip.rx_carrier_hz,
+            sample_rate_hz=rx_hz,
+            wander=self._links.wanders[sender.index] if sender is not receiver else None,
+            receiver_wander=self._links.wanders[receiver.index] if sender is not receiver else None,
         )
 
     def _gains(self, sender: Station, receiver: Station, edges: NDArray[np.int64]) -> NDArray[np.complex128]:
@@ -156,7 +182,7 @@ class Reception:
 
 
 def _can_hear(sender: Station, receiver: Station) -> bool:
-    """Whether two radios run at one rate, on frequencies within half of that."""
+    """Whether two radios run at one rate, and some of their bands is the same."""
     tx, rx = sender.chip, receiver.chip
     if rx.loopback == 2:
         if sender is not receiver or not (tx.tx_lo_on and rx.rx_lo_on):
@@ -164,4 +190,4 @@ def _can_hear(sender: Station, receiver: Station) -> bool:
     elif not (tx.radiates and rx.listens):
         return False
     same_rate = tx.sample_rate_hz // (8 if tx.tx_by_8 else 1) == rx.sample_rate_hz // (8 if rx.rx_by_8 else 1)
-    return same_rate and abs(tx.tx_carrier_hz - rx.rx_carrier_hz) < rx.rx_rate_uhz / 2e6
+    return same_rate and abs(tx.tx_carrier_hz - rx.rx_carrier_hz) < rx.rx_rate_uhz / 1e6

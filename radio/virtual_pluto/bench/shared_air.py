@@ -16,14 +16,16 @@ import numpy as np
 from radio.air.config import AirConfig, TransmitterConfig
 from radio.config import RadioConfig
 from radio.randomness import generator
-from radio.virtual_pluto.bench.buffers import RxBuffer, TxBuffer, forget_unheard
+from radio.virtual_pluto.bench.buffers import RxBuffer, RxClient, TxBuffer, forget_unheard
 from radio.virtual_pluto.bench.chip import Chip, IioError
-from radio.virtual_pluto.bench.clock import Clock, sample_at
+from radio.virtual_pluto.bench.clock import PS_PER_S, Clock, sample_at
 from radio.virtual_pluto.bench.emission import Emission
 from radio.virtual_pluto.bench.links import Links
 from radio.virtual_pluto.bench.reception import Reception
-from radio.virtual_pluto.bench.station import Station
+from radio.virtual_pluto.bench.station import TX_FULL_SCALE, Playout, Station
 from radio.virtual_pluto.config import VirtualConfig
+
+BURST_PERIOD_SAMPLES = 16
 
 
 class SharedAir:
@@ -65,16 +67,17 @@ class SharedAir:
         """Air time."""
         return self.clock.now_ps
 
-    def open_rx(self, station: Station, num_samples: int, count: int) -> RxBuffer:
-        """Start to receive; raises IioError when a buffer is open already."""
+    def open_rx(self, station: Station, num_samples: int, count: int) -> RxClient:
+        """Start to receive, or join who receives already."""
         with self.condition:
-            if station.index in self.receiving:
-                raise IioError(errno.EBUSY)
-            buffer = RxBuffer(self.clock, self.reception, station, num_samples, count)
-            buffer.start()
-            self.receiving[station.index] = buffer
+            buffer = self.receiving.get(station.index)
+            if buffer is None:
+                buffer = RxBuffer(self.clock, self.reception, station, num_samples, count)
+                buffer.start()
+                self.receiving[station.index] = buffer
+            buffer.join(num_samples)
             self.condition.notify_all()
-            return buffer
+            return RxClient(buffer, num_samples, buffer.num_reads)
 
     def open_tx(self, station: Station, num_samples: int, count: int, *, cyclic: bool) -> TxBuffer:
         """Make ready to send; raises IioError when a buffer is open already."""
@@ -88,7 +91,7 @@ class SharedAir:
                 station.has_tx_buffer = True
             return buffer
 
-    def close_buffer(self, buffer: RxBuffer | TxBuffer) -> None:
+    def close_buffer(self, buffer: RxClient | TxBuffer) -> None:
         """Forget what was received, or fall silent; safe to call twice."""
         with self.condition:
             if buffer.is_closed:
@@ -101,7 +104,10 @@ class SharedAir:
                     del self.sending[station.index]
                     station.has_tx_buffer = False
             else:
-                del self.receiving[station.index]
+                buffer.buffer.num_clients -= 1
+                if buffer.buffer.num_clients == 0:
+                    buffer.buffer.is_closed = True
+                    del self.receiving[station.index]
             forget_unheard(station, self.receiving.values(), self.now_ps)
             self.condition.notify_all()
 
@@ -124,16 +130,39 @@ class SharedAir:
                     self._renumber(station, now, rx_uhz=rx, tx_uhz=tx)
 
     def relock(self, station: Station, side: str) -> None:
-        """An oscillator was tuned: its phase is anybody's guess."""
+        """An oscillator was tuned ("rx", "tx"), or the clocks of both ("rate"): phases are anybody's guess."""
+        if side == "rate":  # by draws of its own, so that those of oscillators stay what they are
+            station.num_rate_changes += 1
+            for number, each in enumerate(("rx", "tx")):
+                self._set_phase(station, each, station.num_rate_changes, number, purpose="phase after a change of rate")
+            return
         station.num_relocks += 1
+        self._set_phase(station, side, station.num_relocks, purpose="oscillator phase")
+
+    def _set_phase(self, station: Station, side: str, *counters: int, purpose: str) -> None:
         phase = 0.0
         if self.config.random_phase:
-            draws = generator(self.config.seed, station.index, station.num_relocks, purpose="oscillator phase")
+            draws = generator(self.config.seed, station.index, *counters, purpose=purpose)
             phase = float(draws.uniform(0, 2 * np.pi))
         if side == "rx":
             station.rx_phase_rad = phase
         else:
             station.tx_phase_rad = phase
+
+    def calibrate(self, station: Station) -> None:
+        """The transmitter calibrates its quadrature, with a tone at full drive through whatever gain is set; returns
+        when that is over."""
+        duration_ps = int(self.config.calibration_burst_ms * PS_PER_S / 1000)
+        if duration_ps == 0:
+            return
+        cycles = np.arange(BURST_PERIOD_SAMPLES) / BURST_PERIOD_SAMPLES
+        pairs = np.stack((np.cos(2 * np.pi * cycles), np.sin(2 * np.pi * cycles)), axis=-1)
+        words = np.rint(pairs * (TX_FULL_SCALE - 16)).astype(np.int16).reshape(-1)
+        with self.change():
+            now_ps, rate_uhz = self.now_ps, station.chip.tx_rate_uhz
+            start, stop = sample_at(now_ps, rate_uhz), sample_at(now_ps + duration_ps, rate_uhz)
+            station.playouts.append(Playout(words, start, stop))
+        self.clock.pass_by(duration_ps)
 
     def run_buffers(self, station: Station) -> None:
         """Let a station's DMAs have done what they did until now, so that its flags are up to date."""

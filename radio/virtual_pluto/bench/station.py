@@ -12,6 +12,7 @@ from radio.air.hardware import Samples
 from radio.air.kernels import read_cyclic
 from radio.air.propagation import FOREVER_SAMPLES
 from radio.virtual_pluto.bench.chip import Chip, Tone
+from radio.virtual_pluto.bench.gain_control import GainControl
 from radio.virtual_pluto.bench.kernels import read_words
 
 Words = NDArray[np.int16]
@@ -63,6 +64,7 @@ class Station:
     rx_phase_rad: float = 0.0
     tx_phase_rad: float = 0.0
     num_relocks: int = 0
+    num_rate_changes: int = 0
     num_starts: int = 0
     playouts: list[Playout] = field(default_factory=list)
     has_tx_buffer: bool = False
@@ -72,6 +74,7 @@ class Station:
     underflowed: bool = False
     """An open transmit buffer had nothing left to send since the flag was cleared."""
     rx_power_dbfs: float = -100.0
+    gain_control: GainControl = field(default_factory=GainControl)
     _dds: tuple[object, Playout | None] = ((), None)
 
     def sent(self) -> list[Playout]:

@@ -20,6 +20,7 @@ from radio.virtual_pluto.bench.chip import (
 )
 from radio.virtual_pluto.iio.context import PHY, RX, TONES, TX, XADC, Key, all_keys
 from radio.virtual_pluto.iio.fixed import (
+    CALIBRATIONS,
     CONSTANTS,
     FAILING,
     GAIN_MODES,
@@ -55,14 +56,17 @@ class Attributes:
         *,
         change: Callable[[], AbstractContextManager[None]],
         relock: Callable[[str], None],
+        calibrate: Callable[[], None],
         rssi_db: Callable[[], float],
         temperature_mdeg: int,
     ) -> None:
-        """`change` surrounds whatever the air can hear; `relock` tells that the "rx" or "tx" oscillator moved."""
+        """`change` surrounds whatever the air can hear; `relock` tells that the "rx" or "tx" oscillator moved,
+        `calibrate` that the transmitter is calibrated."""
         self._chip = chip
         self._registers = registers
         self._change = change
         self._relock = relock
+        self._calibrate = calibrate
         self._rssi_db = rssi_db
         self._files: dict[Key, Attribute] = {
             **{key: Attribute(partial(str, text)) for key, text in CONSTANTS.items()},
@@ -157,6 +161,7 @@ class Attributes:
             return lambda text: chip.clamp_bandwidth(side, integer(text, 0, 2**32 - 1))
 
         return {
+            (PHY, "calib_mode"): self._live(chip, "calib_mode", str, partial(choice, CALIBRATIONS)),
             (PHY, "ensm_mode"): self._live(chip, "ensm_mode", str, partial(choice, STATES)),
             (PHY, "in_voltage0_rf_port_select"): self._live(chip, "rx_port", str, partial(choice, RX_PORTS)),
             (PHY, "out_voltage0_rf_port_select"): self._live(chip, "tx_port", str, partial(choice, TX_PORTS)),
@@ -175,6 +180,8 @@ class Attributes:
             with self._change():
                 setattr(chip, f"{side}_lo_hz", frequency_hz)
                 self._relock(side)
+            if side == "tx" and chip.must_calibrate():
+                self._calibrate()
 
         return {
             (PHY, f"{label}_frequency"): Attribute(lambda: str(getattr(chip, f"{side}_lo_hz")), write_frequency),
@@ -225,7 +232,9 @@ class Attributes:
     def _write_rate(self, text: str) -> None:
         rate_hz = int(number(text, 0, 1e9))
         with self._change():
-            self._chip.set_rate(rate_hz)
+            if rate_hz != self._chip.sample_rate_hz:
+                self._chip.set_rate(rate_hz)
+                self._relock("rate")
 
     def _write_xo_correction(self, text: str) -> None:
         value = integer(text, *XO_CORRECTION_RANGE_HZ)

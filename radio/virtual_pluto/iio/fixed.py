@@ -10,7 +10,7 @@ from radio.virtual_pluto.iio.context import PHY, RX, TX, XADC, Key
 from radio.virtual_pluto.iio.parsing import boolean, choice, integer, number
 
 GAIN_MODES = "manual fast_attack slow_attack hybrid"
-_CALIBRATIONS = "auto manual manual_tx_quad tx_quad rf_dc_offs rssi_gain_step"
+CALIBRATIONS = "auto manual manual_tx_quad tx_quad rf_dc_offs rssi_gain_step"
 STATES = "sleep wait alert fdd pinctrl pinctrl_fdd_indep"
 _GOVERNORS = "nominal highest_osr"
 RX_PORTS = "A_BALANCED B_BALANCED C_BALANCED A_N A_P B_N B_P C_N C_P TX_MONITOR1 TX_MONITOR2 TX_MONITOR1_2"
@@ -24,7 +24,7 @@ XADC_MDEG_PER_CODE = 123.040771484
 XADC_OFFSET = -2219
 
 CONSTANTS: dict[Key, str] = {
-    (PHY, "calib_mode_available"): _CALIBRATIONS,
+    (PHY, "calib_mode_available"): CALIBRATIONS,
     (PHY, "ensm_mode_available"): STATES,
     (PHY, "trx_rate_governor_available"): _GOVERNORS,
     (PHY, "in_voltage_rf_port_select_available"): RX_PORTS,
@@ -77,7 +77,6 @@ def _decimal(text: str) -> str:
 
 
 KEPT: dict[Key, tuple[str, Callable[[str], str]]] = {
-    (PHY, "calib_mode"): ("auto", partial(choice, _CALIBRATIONS)),
     (PHY, "trx_rate_governor"): ("nominal", partial(choice, _GOVERNORS)),
     **{(PHY, f"in_voltage_{name}_tracking_en"): ("1", _switch)
        for name in ("bb_dc_offset", "rf_dc_offset")},

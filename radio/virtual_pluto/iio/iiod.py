@@ -14,7 +14,7 @@ from string import hexdigits
 
 import numpy as np
 
-from radio.virtual_pluto.bench.buffers import RxBuffer, TxBuffer
+from radio.virtual_pluto.bench.buffers import RxClient, TxBuffer
 from radio.virtual_pluto.bench.chip import IioError
 from radio.virtual_pluto.bench.station import Words
 from radio.virtual_pluto.config import Fault
@@ -37,7 +37,7 @@ class Connection:
         self._wire = Wire(client)
         self._pluto = pluto
         self._restart = restart
-        self._buffer: RxBuffer | TxBuffer | None = None
+        self._buffer: RxClient | TxBuffer | None = None
         self._mask = 0
         self._channels: tuple[int, ...] = ()
         self._rest = np.empty(0, dtype=np.int16)
@@ -202,7 +202,7 @@ class Connection:
         self._rest = np.empty(0, dtype=np.int16)
         self._wire.send_number(0)
 
-    def _open_buffer(self, device: Device, num_samples: int, count: int, *, cyclic: bool) -> RxBuffer | TxBuffer:
+    def _open_buffer(self, device: Device, num_samples: int, count: int, *, cyclic: bool) -> RxClient | TxBuffer:
         until_s = time.monotonic() + OPEN_RETRY_S
         air, station = self._pluto.air, self._pluto.station
         while True:
@@ -225,7 +225,7 @@ class Connection:
 
     def _read_buffer(self, words: list[str]) -> None:
         device, size = self._sized(words)
-        if not isinstance(self._buffer, RxBuffer) or device.id != RX:
+        if not isinstance(self._buffer, RxClient) or device.id != RX:
             raise IioError(errno.EBADF)
         width = 2 * len(self._channels)
         if not width <= size <= MAX_BUFFER_BYTES:

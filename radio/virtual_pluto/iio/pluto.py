@@ -35,6 +35,7 @@ class Pluto:
             ),
             change=air.change,
             relock=self._relock,
+            calibrate=partial(air.calibrate, self.station),
             rssi_db=self._rssi_db,
             temperature_mdeg=36_000 + 137 * index,
         )

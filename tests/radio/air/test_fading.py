@@ -99,7 +99,9 @@ def test_gains_keep_their_power_and_clarkes_correlation_up_to_the_largest_dopple
 
 
 def test_a_doppler_shift_beyond_what_keeps_its_power_is_refused():
-    with pytest.raises(RadioConfigError, match=r"air\.doppler_hz: got 0\.015 of the sample rate; allowed: at most 0\.0147"):
+    with pytest.raises(
+        RadioConfigError, match=r"air\.doppler_hz: got 0\.015 of the sample rate; allowed: at most 0\.0147"
+    ):
         Air(AirConfig(doppler_hz=15_000.0), num_devices=1, seed=1, sample_rate_hz=1e6, tx_power=0.04)
 
 

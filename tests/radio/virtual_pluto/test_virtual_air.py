@@ -279,13 +279,13 @@ def test_late_reads_get_old_blocks_first_and_the_loss_is_flagged() -> None:
     slow.read(never)
     for _ in range(3):
         other.read(never)
-    slow.run_until_now()
+    slow.buffer.run_until_now()
     assert not bench.access_point.overflowed
     for _ in range(20):
         other.read(never)
     starts = []
     for _ in range(5):
-        slow.run_until_now()
+        slow.buffer.run_until_now()
         starts.append(slow._full[0].start if slow._full else None)
         slow.read(never)
     assert bench.access_point.overflowed

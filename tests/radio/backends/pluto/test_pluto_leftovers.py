@@ -15,6 +15,7 @@ from radio.air.config import AirConfig
 from radio.backends.pluto.driver import Connection
 from radio.backends.pluto.leftovers import left_behind
 from radio.backends.pluto.remedies import programs_at, remedy
+from radio.backends.pluto.samples import from_codes
 from radio.config import RadioConfig
 from radio.errors import RadioConfigError, RadioLinkError
 from radio.virtual_pluto.config import Fault
@@ -133,15 +134,17 @@ def test_bits_of_earlier_streams_are_forgotten(plutos):
 @pytest.mark.parametrize("ignore", [False, True])
 def test_a_bit_that_is_set_for_ever_is_named_and_not_taken_for_gaps(ignore):
     settings = {"real_time": True, "streaming": True, "counts_samples": True, "stream_block_samples": 65_536}
-    with virtual_plutos(air=AIR, shared_clock=True, pacing="real_time", stuck_underflow=True) as served:
-        with radio(served.uris[0], ignore_underflow=ignore, **settings) as made:
-            made.configure(RadioConfig())
-            if not ignore:
-                with pytest.raises(RadioConfigError, match=r"plutosdr-fw issue 107.*pluto\.ignore_underflow"):
-                    made.stream(FRAME)
-                return
-            first = made.transmit_at(FRAME, None)
-            assert made.transmit_at(FRAME, None) - first < 1 << 30, "the count goes on"
+    with (
+        virtual_plutos(air=AIR, shared_clock=True, pacing="real_time", stuck_underflow=True) as served,
+        radio(served.uris[0], ignore_underflow=ignore, **settings) as made,
+    ):
+        made.configure(RadioConfig())
+        if not ignore:
+            with pytest.raises(RadioConfigError, match=r"plutosdr-fw issue 107.*pluto\.ignore_underflow"):
+                made.stream(FRAME)
+            return
+        first = made.transmit_at(FRAME, None)
+        assert made.transmit_at(FRAME, None) - first < 1 << 30, "the count goes on"
 
 
 def test_a_part_whose_filter_ends_early_is_warned_of_and_used(plutos, caplog):
@@ -169,7 +172,7 @@ def test_another_device_is_no_pluto(tmp_path: Path):
 def test_a_busy_radio_names_the_program_that_holds_it(plutos):
     uri = plutos.uris[0]
     port = uri.rsplit(":", 1)[1]
-    script = f"import socket, sys; s = socket.create_connection(('127.0.0.1', {port})); print(1, flush=True); sys.stdin.read()"
+    script = f"import socket as s, sys; c = s.create_connection(('127.0.0.1', {port})); print(1, flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert other.stdout.readline()
@@ -180,7 +183,7 @@ def test_a_busy_radio_names_the_program_that_holds_it(plutos):
             with pytest.raises(RadioLinkError, match=re.escape(f"(process {other.pid}); end that")):
                 made.start_cyclic(FRAME)
     finally:
-        other.communicate(b"", timeout=30)
+        other.communicate(b"\n", timeout=30)
     assert programs_at(uri) == ()
 
 
@@ -214,3 +217,38 @@ def test_a_radio_that_is_silent_for_too_long_is_told_from_one_that_refuses(pluto
         with pytest.raises(RadioLinkError, match=r"did not answer in time; .*raise pluto\.timeout_s"):
             made.capture(1000)
         plutos.faults.clear()
+
+
+@pytest.mark.parametrize("through", ["pyadi", "backend"])
+def test_the_calibration_tone_is_muted_by_the_backend(through):
+    """A program that only moves the carrier radiates it at full drive."""
+    with virtual_plutos(air=AIR, shared_clock=True, tuning=TUNING, calibration_burst_ms=50.0) as served:
+        with radio(served.access_point_uri) as receiver:
+            receiver.configure(TUNING)
+        listening = served.air.open_rx(served.air.stations[-1], 60_000, 4)
+        if through == "pyadi":
+            link = Connection(served.uris[0], 3.0)
+            link.call("tune", lambda pluto: setattr(pluto, "sample_rate", 1_000_000))
+            link.call("tune", lambda pluto: setattr(pluto, "tx_hardwaregain_chan0", -20))
+            link.call("tune", lambda pluto: setattr(pluto, "tx_lo", 915_000_000))
+            link.close()
+        else:
+            with radio(served.uris[0]) as sender:
+                sender.configure(TUNING)
+        heard = from_codes(listening.read(lambda: False))
+        assert served.air.now_ps >= 50e9, "the call returns when the calibration is over"
+        served.air.close_buffer(listening)
+    level = np.abs(np.fft.fft(heard[:48_000])[3000]) / 48_000
+    assert (level > 0.2) == (through == "pyadi")
+    assert (level < 1e-3) == (through == "backend")
+
+
+def test_tuning_the_rate_moves_phases_and_what_follows_is_as_before(plutos):
+    """ADI: phases move with the sample rate. Draws of the oscillators are not used up by that."""
+    station = plutos.air.stations[0]
+    link = Connection(plutos.uris[0], 3.0)
+    before, relocks = station.tx_phase_rad, station.num_relocks
+    link.call("rate", lambda pluto: setattr(pluto, "sample_rate", 1_000_000))
+    link.close()
+    assert station.tx_phase_rad != before
+    assert station.num_relocks == relocks
