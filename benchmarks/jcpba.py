@@ -165,6 +165,12 @@ def trained(out: Path, seed: int, methods: tuple[Allocating, ...], learning_rate
     return {method.name: method for method in read_comparison(out).methods}
 
 
+def loss_at(method: MethodResult, wall_clock_s: float) -> float:
+    """Test loss at a time, on straight lines between evaluations."""
+    curve = method.curve
+    return float(np.interp(wall_clock_s, [p.wall_clock_s for p in curve], [p.loss for p in curve]))
+
+
 def loss(out: Path) -> dict[str, Any]:
     """Test loss of JCPBA and of no pruning after the same rounds."""
     tried = {rate: trained(out / f"search-{rate:g}", SEARCH_SEED, ("equal",), rate)["equal"].loss for rate in RATES}
@@ -173,16 +179,23 @@ def loss(out: Path) -> dict[str, Any]:
     found = [trained(out / f"seed-{seed}", seed, ("joint", "equal"), rate) for seed in SEEDS]
     pruned = np.array([each["joint"].loss for each in found])
     whole = np.array([each["equal"].loss for each in found])
-    print("\n| seed | loss, JCPBA | loss, no pruning | accuracy | accuracy |\n|---|---|---|---|---|")
-    for seed, each in zip(SEEDS, found, strict=True):
+    at_time = np.array([loss_at(each["equal"], each["joint"].wall_clock_s) for each in found])
+    print(
+        "\n| seed | JCPBA | s | no pruning | s | no pruning, at JCPBA's s | accuracy | accuracy |\n" + "|---" * 8 + "|"
+    )
+    for seed, each, then in zip(SEEDS, found, at_time, strict=True):
         joint, equal = each["joint"], each["equal"]
-        print(f"| {seed} | {joint.loss:.4f} | {equal.loss:.4f} | {joint.metric:.1%} | {equal.metric:.1%} |")
+        print(
+            f"| {seed} | {joint.loss:.4f} | {joint.wall_clock_s:.0f} | {equal.loss:.4f} | {equal.wall_clock_s:.0f} | "
+            f"{then:.4f} | {joint.metric:.1%} | {equal.metric:.1%} |"
+        )
     std = float(whole.std(ddof=1))
     return {
         "learning_rate": rate,
         "loss_jcpba": float(pruned.mean()),
         "loss_no_pruning": float(whole.mean()),
         "loss_std_no_pruning": std,
+        "loss_no_pruning_at_same_time": float(at_time.mean()),
         "loss_difference_std": float((pruned.mean() - whole.mean()) / std),
     }
 

@@ -46,33 +46,19 @@ def pruned_round(
         raise LearnerError(f"local_steps is {local_steps}; allowed 1 or more; use 1 for one step per round")
     if len(rates) != task.num_devices:
         raise LearnerError(f"rates: got {len(rates)} for {task.num_devices} devices; allowed one each; give as many")
-    weights = [layer.weight for layer in parts.layers]
-    begun = [weight.detach().clone() for weight in weights]
-    start = [parameter.detach().clone() for parameter in parts.trained]
-    moves = [torch.zeros_like(values) for values in start]
-    keepers = [torch.zeros_like(values) for values in start]
+    moves = [torch.zeros_like(parameter) for parameter in parts.trained]
+    keepers = [torch.zeros_like(parameter) for parameter in parts.trained]
     losses: list[float] = []
     sent: list[int] = []
     for client, rate in enumerate(rates):
-        masks = parts.masks(rate)
-        kept = parts.trained_masks(masks)
-        with torch.no_grad():
-            for weight, mask in zip(weights, masks, strict=True):
-                weight.mul_(mask)
-            for parameter, mask_or_none in zip(parts.trained, kept, strict=True):
-                if mask_or_none is not None:
-                    parameter.mul_(mask_or_none)
-        before = [parameter.detach().clone() for parameter in parts.trained]
         batches = [task.batch(client, round_index * local_steps + step, batch_size) for step in range(local_steps)]
-        losses += _local_steps(model, parts, batches, kept, learning_rate, optimizer)
-        with torch.no_grad():
-            for parameter, was, move, keeper, mask_or_none in zip(
-                parts.trained, before, moves, keepers, kept, strict=True
-            ):
-                keeper.add_(1 if mask_or_none is None else mask_or_none.to(keeper.dtype))
-                move.add_(parameter - was)  # 0 where it was pruned
-            for parameter, values in (*zip(weights, begun, strict=True), *zip(parts.trained, start, strict=True)):
-                parameter.copy_(values)
+        with parts.pruned(rate) as kept:
+            before = [parameter.detach().clone() for parameter in parts.trained]
+            losses += _local_steps(model, parts, batches, kept, learning_rate, optimizer)
+            with torch.no_grad():
+                for parameter, was, move, keeper, mask in zip(parts.trained, before, moves, keepers, kept, strict=True):
+                    keeper.add_(1 if mask is None else mask.to(keeper.dtype))
+                    move.add_(parameter - was)  # 0 where it was pruned
         size = parts.size(rate)
         sent.append(size.sent + size.sent_always)
     with torch.no_grad():

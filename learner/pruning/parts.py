@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,24 @@ class Parts:
     def realised(self, rate: float) -> float:
         """The share of W that is really left out at that rate: at most the rate, as only whole rows go."""
         return 1 - self.size(rate).spared / self.size().spared
+
+    @contextmanager
+    def pruned(self, rate: float) -> Iterator[list[torch.Tensor | None]]:
+        """The model pruned at a rate; yields what each trained parameter keeps. Every weight comes back as it was."""
+        parameters = [*(layer.weight for layer in self.layers), *self.trained]
+        before = [parameter.detach().clone() for parameter in parameters]
+        masks = self.masks(rate)
+        kept = self.trained_masks(masks)
+        try:
+            with torch.no_grad():
+                for parameter, mask in zip(parameters, [*masks, *kept], strict=True):
+                    if mask is not None:
+                        parameter.mul_(mask)
+            yield kept
+        finally:
+            with torch.no_grad():
+                for parameter, values in zip(parameters, before, strict=True):
+                    parameter.copy_(values)
 
     def masks(self, rate: float) -> list[torch.Tensor]:
         """One for each layer, by its present weights."""

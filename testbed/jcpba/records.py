@@ -24,7 +24,7 @@ class MethodRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     loss: float
     """Mean training loss of clients and local steps, of the pruned models"""
     eval_loss: float | None = None
-    """On the test split, of the whole model after this round, where it was evaluated"""
+    """On the test split after this round, of what the client keeps that pruned least, where it was evaluated"""
     metric: float | None = None
 
 

@@ -75,9 +75,9 @@ class Bench:
             for parameter, values in zip(self.parts.trained, self.untouched, strict=True):
                 parameter.copy_(values)
 
-    def evaluation(self) -> tuple[float, float]:
-        """Loss and metric of the whole model on the test split. Raises LearnerError if it is not finite."""
-        with torch.no_grad():
+    def evaluation(self, rate: float = 0.0) -> tuple[float, float]:
+        """Loss and metric on the test split, pruned at a rate. Raises LearnerError if it is not finite."""
+        with self.parts.pruned(rate), torch.no_grad():
             for mine, theirs in zip(self.judge.model.parameters(), self.model.parameters(), strict=True):
                 mine.copy_(theirs)
         found = evaluate(self.judge, self.task)
@@ -103,6 +103,9 @@ def train(
 ) -> MethodResult:
     """Play all rounds that a method has not played yet; a stopped one is continued from where it stood.
 
+    What is evaluated is the model of the client that pruned least: masks are nested, so it holds all that anybody
+    has trained, and nothing that nobody has.
+
     A checkpoint is kept at each evaluation and when it is stopped; rounds behind it are played again, to the same bits.
     """
     settings, learner = bench.config.experiment.jcpba, bench.config.experiment.learner
@@ -121,7 +124,7 @@ def train(
         )  # fmt: skip
         deadline_s = real.deadline_s(problem)
         is_due = (round_index + 1) % settings.eval_every == 0 or round_index + 1 == settings.num_rounds
-        loss, metric = bench.evaluation() if is_due else (None, None)
+        loss, metric = bench.evaluation(float(wanted.pruning.min())) if is_due else (None, None)
         record = MethodRound(
             round=round_index, deadline_s=deadline_s, wanted_deadline_s=wanted.deadline_s(problem),
             wall_clock_s=deadline_s + (rounds[-1].wall_clock_s if rounds else 0.0),
