@@ -6,6 +6,8 @@ Dask pickles what it sends. What goes through it here is bytes of our own encodi
 from __future__ import annotations
 
 import logging
+import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -96,15 +98,19 @@ def local_cluster(num_workers: int, *, num_threads: int = 1) -> Iterator[Cluster
 def remote_cluster(address: str) -> Iterator[Cluster]:
     """The workers of a scheduler at ``address``, or that a scheduler's file names. Raises LostError if none answers."""
     dask = _dask()
-    target = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    is_file = address.endswith(".json")
+    if not is_file and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", address):
+        raise SweepError(
+            f"--scheduler: got {address!r}; allowed: tcp://HOST:PORT, tls://HOST:PORT, or a scheduler's .json file; "
+            "give the one that `dask scheduler` prints"
+        )
+    if is_file and not os.path.isfile(address):
+        raise LostError(f"there is no file {address}")
+    target = {"scheduler_file": address} if is_file else {"address": address}
     try:
         client = dask.Client(**target, timeout=CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError) as err:
         raise LostError(str(err)) from err
-    except (ValueError, TypeError) as err:
-        raise SweepError(
-            f"--scheduler: got {address!r} ({err}); allowed: tcp://HOST:PORT, tls://HOST:PORT, a scheduler's .json file"
-        ) from err
     try:
         yield _Dask(client)
     finally:

@@ -79,7 +79,7 @@ def test_failures_are_told_and_the_rest_is_done_once(swept, command):
     assert (swept / "page" / "learning-1.png").stat().st_size > 10_000
 
 
-def test_ctrl_c_ends_workers_and_the_same_command_goes_on(tmp_path, bench):
+def test_ctrl_c_ends_workers_and_leaves_every_run_free(tmp_path, bench):
     (tmp_path / "long.toml").write_text(FILE.format(rounds=400, sizes=[2]), encoding="utf-8")
     sweep = SweepDirectory(tmp_path / "out")
     process = bench.start_fresh("sweep", str(tmp_path / "long.toml"), "--out", str(sweep.path), "--workers", "2")
@@ -100,10 +100,12 @@ def test_ctrl_c_ends_workers_and_the_same_command_goes_on(tmp_path, bench):
 
 
 def test_wrong_words_are_answered_in_one_line(tmp_path, command):
+    (tmp_path / "right.toml").write_text(FILE.format(rounds=4, sizes=[2]), encoding="utf-8")
+    (tmp_path / "empty").mkdir()
     cases = {
         ("sweep", str(tmp_path / "none.toml")): "cannot be read",
-        ("sweep", "examples/sweep_snr.toml", "--scheduler", "nonsense://x", "--patience-s", "0"): "--scheduler: ",
-        ("compare", str(tmp_path)): "no run directory, and none in it",
+        ("sweep", str(tmp_path / "right.toml"), "--scheduler", "nonsense://x"): "--scheduler: got 'nonsense://x'",
+        ("compare", str(tmp_path / "empty")): "no run directory, and none in it",
     }
     for call, words in cases.items():
         code, _, err = command(*call)
