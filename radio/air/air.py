@@ -25,7 +25,7 @@ from radio.air.channel import (
     draw_start_jitter,
 )
 from radio.air.config import FILTER_HALF_LENGTH_SAMPLES, AirConfig, TransmitterConfig
-from radio.air.fading import MovingFading, block_fading, profile_of
+from radio.air.fading import MovingFading, block_fading, check_doppler, profile_of
 from radio.air.hardware import digitise, draw_angles, radiate
 from radio.air.kernels import CHUNK_SAMPLES
 from radio.air.on_air import Heard, OnAir
@@ -83,6 +83,7 @@ class Air:
         self._profile = profile_of(config, sample_rate_hz)
         self._fading = block_fading(config, sample_rate_hz, num_devices=num_devices, seed=seed)
         doppler = config.doppler_hz / sample_rate_hz
+        check_doppler(doppler)
         self._moving: MovingFading | RecordedMotion | None = (
             MovingFading.draw(self._profile, num_devices=num_devices, seed=seed, doppler_per_sample=doppler)
             if doppler > 0 and config.fading != "none"

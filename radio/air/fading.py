@@ -178,20 +178,24 @@ class BlockFading:
         return (draws[..., 0] + 1j * draws[..., 1]) / np.sqrt(2)
 
 
-def chunk_of(doppler_per_sample: float) -> int:
-    """How many samples gains of a Doppler shift, in cycles a sample, may be joined by straight lines over.
-
-    A straight line keeps 2/3 + J0(2π f n)/3 of the mean power. Raises RadioConfigError beyond what can be computed.
-    """
-    chunk = CHUNK_SAMPLES
-    while chunk > MIN_CHUNK_SAMPLES and doppler_per_sample * chunk > MAX_TURN_CYCLES:
-        chunk //= 2
+def check_doppler(doppler_per_sample: float) -> None:
+    """Raise RadioConfigError for a Doppler shift, in cycles a sample, at which gains would lose their power."""
     if doppler_per_sample > MAX_DOPPLER_PER_SAMPLE:
         raise RadioConfigError(
             f"air.doppler_hz: got {doppler_per_sample:.3g} of the sample rate; allowed: at most "
             f"{MAX_DOPPLER_PER_SAMPLE:.3g} of it, up to which gains keep their power; lower it, or raise "
             "radio.sample_rate_hz"
         )
+
+
+def chunk_of(doppler_per_sample: float) -> int:
+    """How many samples gains of a Doppler shift, in cycles a sample, may be joined by straight lines over.
+
+    A straight line keeps 2/3 + J0(2π f n)/3 of the mean power.
+    """
+    chunk = CHUNK_SAMPLES
+    while chunk > MIN_CHUNK_SAMPLES and doppler_per_sample * chunk > MAX_TURN_CYCLES:
+        chunk //= 2
     return chunk
 
 
@@ -208,7 +212,7 @@ class MovingFading:
 
     @classmethod
     def draw(cls, profile: Profile, *, num_devices: int, seed: int, doppler_per_sample: float) -> MovingFading:
-        """One process per device and tap, for the whole run. Raises RadioConfigError, see `chunk_of`."""
+        """One process per device and tap, for the whole run."""
         draws = generator(seed, purpose="doppler").uniform(
             0, 2 * np.pi, (num_devices, profile.delays_samples.size, NUM_SINUSOIDS, 2)
         )

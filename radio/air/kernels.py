@@ -61,8 +61,8 @@ def read_cyclic(samples, begin, first, last, real, imag):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True)
 def filter_chunks(real, imag, offsets, starts, changes, moving, chunk, out):  # type: ignore[no-untyped-def]
-    """Each `chunk` samples of `out` are the input [N] behind their FIR, which moves straight from `starts` by `changes`,
-    both [B, J].
+    """Each `chunk` samples of `out` are the input [N] behind their FIR, moving straight from `starts` by
+    `changes`, both [B, J].
 
     All float32. J is a multiple of 4: four taps a pass, so that the running sums stay in registers for longer.
     """

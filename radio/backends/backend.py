@@ -49,6 +49,12 @@ class RadioFinding(msgspec.Struct, frozen=True, kw_only=True):
     loopback_errors: int | None = None
     """Of 4096 samples through the chip's digital loopback."""
     link_rate_hz: float | None = None
+    left_behind: tuple[str, ...] = ()
+    """What another program left otherwise than a run will set it."""
+    underflow_sticks: bool | None = None
+    """Its underflow bit is set even of a transmission that cannot have gaps."""
+    bench: str | None = None
+    """Of virtual radios: which bench they say they are of."""
 
 
 class Backend(ABC):

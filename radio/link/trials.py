@@ -27,6 +27,8 @@ SYNC_AMPLITUDE = 0.25
 QUIET_SAMPLES = 1024
 PHASE_BLOCK_SAMPLES = 1000
 MAX_MOVES = 4
+SAME_BINS = 3
+MUCH_STRONGER_DB = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +50,23 @@ class Phase:
     """Rms about a straight line, of means over 1000 samples."""
 
 
-def hear_tone(sender: Radio, receiver: Radio, tuning: RadioConfig, settle_samples: int) -> CarrierOffset:
-    """The sender's carrier offset as the receiver hears it. Raises RadioLinkError when it hears nothing."""
+def foreign_tone(receiver: Radio, tuning: RadioConfig) -> CarrierOffset | None:
+    """What would be taken for a device's tone while all devices are silent; None where nothing would."""
+    return measure_carrier(receiver.capture(TONE_SAMPLES), tuning.sample_rate_hz)
+
+
+def hear_tone(
+    sender: Radio,
+    receiver: Radio,
+    tuning: RadioConfig,
+    settle_samples: int,
+    *,
+    foreign: CarrierOffset | None = None,
+) -> CarrierOffset:
+    """The sender's carrier offset as the receiver hears it.
+
+    Raises RadioLinkError when it hears nothing, or only what it heard before: `foreign`, see `foreign_tone`.
+    """
     sender.start_cyclic(carrier_tone())
     try:
         heard = measure_carrier(receiver.capture(TONE_SAMPLES, skip_samples=settle_samples), tuning.sample_rate_hz)
@@ -57,19 +74,34 @@ def hear_tone(sender: Radio, receiver: Radio, tuning: RadioConfig, settle_sample
         sender.stop()
     if heard is None:
         raise RadioLinkError("its tone is not heard; look at antennas, cables and gains")
+    if foreign is not None and _same(heard, foreign, tuning.sample_rate_hz):
+        raise RadioLinkError(
+            f"a carrier {foreign.offset_hz:+.0f} Hz from its tone's place is heard while it is silent, and its own "
+            "tone is not; find who sends that, or move radio.center_freq_hz"
+        )
     return heard
 
 
+def _same(heard: CarrierOffset, foreign: CarrierOffset, sample_rate_hz: float) -> bool:
+    near = abs(heard.offset_hz - foreign.offset_hz) < SAME_BINS * sample_rate_hz / TONE_SAMPLES
+    return near and heard.snr_db < foreign.snr_db + MUCH_STRONGER_DB
+
+
 def correct_carrier(
-    sender: Radio, receiver: Radio, tuning: RadioConfig, settle_samples: int
+    sender: Radio,
+    receiver: Radio,
+    tuning: RadioConfig,
+    settle_samples: int,
+    *,
+    foreign: CarrierOffset | None = None,
 ) -> tuple[CarrierOffset, CarrierOffset]:
     """Move the sender's carrier to the receiver's; the offsets before and after."""
-    first = last = hear_tone(sender, receiver, tuning, settle_samples)
+    first = last = hear_tone(sender, receiver, tuning, settle_samples, foreign=foreign)
     for _ in range(MAX_MOVES):
         if abs(last.offset_hz) <= tuning.residual_cfo_max_hz / 2:
             break
         movable_carrier(sender).shift_carrier(-last.offset_hz)
-        last = hear_tone(sender, receiver, tuning, settle_samples)
+        last = hear_tone(sender, receiver, tuning, settle_samples, foreign=foreign)
     return first, last
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from typing import Annotated, Literal
 
 import msgspec
 
+from radio.air.config import AirConfig
+from radio.config import RadioConfig
 from radio.errors import RadioConfigError
 from radio.settings import Checked
 
@@ -58,6 +61,15 @@ class VirtualConfig(Checked, frozen=True, kw_only=True):
     """Air time of a fading block; 0 keeps one block for ever."""
     hold_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.5
     """As fast as possible, a gapless stream that runs dry holds air time back for so much wall time."""
+    foreign_carrier_hz: Annotated[float, msgspec.Meta(ge=0, le=6e9)] = 0.0
+    """Where somebody sends a carrier who is no part of the bench; 0 is nobody."""
+    foreign_carrier_dbfs: Annotated[float, msgspec.Meta(ge=-120, le=0)] = -40.0
+    """How strong it arrives everywhere, at the rig's receive gain."""
+    swapped_cables: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+    """Stations whose cables to transmitter and receiver are swapped: they are heard, and hear, through `isolation_db`
+    only."""
+    isolation_db: Annotated[float, msgspec.Meta(ge=0, le=120)] = 30.0
+    """From a port to the cable of the other one."""
     calibration_burst_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
     """How long a transmitter sends a tone at full drive when its carrier moves by more than 100 MHz and `calib_mode` is
     auto: its quadrature calibration. For how long real ones do is not published."""
@@ -102,3 +114,15 @@ class VirtualConfig(Checked, frozen=True, kw_only=True):
                 f"first_port: got {self.first_port}; allowed: at most {MAX_PORT - station} for {station + 1} radios"
             )
         return self.host, port
+
+
+def digest_of(
+    config: VirtualConfig, air: AirConfig, radio: RadioConfig, *, num_devices: int, shared_clock: bool
+) -> str:
+    """Twelve digits that every virtual radio states, and by which a rig knows its own bench again; where it listens,
+    and what goes wrong on purpose, does not count."""
+    anywhere = {
+        name: getattr(VirtualConfig(), name) for name in ("host", "first_port", "spread", "allow_remote", "faults")
+    }
+    bench = (msgspec.structs.replace(config, **anywhere), air, radio, num_devices, shared_clock)
+    return hashlib.sha256(msgspec.json.encode(bench)).hexdigest()[:12]

@@ -14,7 +14,7 @@ from radio.config import RadioConfig
 from radio.errors import RadioConfigError, RadioError
 from radio.virtual_pluto.bench.links import Links
 from radio.virtual_pluto.bench.shared_air import SharedAir, warm_up
-from radio.virtual_pluto.config import DEFAULT_PORT, VirtualConfig
+from radio.virtual_pluto.config import DEFAULT_PORT, VirtualConfig, digest_of
 from radio.virtual_pluto.faults import Faults
 from radio.virtual_pluto.iio.iiod import Connection
 from radio.virtual_pluto.iio.pluto import Pluto
@@ -140,7 +140,8 @@ class VirtualPlutos:
         )
         self.air = SharedAir(self.config, links, radio)
         self.faults = Faults(self.config.faults)
-        self.plutos = [Pluto(self.air, station, self.faults) for station in range(num_devices + 1)]
+        digest = digest_of(self.config, air, radio, num_devices=num_devices, shared_clock=shared_clock)
+        self.plutos = [Pluto(self.air, station, self.faults, digest) for station in range(num_devices + 1)]
         self._listeners: list[Listener] = []
         warm_up()
         try:

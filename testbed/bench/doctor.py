@@ -15,6 +15,8 @@ from radio.backends.registry import backend, backend_names
 from radio.config import RadioConfig
 from radio.errors import RadioError
 from radio.link import trials as t
+from radio.link.spectrum import CAPTURE_SAMPLES, spectrum_of
+from testbed.bench.findings import LineFinding, LinkFinding, SpectrumFinding
 from testbed.bench.rig import setup_of
 from testbed.config.backends import backend_of, settings_of
 from testbed.config.schema import Rig
@@ -22,51 +24,11 @@ from testbed.config.schema import Rig
 PACKAGES = ("numpy", "scipy", "torch", "transformers", "pyzmq")
 LOW_POWER_STEP_DB = 10.0
 NUM_STARTS = 8
+SHOWN_BINS = 4
+"""Of the spectrum, in one figure of the report."""
 DRIFT_TIME_S = 1.0
 LATENCY_ALLOWANCE_S = 0.2
 """On top of what the rig reckons with, so that doctor also hears who is later than that."""
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what doctor finds."""
-
-
-class LinkFinding(Record, frozen=True):
-    """From one device to the access point, at low power."""
-
-    device: int
-    problem: str | None = None
-    tone_snr_db: float | None = None
-    cfo_hz: float | None = None
-    """As found."""
-    corrected_cfo_hz: float | None = None
-    """After the device has moved its carrier; the same on a shared clock."""
-    drift_hz_per_s: float | None = None
-    phase_noise_deg: float | None = None
-    start_earliest_s: float | None = None
-    start_latest_s: float | None = None
-    starts_heard: int | None = None
-
-
-class SchemeFinding(Record, frozen=True):
-    """Whether a scheme works on this rig, and why."""
-
-    scheme: str
-    supported: bool
-    why: str
-
-
-class Findings(Record, frozen=True):
-    """Everything."""
-
-    software: dict[str, str]
-    contexts: dict[str, str] = {}
-    """URI → description of what libiio sees; without a rig of PlutoSDRs."""
-    radios: tuple[RadioFinding, ...] = ()
-    links: tuple[LinkFinding, ...] = ()
-    schemes: tuple[SchemeFinding, ...] = ()
-    problems: tuple[str, ...] = ()
-    """What is needed and failed."""
 
 
 def installed() -> tuple[dict[str, str], dict[str, str]]:
@@ -107,6 +69,31 @@ def examine_radio(rig: Rig, station: int) -> RadioFinding:
     return backend_of(rig).examine(settings_of(rig), station, setup_of(rig))
 
 
+def examine_spectrum(rig: Rig) -> SpectrumFinding:
+    """What the access point hears while every radio of the rig is silent; sends nothing."""
+    try:
+        with _open(rig, rig.num_devices) as receiver:
+            receiver.configure(msgspec.structs.replace(rig.radio, tx_gain_db=-89.75))
+            heard = spectrum_of(receiver.capture(CAPTURE_SAMPLES), rig.radio.sample_rate_hz)
+    except RadioError as err:
+        return SpectrumFinding(problem=f"access point: {err}")
+    centre_hz = rig.radio.center_freq_hz
+    return SpectrumFinding(
+        frequencies_hz=tuple((centre_hz + heard.offsets_hz[::SHOWN_BINS]).tolist()),
+        power_dbfs=tuple(heard.power_dbfs.reshape(-1, SHOWN_BINS).max(axis=1).round(2).tolist()),
+        noise_dbfs=heard.noise_dbfs,
+        lines=tuple(
+            LineFinding(
+                frequency_hz=centre_hz + line.offset_hz,
+                width_hz=line.width_hz,
+                above_noise_db=line.above_noise_db,
+                level_dbfs=line.level_dbfs,
+            )
+            for line in heard.lines
+        ),
+    )
+
+
 def examine_links(rig: Rig, progress: Callable[[str], None]) -> tuple[LinkFinding, ...]:
     """Every device's link to the access point, one at a time, 10 dB below the rig's transmit gain."""
     low = max(rig.radio.tx_gain_db - LOW_POWER_STEP_DB, -89.75)
@@ -128,10 +115,11 @@ def _examine_link(rig: Rig, tuning: RadioConfig, device: int) -> LinkFinding:
         sender.configure(tuning)
         with _open(rig, rig.num_devices) as receiver:
             receiver.configure(tuning)
+            foreign = t.foreign_tone(receiver, tuning)
             if moves:
-                before, after = t.correct_carrier(sender, receiver, tuning, settle)
+                before, after = t.correct_carrier(sender, receiver, tuning, settle, foreign=foreign)
             else:
-                before = after = t.hear_tone(sender, receiver, tuning, settle)
+                before = after = t.hear_tone(sender, receiver, tuning, settle, foreign=foreign)
             first = t.measure_phase(sender, receiver, tuning, settle)
             began_at = receiver.clock_samples
             receiver.elapse(int(DRIFT_TIME_S * tuning.sample_rate_hz))

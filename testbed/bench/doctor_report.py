@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from radio.backends.backend import RadioFinding
-from testbed.bench.doctor import Findings, LinkFinding, examine_links, examine_radio, installed, visible
+from testbed.bench import doctor_checks as checks
+from testbed.bench.doctor import examine_links, examine_radio, examine_spectrum, installed, visible
+from testbed.bench.doctor_picture import picture_of
+from testbed.bench.findings import Findings, LinkFinding, SpectrumFinding
 from testbed.bench.scheme_support import scheme_findings
 from testbed.config.backends import backend_of
 from testbed.config.schema import Rig
+from testbed.results import files
 from testbed.results.pictures.tables import show_table
+from testbed.results.plots import rendered
 
 RADIO_HEADER = ("radio", "URI", "serial", "firmware", "model")
 HEALTH_HEADER = ("radio", "chip, board °C", "supplies V", "loopback", "link MS/s")
@@ -32,12 +40,41 @@ def examine(rig: Rig | None, console: Console) -> Findings:
             status.update(f"radio {station + 1} of {rig.num_devices + 1}")
             radios.append(examine_radio(rig, station))
         problems = [radio.problem for radio in radios if radio.problem is not None]
-        links = () if problems else examine_links(rig, lambda text: status.update(Text(text)))
+        problems += checks.one_radio_twice(radios) + checks.wrong_radios(rig, radios)
+        warnings = checks.left_behind(rig, radios) + checks.tracking_on(rig)
+        spectrum: SpectrumFinding | None = None
+        links: tuple[LinkFinding, ...] = ()
+        if not problems:
+            status.update("the band while the rig is silent")
+            spectrum = examine_spectrum(rig)
+            warnings += checks.foreign_signals(spectrum)
+            links = examine_links(rig, lambda text: status.update(Text(text)))
+            problems += [spectrum.problem] if spectrum.problem is not None else []
     problems += [link.problem for link in links if link.problem is not None]
     schemes = scheme_findings(rig, links) if links else ()
     if links and not any(finding.supported for finding in schemes):
         problems.append("no scheme works on this rig as it is declared; see the reasons above")
-    return Findings(software=software, radios=tuple(radios), links=links, schemes=schemes, problems=tuple(problems))
+    return Findings(
+        software=software,
+        radios=tuple(radios),
+        spectrum=spectrum,
+        links=links,
+        schemes=schemes,
+        warnings=(*warnings, *checks.weak_links(links)),
+        problems=tuple(problems),
+    )
+
+
+def save(findings: Findings, directory: Path) -> list[Path]:
+    """Write doctor.json and, where something was measured, doctor.png; returns what was written."""
+    files.make_folder(directory)
+    written = [directory / "doctor.json"]
+    files.write(written[0], msgspec.json.format(msgspec.json.encode(findings)))
+    figure = picture_of(findings)
+    if figure is not None:
+        written.append(directory / "doctor.png")
+        files.write(written[1], rendered(figure))
+    return written
 
 
 def show(findings: Findings, console: Console) -> None:
@@ -59,6 +96,8 @@ def show(findings: Findings, console: Console) -> None:
     if findings.schemes:
         rows = [(finding.scheme, "yes" if finding.supported else "no", finding.why) for finding in findings.schemes]
         show_table(console, "schemes", ("scheme", "works", "why"), rows, ends_in_text=True)
+    for warning in findings.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
     for problem in findings.problems:
         console.print(f"problem: {problem}", soft_wrap=True)
 

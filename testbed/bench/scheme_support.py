@@ -6,7 +6,8 @@ import math
 
 from radio.errors import SchemeUnsupportedError
 from radio.schemes.registry import check_support, scheme
-from testbed.bench.doctor import LinkFinding, SchemeFinding, largest
+from testbed.bench.doctor import largest
+from testbed.bench.findings import LinkFinding, SchemeFinding
 from testbed.bench.rig import capabilities
 from testbed.config.backends import backend_of
 from testbed.config.schema import Rig

@@ -11,8 +11,9 @@ from radio.backends.backend import Backend, RadioFinding, Setup, station_name
 from radio.backends.pluto.config import PlutoBench
 from radio.backends.pluto.driver import Connection, versions, visible_contexts
 from radio.backends.pluto.identity import identify, serial_of
+from radio.backends.pluto.leftovers import before_tuning, left_behind
 from radio.backends.pluto.radio import PlutoRadio
-from radio.backends.pluto.trials import LOOPBACK_SAMPLES, link_rate_hz, loopback_errors
+from radio.backends.pluto.trials import LOOPBACK_SAMPLES, link_rate_hz, loopback_errors, underflow_sticks
 from radio.config import Level
 from radio.errors import RadioConfigError, RadioError
 
@@ -62,6 +63,11 @@ class Pluto(Backend):
             )
         if not settings.simulated:
             _check_addresses(settings, setup.num_devices)
+        if settings.serials and len(settings.serials) != setup.num_devices + 1:
+            raise RadioConfigError(
+                f"pluto.serials: got {len(settings.serials)}; allowed: none, or one for each of num_devices = "
+                f"{setup.num_devices} and the access point's last"
+            )
 
     def draws_noise(self, settings: PlutoBench) -> bool:
         """Virtual radios do."""
@@ -100,6 +106,9 @@ class Pluto(Backend):
             return RadioFinding(station=name, uri=uri, problem=str(err))
         try:
             found = identify(link)
+            leftovers = left_behind(link, quadrature_tracking=settings.quadrature_tracking)
+            for leftover in before_tuning(link):
+                leftover.apply(link)
             finding = RadioFinding(
                 station=name,
                 uri=uri,
@@ -111,7 +120,10 @@ class Pluto(Backend):
                 supplies_v=found.supplies_v,
                 ranges=found.ranges,
                 loopback_errors=loopback_errors(link),
+                underflow_sticks=underflow_sticks(link),
                 link_rate_hz=link_rate_hz(link),
+                left_behind=leftovers,
+                bench=found.bench,
             )
         except RadioError as err:
             return RadioFinding(station=name, uri=uri, problem=str(err))

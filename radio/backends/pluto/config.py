@@ -40,6 +40,9 @@ class PlutoSettings(LinkSettings, frozen=True, kw_only=True):
     """URI of the access point's radio, such as ``ip:192.168.2.1`` or ``usb:1.5.5``."""
     devices: tuple[str, ...] = ()
     """URI of each device's radio, in order; as seen from the host that serves it."""
+    serials: tuple[str, ...] = ()
+    """Serial number of each device's radio, in order, and the access point's last, as `testbed doctor` shows them; one
+    with another is refused. Empty is not checked."""
     correct_every_rounds: Annotated[int, msgspec.Meta(ge=1)] = 100
     """Rounds between carrier corrections of radios on their own crystals."""
 
@@ -52,6 +55,8 @@ class PlutoSettings(LinkSettings, frozen=True, kw_only=True):
 class PlutoConfig(LinkSettings, frozen=True, kw_only=True):
     """One radio."""
 
+    serial: str = ""
+    """The only radio that may answer; empty is any."""
     uri: str
     """Of libiio: ``ip:192.168.2.1``, ``ip:HOST:PORT``, ``usb:1.5.5``; `iio_info -s` lists what is connected."""
     shared_clock: bool = False
@@ -91,6 +96,7 @@ class PlutoBench(PlutoSettings, frozen=True, kw_only=True):
         """How a station's radio is reached and used."""
         return PlutoConfig(
             uri=self.uri(station),
+            serial=self.serials[station] if self.serials else "",
             shared_clock=capabilities.shared_clock,
             streaming=capabilities.streaming,
             counts_samples=counts_samples,

@@ -24,6 +24,8 @@ class Identity:
     supplies_v: dict[str, float]
     ranges: dict[str, str]
     """As the driver states them: lowest, step, highest."""
+    bench: str | None
+    """Of virtual radios only."""
 
 
 def identify(link: Connection) -> Identity:
@@ -36,6 +38,7 @@ def identify(link: Connection) -> Identity:
         model=attributes.get("hw_model", "unknown"),
         serial=attributes.get("hw_serial", "unknown"),
         firmware=attributes.get("fw_version", "unknown"),
+        bench=attributes.get("virtual,bench"),
         chip_temperature_c=_scaled(_number(link, phy, "temp0", "input"), 1e-3),
         board_temperature_c=_xadc_temperature(link, xadc),
         supplies_v=_supplies(link, xadc),

@@ -14,6 +14,7 @@ import numpy as np
 from radio.backends.pluto import silence
 from radio.backends.pluto.config import PlutoConfig
 from radio.backends.pluto.driver import Connection
+from radio.backends.pluto.identity import serial_of
 from radio.backends.pluto.receiver import Receiver
 from radio.backends.pluto.samples import Codes, to_codes
 from radio.backends.pluto.stream import TransmitStream
@@ -213,6 +214,7 @@ class PlutoRadio:
     def _connect(self, tuning: RadioConfig) -> Connection:
         link = self._reach()
         try:
+            self._check_serial(link)
             self._tune(link, tuning)
         except (RadioLinkError, RadioConfigError):
             link.close()
@@ -230,6 +232,13 @@ class PlutoRadio:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(RETRY_S)
+
+    def _check_serial(self, link: Connection) -> None:
+        if self._config.serial and (found := serial_of(link)) != self._config.serial:
+            raise RadioConfigError(
+                f"{self._config.uri}: got the radio with serial number {found or 'unknown'}; allowed: "
+                f"{self._config.serial} (pluto.serials); look at cables and addresses"
+            )
 
     def _tune(self, link: Connection, config: RadioConfig) -> None:
         self._end_transmission(link)
@@ -287,8 +296,8 @@ class PlutoRadio:
             self._end_transmission(link)
             raise RadioConfigError(
                 f"{self._config.uri}: its underflow bit stays set however often it is cleared (plutosdr-fw issue 107), "
-                "so gaps in what it streams cannot be seen; allowed: firmware whose bit clears, schemes that do not count "
-                "samples, or pluto.ignore_underflow = true, after which no gap is reported"
+                "so gaps in what it streams cannot be seen; allowed: firmware whose bit clears, schemes that do not "
+                "count samples, or pluto.ignore_underflow = true, after which no gap is reported"
             )
 
     def _end_transmission(self, link: Connection) -> None:

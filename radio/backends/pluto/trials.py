@@ -43,6 +43,17 @@ def loopback_errors(link: Connection) -> int:
     return fewest
 
 
+def underflow_sticks(link: Connection) -> bool:
+    """Whether the underflow bit stays set while a buffer repeats by itself, which cannot run dry; muted."""
+    mute(link)
+    try:
+        link.open_transmitter(LOOPBACK_SAMPLES, cyclic=True, num_buffers=2)
+        link.push(np.zeros(2 * LOOPBACK_SAMPLES, dtype=np.int16))
+        return link.underflow_sticks()
+    finally:
+        link.close_transmitter()
+
+
 def _num_wrong(sent: NDArray[np.complex128], codes: NDArray[np.int16]) -> int:
     heard = codes.astype(np.float64).view(np.complex128)[: sent.size]
     match = np.abs(np.fft.ifft(np.fft.fft(heard) * np.fft.fft(sent).conj()))

@@ -1,8 +1,8 @@
 """What a radio's filters make of another's signal: analogue ones of the bandwidth set, digital ones of the rate.
 
 Analogue (AD9361 reference manual UG-570; corners over half of `rf_bandwidth`): the receiver has a third-order
-Butterworth low-pass at 1.4 behind a single pole at 2.5, the transmitter one at 1.6 and a pole at 5. Digital: flat to 0.45 of the
-sample rate, nothing from 0.55 on, as the half-band filters and the usual FIR make it; this shape is an assumption.
+Butterworth low-pass at 1.4 behind a single pole at 2.5, the transmitter one at 1.6 and a pole at 5. Digital: flat to
+0.45 of the sample rate, nothing from 0.55 on, about as half-band filters and the usual FIR make it: an assumption.
 """
 
 from __future__ import annotations

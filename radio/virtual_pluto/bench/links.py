@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from radio.air.channel import draw_amplitudes, draw_delays, draw_oscillators
 from radio.air.config import AirConfig, TransmitterConfig
 from radio.air.fading import (
-    MAX_DOPPLER_PER_SAMPLE,
     BlockFading,
     Gains,
     MovingFading,
     Profile,
     block_fading,
+    check_doppler,
     chunk_of,
     profile_of,
 )
@@ -72,8 +72,10 @@ class Links:
         self.air = air
         self.num_stations = num_devices + 1
         self._rig_rate_hz, self._block_s = rig_rate_hz, config.block_ms / 1e3
+        self._swapped, self._isolation = frozenset(config.swapped_cables), 10 ** (-config.isolation_db / 20)
         self._leakage = 10 ** (-config.leakage_db / 20)
         self._profile = profile_of(air, rig_rate_hz)
+        check_doppler(air.doppler_hz / rig_rate_hz)
         seed = config.seed
         self._uplinks = _Bundle.draw(air, self._profile, num_devices, seed, rig_rate_hz, to_access_point=True)
         _check_blocks(self._uplinks.fading, self._block_s, rig_rate_hz)
@@ -115,7 +117,7 @@ class Links:
         if sender == receiver:
             return np.array([self._leakage], dtype=np.complex128)
         bundle, index = self._find(sender, receiver)
-        amplitude = bundle.amplitudes[index]
+        amplitude = bundle.amplitudes[index] * self._isolation ** len(self._swapped & {sender, receiver})
         if bundle.moving is not None:
             return amplitude * bundle.moving.gains(index, times_s * self._rig_rate_hz)
         if isinstance(bundle.fading, RecordedFading):
@@ -129,7 +131,7 @@ class Links:
         """Over how many samples of a receiver's rate gains may be joined by straight lines."""
         if sender == receiver or self._find(sender, receiver)[0].moving is None:
             return CHUNK_SAMPLES
-        return chunk_of(min(self.air.doppler_hz / rate_hz, MAX_DOPPLER_PER_SAMPLE))
+        return chunk_of(self.air.doppler_hz / rate_hz)
 
     def _draw_gains(self, block: int, attempt: int) -> tuple[Gains, Gains]:
         return self._uplinks.fading.gains(block, attempt), self._pairs.fading.gains(block, attempt)

@@ -12,10 +12,11 @@ from radio.air.wander import tracking_phasors
 from radio.config import RadioConfig
 from radio.virtual_pluto.bench import gain_control
 from radio.virtual_pluto.bench.clock import PS_PER_S, PS_UHZ, sample_at
-from radio.virtual_pluto.bench.filters import HALF_LENGTH, filter_taps, filtered
+from radio.virtual_pluto.bench.filters import HALF_LENGTH, filter_taps, filtered, receives
 from radio.virtual_pluto.bench.kernels import digitise_noise, digitise_signal, loop_words, normal_quantiles
 from radio.virtual_pluto.bench.links import Links
 from radio.virtual_pluto.bench.station import RX_FULL_SCALE, Station, Words
+from radio.virtual_pluto.config import VirtualConfig
 
 PIECE_SAMPLES = 1 << 16
 MARGIN_SAMPLES = 1 << 14
@@ -24,12 +25,14 @@ MARGIN_SAMPLES = 1 << 14
 class Reception:
     """Computes received samples from how the stations are set now; the caller holds the air's lock."""
 
-    def __init__(self, links: Links, reference: RadioConfig, stations: list[Station], *, block_ms: float) -> None:
+    def __init__(self, links: Links, reference: RadioConfig, stations: list[Station], config: VirtualConfig) -> None:
         """`reference` holds the gains and the power to which path loss and SNR refer."""
+        self._foreign_hz = config.foreign_carrier_hz
+        self._foreign_amplitude = 10 ** (config.foreign_carrier_dbfs / 20)
         self._links = links
         self._reference = reference
         self._stations = stations
-        self._block_ps = int(block_ms * PS_PER_S / 1000)
+        self._block_ps = int(config.block_ms * PS_PER_S / 1000)
         self._quantiles = normal_quantiles()
 
     def receive(self, station: Station, first: int, out: Words) -> None:
@@ -86,6 +89,9 @@ class Reception:
         power = self._links.air.noise_power(self._reference.max_power, rate_hz)
         std = RX_FULL_SCALE * gain * np.sqrt(power / 2)
         heard = self._superpose(station, first, num_samples)
+        foreign = self._foreign(station, first, num_samples)
+        if foreign is not None:
+            heard = foreign if heard is None else heard + foreign
         receiver = self._links.air.receiver
         if heard is not None and chip.quadrature_tracking:
             key = self._links.tracking_keys[station.index]
@@ -133,6 +139,17 @@ class Reception:
                 arriving = filtered(arriving, taps)
             total = arriving if total is None else total + arriving
         return total
+
+    def _foreign(self, receiver: Station, first: int, num_samples: int) -> NDArray[np.complex128] | None:
+        """The carrier of somebody outside the bench, where it lies in a receiver's band."""
+        chip, rate_hz = receiver.chip, receiver.chip.rx_rate_uhz / 1e6
+        offset_hz = self._foreign_hz - chip.rx_carrier_hz
+        if self._foreign_hz == 0 or abs(offset_hz) > rate_hz / 2 or not chip.listens or chip.loopback:
+            return None
+        cycles = offset_hz / rate_hz * np.arange(first, first + num_samples) % 1.0
+        level = self._foreign_amplitude * float(receives(np.array([offset_hz]), chip.rx_bandwidth_hz, rate_hz)[0])
+        carrier: NDArray[np.complex128] = level * np.exp(2j * np.pi * cycles)
+        return carrier
 
     def _filter(self, sender: Station, receiver: Station, path: Path) -> NDArray[np.complex128] | None:
         """What both radios' filters cut away of what one sends and the other hears, where they do."""

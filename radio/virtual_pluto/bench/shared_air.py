@@ -55,7 +55,7 @@ class SharedAir:
             self.relock(station, "rx")
             self.relock(station, "tx")
         self.emission = Emission(config, links)
-        self.reception = Reception(links, reference, self.stations, block_ms=config.block_ms)
+        self.reception = Reception(links, reference, self.stations, config)
 
     @property
     def condition(self) -> Condition:

@@ -17,7 +17,9 @@ RSSI_LIMIT_DB = 127.75
 class Pluto:
     """The state that all connections to one radio share."""
 
-    def __init__(self, air: SharedAir, index: int, faults: Faults) -> None:
+    def __init__(self, air: SharedAir, index: int, faults: Faults, digest: str) -> None:
+        """`digest` says which bench it is of."""
+        self.digest = digest
         self.air = air
         self.station = air.stations[index]
         self.faults = faults
@@ -51,6 +53,7 @@ class Pluto:
             "ad9361-phy,xo_correction": str(self.air.config.factory_xo_hz),
             "ad9361-phy,model": "ad9364" if self.air.config.unlocked else "ad9363a",
             "local,kernel": "virtual",
+            "virtual,bench": self.digest,
             "uri": f"ip:{host}:{port}",
             "ip,ip-addr": host,
         }

@@ -286,7 +286,7 @@ def test_late_reads_get_old_blocks_first_and_the_loss_is_flagged() -> None:
     starts = []
     for _ in range(5):
         slow.buffer.run_until_now()
-        starts.append(slow._full[0].start if slow._full else None)
+        starts.append(slow.buffer._full[0].start if slow.buffer._full else None)
         slow.read(never)
     assert bench.access_point.overflowed
     assert starts[:3] == [1000, 2000, 3000]  # three kernel buffers of old samples

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from testbed.bench.doctor import Findings, LinkFinding, RadioFinding, SchemeFinding
+from radio.backends.backend import RadioFinding
 from testbed.bench.doctor_report import show
+from testbed.bench.findings import Findings, LinkFinding, SchemeFinding
 from testbed.commands.screen import terminal
 from testbed.commands.screen.display import RunDisplay, print_outcome
 from testbed.config.files import load
