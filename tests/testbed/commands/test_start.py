@@ -28,7 +28,7 @@ TYPOS = {
 }
 COMMANDS = [
     "run", "access-point", "device", "air", "plan", "replay", "report", "audit", "doctor", "list", "config", "budget",
-    "keys", "fetch", "measure", "calibrate", "reprocess", "new",
+    "keys", "fetch", "measure", "calibrate", "reprocess", "new", "dashboard",
 ]  # fmt: skip
 
 
