@@ -17,7 +17,7 @@ PLAN_COMMAND = (sys.executable, "-m", "testbed.commands.screen.planned")
 def dashboard(
     run_dirs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN_DIR]...", help="Run directories, finished or not (default: the newest in runs/)."),
+        typer.Argument(metavar="RUN_DIR", help="Run directories, finished or not (default: the newest in runs/)."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address of this machine to serve at; others than loopback see it too.")] = (
         "127.0.0.1"
@@ -43,24 +43,20 @@ def dashboard(
     directories = [_checked(path) for path in run_dirs or []] or [_newest()]
     from testbed.dashboard.server import serve
 
-    if not host.startswith("127.") and host != "::1":
-        typer.echo(
-            f"warning: whoever reaches {host} sees these runs, unencrypted; `ssh -L` would be safer",
-            err=True,
-        )
+    def announce(address: str) -> None:
+        if not host.startswith("127.") and host != "::1":
+            typer.echo(f"warning: whoever reaches {host} sees these runs, unencrypted; `ssh -L` is safer", err=True)
+        typer.echo(f"dashboard at {address}")
+        sys.stdout.flush()
+
     serve(
         directories,
         host=host,
         port=port,
         plan_command=PLAN_COMMAND,
-        on_ready=_announce,
+        on_ready=announce,
         until=sys.stdin.buffer.read if until_closed else None,
     )
-
-
-def _announce(address: str) -> None:
-    typer.echo(f"dashboard at {address}")
-    sys.stdout.flush()
 
 
 def _checked(path: Path) -> Path:

@@ -136,7 +136,8 @@ def serve(
         listener.listen(128)  # from here on who connects is served, if a moment later
         name, number = listener.getsockname()[:2]
         on_ready(f"http://{f'[{name}]' if ':' in name else name}:{number}/")
-        server.run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # which it raises again when it has ended in good order
+            server.run(sockets=[listener])
         if watcher.crash is not None:
             raise CrashError(f"dashboard: {in_one_line(watcher.crash)}", trace=traceback_of(watcher.crash))
 

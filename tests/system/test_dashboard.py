@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import chromium
 from benchmarks.chromium import Chromium
-from tests.system.conftest import GIVE_UP_S
+from testbed.results.live.capture import NAME, read_last
+from tests.system.conftest import GIVE_UP_S, free_port
 
 pytestmark = pytest.mark.skipif(
     chromium.installed() is None, reason="NOT TESTED: no Chromium (scripts/install-chromium)"
@@ -196,3 +197,19 @@ def test_a_killed_run_takes_its_page_with_it_and_ctrl_c_leaves_no_process(bench)
 def listens(port: int) -> bool:
     ask = f"import socket; socket.create_connection(('127.0.0.1', {port}), 5)"
     return subprocess.run([sys.executable, "-c", ask], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_an_access_point_has_a_page_too(bench):
+    control, air = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    bench.start_fresh("air", "--bind", air)
+    access_point = bench.start_fresh(
+        "access-point", "--dashboard", "--bind", control, "--air", air, "--out", "run",
+        "--set", "rounds.num=3", "--set", "task.num_test=16",
+    )  # fmt: skip
+    bench.start_fresh("device", "--devices", "0-4", "--connect", control)
+    assert listens(urlsplit(page_beside(access_point)).port)
+    _, stderr = access_point.communicate(timeout=GIVE_UP_S)
+    assert access_point.returncode == 0, stderr
+    seen = read_last(bench.directory / "run" / NAME)
+    assert seen.keys.scheme == "coherent"
+    assert seen.iq().any()
