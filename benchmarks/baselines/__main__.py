@@ -8,7 +8,7 @@ seeds each, judged on the test split, and compared with plain pAirZero (`analog`
 other at one (ε, δ). With it, candidates are tried with a seed of their own and judged on the validation split; the
 rates are printed as settings.CHOSEN takes them. --quick: two seeds, thirty rounds, to see that everything works. Each
 run is a JSON file below --out, of the toolkit's own methods also a run directory; what is there is not run again, what
-was cut off goes on. Prints progress, Markdown, and one JSON object last.
+was cut off goes on. Prints progress, Markdown, and one JSON object last; baselines.png shows metrics over air time.
 
 Examples:
   python -m benchmarks.baselines --quick --tasks embedded --only analog fedsgd ota_fedsgd --out runs/quick
@@ -18,7 +18,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from benchmarks.baselines.methods import (
     method_of,
     schedule_methods,
 )
+from benchmarks.baselines.picture import picture
 from benchmarks.baselines.playing import Outcomes, by_seed, play_all
 from benchmarks.baselines.records import Job
 from benchmarks.baselines.table import Row, markdown, nats, percents, row
@@ -93,7 +93,7 @@ def report(asked: argparse.Namespace) -> dict[str, Any]:
         for task in asked.tasks
         for seed in seeds
         for name in names
-        if name in METHODS or task != "embedded"
+        if name in METHODS or asked.only or task in settings.SCHEDULE_TASKS
     ]
     found = play_all(jobs, asked.sst2, asked.out, asked.jobs)
     rows, compared = [], {}
@@ -111,11 +111,12 @@ def report(asked: argparse.Namespace) -> dict[str, Any]:
         for each in (*mine, *theirs):
             for failure in each.failures:
                 print(f"\n{each.method} on {task}, {failure}")
+    picture(rows).savefig(asked.out / "baselines.png")
     return {"rows": [msgspec.to_builtins(each) for each in rows], "predicted_objectives": compared}
 
 
 def search(asked: argparse.Namespace) -> dict[str, Any]:
-    """Try the candidates; by task and group the rate with the least validation loss."""
+    """Try the candidates; by task and group the rate with the best score on the validation split."""
     num_rounds = QUICK_ROUNDS if asked.quick else settings.NUM_ROUNDS
     jobs = [
         Job(method=SEARCHED[group], task=task, seed=settings.SEARCH_SEED, num_rounds=num_rounds, learning_rate=rate)
@@ -129,16 +130,14 @@ def search(asked: argparse.Namespace) -> dict[str, Any]:
     for task in asked.tasks:
         for group, method in SEARCHED.items():
             tried = {
-                job.learning_rate: o.last("validation_loss")
+                job.learning_rate: (o.last("validation_metric"), -o.last("validation_loss"))
                 for job, o in found.items()
-                if (job.task, job.method) == (task, method)
+                if (job.task, job.method) == (task, method) and o.failure is None
             }
-            good = {rate: loss for rate, loss in tried.items() if rate is not None and math.isfinite(loss)}
-            if good:
-                chosen.setdefault(task, {})[group] = min(good, key=good.__getitem__)
             if tried:
-                losses = ", ".join(f"{rate:g}: {loss:.4f}" for rate, loss in sorted(tried.items()))
-                print(f"{task}, {group} ({method}), validation loss by rate: {losses}")
+                chosen.setdefault(task, {})[group] = max(tried, key=tried.__getitem__)
+                scores = ", ".join(f"{rate:g}: {score:.1%}" for rate, (score, _) in sorted(tried.items()))
+                print(f"{task}, {group} ({method}), on the validation split by rate: {scores}")
     print(f"CHOSEN = {chosen}")
     return {"chosen": chosen}
 

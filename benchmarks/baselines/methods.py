@@ -69,7 +69,7 @@ SEARCHED = {
     "fedsgd": "fedsgd",
     "fedavg": "fedavg_adamw",
 }
-"""Whose validation loss chooses a group's learning rate."""
+"""Whose score on the validation split chooses a group's learning rate."""
 
 
 def method_of(name: str) -> Method:

@@ -10,6 +10,7 @@ from benchmarks.baselines.costs import COEFFICIENT_BYTES, counted_airtime_s, zer
 from benchmarks.baselines.records import Job, Outcome, Point
 from radio.schemes.registry import scheme
 from testbed.config.schema import RunConfig
+from testbed.errors import ConfigError
 from testbed.results.directory import RunDirectory
 from testbed.results.run import Run
 
@@ -20,6 +21,8 @@ def play(job: Job, config: RunConfig, where: Path) -> Outcome:
         shutil.rmtree(where)  # cut off before its first round
     if not where.exists():
         testbed.run(config, out=where)
+    elif Run.open(where).config != config:
+        raise ConfigError(f"{where}: is a run with other settings; allowed: the same; remove it, or give another --out")
     elif Run.open(where).summary is None:
         testbed.run(resume=where)
     return outcome_of(Run.open(where))
@@ -37,6 +40,7 @@ def outcome_of(run: Run) -> Outcome:
             loss=record.eval_loss,
             metric=record.metric,
             validation_loss=record.validation_loss,
+            validation_metric=record.validation_metric,
         )
         for record in run.rounds
         if record.metric is not None and record.eval_loss is not None and record.validation_loss is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 
 from testbed.config.schema import RunConfig
+from testbed.errors import ConfigError
 from testbed.failures import EXPECTED
 
 NUM_LAST = 3
@@ -42,7 +44,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """On the test split, as the metric."""
     metric: float
     validation_loss: float | None = None
-    """On training examples that nobody trains on, which chooses settings; runs do not record the untouched model's."""
+    """On training examples that nobody trains on; runs do not record the untouched model's."""
+    validation_metric: float | None = None
+    """By which settings are chosen."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +82,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     threat_model: str = "none: no privacy is claimed"
     failure: str | None = None
     """Why it could not go on."""
+    configuration: str = ""
+    """SHA-256 of all settings."""
 
     def last(self, field: str) -> float:
         """Mean of a field of the last evaluations behind a round, or of the untouched model; NaN of a failed run."""
@@ -92,15 +98,26 @@ Play = Callable[[Job, RunConfig, Path], Outcome]
 
 
 def kept(play: Play, job: Job, config: RunConfig, out: Path) -> Outcome:
-    """The outcome that lies below ``out``, or now; an expected failure is one, too."""
-    file = out / f"{job.name}.json"
+    """The outcome that lies below ``out``, or now; an expected failure is one, too.
+
+    Raises ConfigError for one that was made with other settings.
+    """
+    file, fingerprint = out / f"{job.name}.json", hashlib.sha256(msgspec.json.encode(config)).hexdigest()
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             outcome = play(job, config, out / job.name)
+        except ConfigError:
+            raise
         except EXPECTED as err:
             outcome = Outcome(learning_rate=config.experiment.learner.learning_rate, failure=str(err))
         beside = file.with_suffix(".tmp")
-        beside.write_bytes(msgspec.json.encode(outcome))
+        beside.write_bytes(msgspec.json.encode(msgspec.structs.replace(outcome, configuration=fingerprint)))
         beside.replace(file)
-    return msgspec.json.decode(file.read_bytes(), type=Outcome)
+    found = msgspec.json.decode(file.read_bytes(), type=Outcome)
+    if found.configuration != fingerprint:
+        raise ConfigError(
+            f"{file}: was made with other settings; allowed: one --out for one set of settings; "
+            "give another --out, or remove the file and the directory beside it"
+        )
+    return found

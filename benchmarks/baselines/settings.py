@@ -7,6 +7,7 @@ from pathlib import Path
 import testbed
 from benchmarks.baselines.records import Job
 from testbed.config.schema import RunConfig
+from testbed.errors import ConfigError
 
 NUM_ROUNDS, NUM_EVALUATIONS = 200, 5
 SEEDS = (1, 2, 3, 4)
@@ -58,18 +59,28 @@ TASKS: dict[str, tuple[str, ...]] = {
 }
 """`embedded_hard` asks without the cue that the embedded model was pretrained with, and for words that mean nothing."""
 
+SCHEDULE_TASKS = ("sst2",)
+"""Where schedules are compared unless they are asked for by name."""
+
 CANDIDATES: dict[str, tuple[float, ...]] = {
-    "scalar": (1e-4, 3e-4, 1e-3),
+    "scalar": (1e-4, 3e-4, 1e-3, 3e-3),
     "vote": (3e-4, 1e-3, 3e-3),
-    "private": (3e-5, 1e-4, 3e-4),
-    "private_vote": (1e-4, 3e-4, 1e-3),
-    "decomfl": (1e-4, 3e-4, 1e-3),
-    "fedkseed": (1e-4, 3e-4, 1e-3),
-    "fedsgd": (3e-3, 1e-2, 3e-2),
-    "fedavg": (1e-4, 3e-4, 1e-3),
+    "private": (1e-4, 3e-4, 1e-3),
+    "private_vote": (3e-4, 1e-3, 3e-3),
+    "decomfl": (3e-4, 1e-3, 3e-3),
+    "fedkseed": (3e-4, 1e-3, 3e-3),
+    "fedsgd": (3e-3, 1e-2, 3e-2, 1e-1),
+    "fedavg": (3e-4, 1e-3, 3e-3),
 }
 """By group of methods that share a learning rate."""
-CHOSEN: dict[str, dict[str, float]] = {task: {} for task in TASKS}
+CHOSEN: dict[str, dict[str, float]] = {
+    "embedded": {
+        "scalar": 3e-4, "vote": 1e-3, "private": 3e-4, "private_vote": 3e-3, "decomfl": 3e-4, "fedkseed": 3e-4,
+        "fedsgd": 1e-2, "fedavg": 1e-3,
+    },
+    "embedded_hard": {},
+    "sst2": {},
+}  # fmt: skip
 """By task and group: what `python -m benchmarks.baselines --search` printed."""
 
 
@@ -79,8 +90,16 @@ def task_of(name: str, sst2: Path) -> tuple[str, ...]:
 
 
 def configuration(job: Job, group: str, overrides: tuple[str, ...], sst2: Path) -> RunConfig:
-    """The quickstart with what is common to all methods, the task's and the method's own settings, in this order."""
-    rate = job.learning_rate or CHOSEN[job.task][group]
+    """The quickstart with what is common to all methods, the task's and the method's own settings, in this order.
+
+    Raises ConfigError.
+    """
+    rate = job.learning_rate or CHOSEN[job.task].get(group)
+    if rate is None:
+        raise ConfigError(
+            f"{job.method} on {job.task}: got no learning rate; allowed: one that was chosen in "
+            f"benchmarks/baselines/settings.py; choose it with --search --tasks {job.task}"
+        )
     own = (
         f"seed={job.seed}",
         f"learner.learning_rate={rate}",

@@ -28,4 +28,10 @@ def trained(rounds: Iterator[object], num_rounds: int, config: RunConfig, judge:
 def _point(number: int, judge: Judge) -> Point:
     test, validation = judge()
     assert validation is not None, "all tasks here hold a validation split out"
-    return Point(round=number, loss=test.loss, metric=test.metric, validation_loss=validation.loss)
+    return Point(
+        round=number,
+        loss=test.loss,
+        metric=test.metric,
+        validation_loss=validation.loss,
+        validation_metric=validation.metric,
+    )

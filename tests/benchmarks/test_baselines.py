@@ -18,6 +18,7 @@ from benchmarks.baselines.records import Job, Outcome, Point
 from benchmarks.baselines.scalars import _local_scalars
 from benchmarks.baselines.table import markdown, paired, row
 from radio.schemes.base import Scheme
+from testbed.errors import ConfigError
 from testbed.hosts.local_work import load_model_and_task
 from testbed.results.run import Run
 from testbed.testing.schemes import SchemeContract
@@ -109,6 +110,14 @@ def test_a_run_that_diverges_is_a_failure_that_is_shown(tmp_path):
     assert (shown.metric, shown.difference, len(shown.failures)) == (None, None, 1)
     assert "| failed |" in markdown([shown], {"ideal": "–"})
     assert "1 of 1" in markdown([shown], {"ideal": "–"})
+
+
+def test_what_was_made_with_other_settings_is_refused_and_not_reported(tmp_path, monkeypatch):
+    asked = job("zero_shot", rate=1e-3)
+    played(asked, tmp_path, tmp_path)
+    monkeypatch.setattr(settings, "COMMON", (*settings.COMMON, "task.num_test=100"))
+    with pytest.raises(ConfigError, match="made with other settings"):
+        played(asked, tmp_path, tmp_path)
 
 
 # ---- statistics
