@@ -136,6 +136,32 @@ def test_doctor_says_which_schemes_a_rig_supports(bench, rig, coherent):
     assert [tx_gain_db(lab.uri(station)) for station in range(6)] == [-89.75] * 6
 
 
+@pytest.mark.parametrize("left_on", [False, True])
+def test_the_backend_switches_quadrature_tracking_off_and_left_on_it_costs_coherent(bench, left_on):
+    """Steps of 10°: E(1 − cos ε)² is between −34 dB, the common rotation turned back, and −26 dB, none of it."""
+    tracking = ["--set", "air.receiver.quadrature_tracking_deg=10", "--set", "air.receiver.quadrature_tracking_ms=20"]
+    keep = ["--set", f"pluto.quadrature_tracking={str(left_on).lower()}", "--set", "air.fading=none"]
+    lab = Lab(bench, COHERENT, *tracking, *keep)
+    done = lab.run("--experiment", "quickstart", *SHORT, "--set", "rounds.num=16", "--set", "rounds.eval_every=16")
+    assert done.returncode == 0, done.stderr
+    run = bench.directory / "run"
+    if left_on:
+        assert -45 < median_nmse_db(run) < -22
+    else:
+        assert median_nmse_db(run) < -50
+        assert [record["status"] for record in rounds_of(run)] == ["ok"] * 16
+
+
+def test_doctor_saves_what_it_found(bench):
+    lab = Lab(bench, ENERGY, "--set", "num_devices=5")
+    done = bench.run("doctor", *lab.rig, "--out", "report")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((bench.directory / "report" / "doctor.json").read_text())
+    assert found["problems"] == []
+    assert len(found["spectrum"]["frequencies_hz"]) == 1024
+    assert (bench.directory / "report" / "doctor.png").stat().st_size > 10_000
+
+
 def test_doctor_without_radios_fails_and_names_each(bench):
     done = bench.run("doctor", "--rig", ENERGY, "--set", f"virtual.first_port={free_port()}")
     assert done.returncode == 1
