@@ -33,6 +33,12 @@ def one_radio_twice(radios: Sequence[RadioFinding]) -> list[str]:
 def wrong_radios(rig: Rig, radios: Sequence[RadioFinding]) -> list[str]:
     """Radios behind the rig's addresses that are not the rig's."""
     problems = []
+    others = [radio for radio in radios if radio.problem is None and radio.bench not in (None, bench_of(rig))]
+    if rig.pluto.is_virtual and others:
+        problems.append(
+            f"{_listed([radio.station for radio in others])}: of another bench: got {others[0].bench}, this rig's is "
+            f"{bench_of(rig)}; start `testbed air` with the same --rig and --set as this"
+        )
     expected = bench_of(rig) if rig.pluto.is_virtual else None
     for number, radio in enumerate(radios):
         if radio.problem is not None:
@@ -41,11 +47,6 @@ def wrong_radios(rig: Rig, radios: Sequence[RadioFinding]) -> list[str]:
         if expected is not None and radio.bench is None:
             problems.append(
                 f"{name} is no virtual radio, and the rig says that all are; name it in the section [pluto]"
-            )
-        elif expected is not None and radio.bench != expected:
-            problems.append(
-                f"{name} is of another bench: it says {radio.bench}, this rig's is {expected}; start `testbed air` "
-                "with the same --rig and --set as this"
             )
         elif expected is None and radio.bench is not None:
             problems.append(f"{name} is a virtual radio, and the rig names real ones; is another program at this port?")
@@ -65,14 +66,18 @@ def bench_of(rig: Rig) -> str:
 
 def left_behind(rig: Rig, radios: Sequence[RadioFinding]) -> list[str]:
     """What other programs left in radios; a run puts it right."""
-    warnings = [f"{radio.station}: {note}" for radio in radios for note in radio.left_behind]
+    stations: dict[str, list[str]] = {}
+    for radio in radios:
+        for note in radio.left_behind:
+            stations.setdefault(note, []).append(radio.station)
+    warnings = [f"{_listed(names)}: {note}" for note, names in stations.items()]
     if rig.clock.streaming and not rig.pluto.ignore_underflow:
-        warnings += [
-            f"{radio.station}: its underflow bit is set for ever (plutosdr-fw issue 107), so gaps of streams are "
-            "not seen: schemes that count samples are refused, unless pluto.ignore_underflow = true"
-            for radio in radios
-            if radio.underflow_sticks
-        ]
+        stuck = [radio.station for radio in radios if radio.underflow_sticks]
+        if stuck:
+            warnings.append(
+                f"{_listed(stuck)}: the underflow bit is set for ever (plutosdr-fw issue 107), so gaps of streams are "
+                "not seen: schemes that count samples are refused, unless pluto.ignore_underflow = true"
+            )
     return warnings
 
 
@@ -91,7 +96,7 @@ def foreign_signals(spectrum: SpectrumFinding) -> list[str]:
     return [
         f"somebody else is on the air at {line.frequency_hz / 1e6:.6f} MHz"
         + (f", {line.width_hz / 1e3:.0f} kHz wide" if line.width_hz else "")
-        + f", {line.above_noise_db:.0f} dB above the noise, while the rig is silent; find it, or move the rig"
+        + f", {line.above_noise_db:.0f} dB above the noise, while the rig is silent; find it, or leave its frequency"
         for line in spectrum.lines
     ]
 
@@ -108,3 +113,11 @@ def weak_links(links: Sequence[LinkFinding]) -> list[str]:
         for device, snr_db in known
         if snr_db < middle_db - WEAK_DB
     ]
+
+
+def _listed(stations: Sequence[str]) -> str:
+    """Names of stations, the numbers of devices together."""
+    devices = [name.removeprefix("device ") for name in stations if name.startswith("device ")]
+    rest = [name for name in stations if not name.startswith("device ")]
+    together = [f"device{'s' if len(devices) > 1 else ''} {', '.join(devices)}"] if devices else []
+    return " and ".join([*together, *rest])
