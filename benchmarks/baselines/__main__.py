@@ -47,7 +47,7 @@ QUICK_ROUNDS, QUICK_SEEDS = 30, (1, 2)
 def rows_of(found: Outcomes, task: str, names: Iterable[str], reference: str) -> list[Row]:
     """One a method that was played on this task."""
     theirs = by_seed(found, task, reference)
-    return [row(name, task, ours, theirs) for name in names if (ours := by_seed(found, task, name))]
+    return [row(name, task, ours, reference, theirs) for name in names if (ours := by_seed(found, task, name))]
 
 
 def predicted(job: Job, sst2: Path) -> Mapping[str, float]:
@@ -159,6 +159,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     asked = parser.parse_args(arguments)
     if asked.jobs < 1:
         parser.error(f"--jobs: got {asked.jobs}; allowed: 1 or more; use 2 for two cores")
+    if asked.search and asked.only and not set(asked.only) <= set(SEARCHED.values()):
+        parser.error(f"--only: got {' '.join(asked.only)} with --search; allowed: {', '.join(SEARCHED.values())}")
     there = asked.sst2.is_dir()
     if asked.tasks and "sst2" in asked.tasks and not there:
         parser.error(f"--sst2: {asked.sst2} is no directory; give one with train.tsv and test.tsv, or other --tasks")

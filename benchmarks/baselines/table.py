@@ -34,8 +34,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[float, ...]
     """By seed, without those that failed."""
     loss: float | None
+    reference: str
+    """The method that differences are to."""
     difference: Interval | None
-    """Of the metric, to the reference with the same seed."""
+    """Of the metric, seed by seed."""
     loss_difference: Interval | None
     learning_rate: float | None
     rounds: float | None
@@ -72,8 +74,8 @@ def paired(ours: BySeed, theirs: BySeed, field: str) -> Interval | None:
     return Interval(mean, mean - half, mean + half)
 
 
-def row(method: str, task: str, outcomes: BySeed, reference: BySeed) -> Row:
-    """What the seeds of one method come to."""
+def row(method: str, task: str, outcomes: BySeed, reference: str, theirs: BySeed) -> Row:
+    """What the seeds of one method come to, beside those of the reference."""
     whole = [outcome for outcome in outcomes.values() if outcome.failure is None]
     epsilons = [outcome.epsilon for outcome in whole if outcome.epsilon is not None]
 
@@ -89,8 +91,9 @@ def row(method: str, task: str, outcomes: BySeed, reference: BySeed) -> Row:
         metric=mean(lambda o: o.last("metric")),
         metrics=tuple(o.last("metric") for o in whole),
         loss=mean(lambda o: o.last("loss")),
-        difference=paired(outcomes, reference, "metric"),
-        loss_difference=paired(outcomes, reference, "loss"),
+        reference=reference,
+        difference=paired(outcomes, theirs, "metric"),
+        loss_difference=paired(outcomes, theirs, "loss"),
         learning_rate=next((o.learning_rate for o in outcomes.values()), None),
         rounds=mean(lambda o: o.rounds),
         rounds_lost=mean(lambda o: o.rounds_lost),

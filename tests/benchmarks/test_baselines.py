@@ -106,7 +106,7 @@ def test_a_run_over_the_air_is_reported_as_its_own_summary_has_it(tmp_path):
 def test_a_run_that_diverges_is_a_failure_that_is_shown(tmp_path):
     outcome = played(job("ideal", rate=1e6), tmp_path, tmp_path)
     assert "diverged" in outcome.failure
-    shown = row("ideal", "embedded", {1: outcome}, {1: outcome})
+    shown = row("ideal", "embedded", {1: outcome}, "ideal", {1: outcome})
     assert (shown.metric, shown.difference, len(shown.failures)) == (None, None, 1)
     assert "| failed |" in markdown([shown], {"ideal": "–"})
     assert "1 of 1" in markdown([shown], {"ideal": "–"})
@@ -134,7 +134,7 @@ def test_differences_are_paired_by_seed_and_leave_failures_out():
     expected = stats.ttest_1samp([0.1, 0.05, 0.05], 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.mean == pytest.approx(0.2 / 3)
-    assert row("x", "embedded", ours, theirs).failures == ("seed 4: diverged",)
+    assert row("x", "embedded", ours, "y", theirs).failures == ("seed 4: diverged",)
     assert paired({1: outcome_of(0.5)}, theirs, "metric").low is None
 
 
@@ -164,6 +164,7 @@ def test_the_command_prints_a_table_and_plays_no_run_twice(tmp_path, capsys):
         (["--only", "adam"], "invalid choice"),
         (["--tasks", "sst2", "--sst2", "nowhere"], "is no directory"),
         (["--seeds", str(settings.SEARCH_SEED)], "by which settings were chosen"),
+        (["--search", "--only", "energy"], "allowed: ideal"),
         (["--jobs", "0"], "allowed: 1 or more"),
     ],
 )
