@@ -31,7 +31,8 @@ learner.batch_size = {sizes}
 """
 
 
-@pytest.mark.timeout(1500)  # some thirteen processes are started, one after the other
+@pytest.mark.long  # some thirteen processes are started, one after the other
+@pytest.mark.timeout(1500)
 def test_workers_client_and_scheduler_may_be_killed_and_nothing_is_lost_repeated_or_different(tmp_path):
     asked = argparse.Namespace(runs=6, settings=2, rounds=12, workers=1, kill_every_s=0.0, max_kills=3, limit_s=400.0)
     found = benchmark.measure(tmp_path, asked)
