@@ -25,10 +25,11 @@ def _libiio() -> None:
     require_libiio()
 
 
-def six_free_ports() -> int:
-    """The first of six in a row, below those that the system hands out by itself."""
-    start = 20_000 + os.getpid() * 6 % 12_000
-    for first in range(start, start + 6000, 6):
+def six_free_ports(lowest: int = 20_000, num_ports: int = 12_000) -> int:
+    """The first of six in a row, below those that the system hands out by itself; far from those of other workers,
+    whose process numbers are near."""
+    for number in range(num_ports // 6):
+        first = lowest + (os.getpid() * 97 + number) * 6 % num_ports
         with ExitStack() as stack:
             try:
                 for port in range(first, first + 6):

@@ -11,7 +11,7 @@ from radio.backends.backend import Backend, RadioFinding, Setup, station_name
 from radio.backends.pluto.config import PlutoBench
 from radio.backends.pluto.driver import Connection, versions, visible_contexts
 from radio.backends.pluto.identity import identify, serial_of
-from radio.backends.pluto.leftovers import before_tuning, left_behind
+from radio.backends.pluto.leftovers import left_behind, put_right
 from radio.backends.pluto.radio import PlutoRadio
 from radio.backends.pluto.trials import LOOPBACK_SAMPLES, link_rate_hz, loopback_errors, underflow_sticks
 from radio.config import Level
@@ -107,8 +107,7 @@ class Pluto(Backend):
         try:
             found = identify(link)
             leftovers = left_behind(link, quadrature_tracking=settings.quadrature_tracking)
-            for leftover in before_tuning(link):
-                leftover.apply(link)
+            put_right(link, quadrature_tracking=settings.quadrature_tracking)
             finding = RadioFinding(
                 station=name,
                 uri=uri,

@@ -145,10 +145,15 @@ def factory_xo(link: Connection) -> str:
     return link.call("read xo_correction_available", middle)
 
 
+def put_right(link: Connection, *, quadrature_tracking: bool) -> None:
+    """All of it, at whatever rate the radio is. Raises RadioConfigError, RadioLinkError."""
+    for leftover in _all(link, quadrature_tracking=quadrature_tracking):
+        leftover.apply(link)
+
+
 def left_behind(link: Connection, *, quadrature_tracking: bool) -> tuple[str, ...]:
     """What is otherwise than this toolkit will set it, as it is found; changes nothing. Raises RadioLinkError."""
-    rate_hz = link.call("read sample_rate", lambda pluto: math.floor(pluto.sample_rate))
-    settings = (*before_tuning(link), *after_tuning(rate_hz, quadrature_tracking=quadrature_tracking))
+    settings = _all(link, quadrature_tracking=quadrature_tracking)
     found = [(setting, setting.read(link)) for setting in settings]
     notes = [
         f"{setting.name} is {value}, will be {setting.wanted}"
@@ -159,3 +164,8 @@ def left_behind(link: Connection, *, quadrature_tracking: bool) -> tuple[str, ..
     if any(tones):
         notes.append("the synthesiser's tones are on, and will be off")
     return tuple(notes)
+
+
+def _all(link: Connection, *, quadrature_tracking: bool) -> tuple[Leftover, ...]:
+    rate_hz = link.call("read sample_rate", lambda pluto: math.floor(pluto.sample_rate))
+    return (*before_tuning(link), *after_tuning(rate_hz, quadrature_tracking=quadrature_tracking))

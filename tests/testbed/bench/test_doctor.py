@@ -38,7 +38,7 @@ def _libiio() -> None:
 @contextmanager
 def lab(*overrides: str) -> Iterator[tuple[Rig, VirtualPlutos]]:
     """Four virtual radios at ports of their own, and their rig."""
-    rig = load("virtual_plutos", None, [*QUIET, f"virtual.first_port={six_free_ports()}", *overrides]).rig
+    rig = load("virtual_plutos", None, [*QUIET, f"virtual.first_port={six_free_ports(12_000, 6_000)}", *overrides]).rig
     with virtual_plutos(rig) as plutos:
         yield rig, plutos
 
