@@ -164,7 +164,16 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     there = asked.sst2.is_dir()
     if asked.tasks and "sst2" in asked.tasks and not there:
         parser.error(f"--sst2: {asked.sst2} is no directory; give one with train.tsv and test.tsv, or other --tasks")
-    asked.tasks = asked.tasks or [task for task in settings.TASKS if there or task != "sst2"]
+    unsettled = [task for task in settings.TASKS if not settings.CHOSEN[task] and not asked.search]
+    if wrong := [task for task in asked.tasks or () if task in unsettled]:
+        parser.error(
+            f"--tasks: got {' '.join(wrong)}, for which no learning rates were chosen; allowed: after "
+            f"`--search --tasks {' '.join(wrong)}`, when what it prints stands in benchmarks/baselines/settings.py"
+        )
+    found = [task for task in settings.TASKS if task not in unsettled and (there or task != "sst2")]
+    if not asked.tasks and (left := [task for task in settings.TASKS if task not in found]):
+        print(f"left out, without learning rates or data: {', '.join(left)}", file=sys.stderr)
+    asked.tasks = asked.tasks or found
     if asked.seeds and settings.SEARCH_SEED in asked.seeds:
         parser.error(f"--seeds: got {settings.SEARCH_SEED}, by which settings were chosen; allowed: any other")
     return asked

@@ -75,8 +75,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Of one broadcast a round to all, two bits a symbol; counted, not played."""
     wall_s: float = 0.0
     """The whole run, evaluations included."""
-    peak_mib: float = 0.0
-    """Most of live tensors in one round on one learner host, the model included."""
+    peak_mib: float | None = None
+    """Most of live tensors in one round on one learner host, the model included; null where nobody trains."""
     epsilon: float | None = None
     delta: float | None = None
     threat_model: str = "none: no privacy is claimed"

@@ -175,11 +175,21 @@ def test_what_cannot_be_asked_is_refused_in_words(wrong, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_every_learning_rate_was_chosen_among_its_candidates():
+def test_learning_rates_were_chosen_among_their_candidates_for_all_groups_or_none():
     assert set(SEARCHED) == set(settings.CANDIDATES)
+    assert set(settings.CHOSEN) == set(settings.TASKS)
+    assert settings.CHOSEN["embedded"]
     for chosen in settings.CHOSEN.values():
         assert all(rate in settings.CANDIDATES[group] for group, rate in chosen.items())
-        assert set(chosen) == set(settings.CANDIDATES)
+        assert set(chosen) in ({*settings.CANDIDATES}, set())
+
+
+def test_a_task_without_chosen_rates_is_refused_before_anything_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(settings.CHOSEN, "embedded", {})
+    with pytest.raises(SystemExit):
+        main(["--tasks", "embedded", "--out", str(tmp_path)])
+    assert "--search --tasks embedded" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long
