@@ -13,7 +13,7 @@ from radio.schemes.alignment_rule import AlignmentRule
 from radio.schemes.coherent import Coherent
 from radio.schemes.digital import Digital
 from radio.schemes.energy import Energy
-from radio.schemes.registry import BUILT_IN, scheme
+from radio.schemes.registry import scheme, scheme_names
 from radio.waveform.base import Known
 from radio.waveform.estimates import CfoTracker
 from radio.waveform.symbol_blocks import SymbolBlocks
@@ -210,7 +210,7 @@ class TestTonePeriodsOnSymbols(WaveformContract):
 
 
 def test_the_facts_of_a_scheme_pick_its_waveform():
-    picked = {name: waveform_type(scheme(name)).__name__ for name in BUILT_IN}
+    picked = {name: waveform_type(scheme(name)).__name__ for name in scheme_names()}
     assert picked == {
         "coherent": "SymbolBlocks", "digital": "SymbolSlots", "energy": "TonePeriods", "fsk_vote": "TonePeriods",
         "ideal": "SymbolBlocks", "sign": "SymbolBlocks",
