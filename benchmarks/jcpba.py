@@ -99,46 +99,57 @@ def scenario(seed: int, **changes: Any) -> RunConfig:
     return load("jcpba", "cell_of_ten", {"seed": seed, **{f"jcpba.{key}": value for key, value in changes.items()}})
 
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "_magnitude": {"mask": "magnitude"},
+    "_magnitude_dense": {"mask": "magnitude", "spares_arithmetic": False},
+}
+"""The scenario, and what was looked at after its result was known; by the ending of their keys."""
+
+
 def latency() -> dict[str, Any]:
-    """Modelled latency of all rounds over that of equal bandwidth without pruning, by channel draw."""
-    config = scenario(1)
+    """Savings of the scenario, with all methods, and of its variants, with the joint solver."""
+    found: dict[str, Any] = {"violations": 0}
+    for ending, changes in VARIANTS.items():
+        methods: tuple[Allocating, ...] = ("joint", "equal") if ending else ALLOCATING
+        saving, violations = savings(methods, changes)
+        low, high = np.quantile(saving["joint"], [0.025, 0.975])
+        found |= {f"latency_saving{ending}": float(np.median(saving["joint"]))}
+        found |= {f"latency_saving{ending}_low": float(low), f"latency_saving{ending}_high": float(high)}
+        found["violations"] += violations
+        if "bcd" in saving:
+            found["latency_saving_bcd"] = float(np.median(saving["bcd"]))
+    return found
+
+
+def savings(methods: tuple[Allocating, ...], changes: dict[str, Any]) -> tuple[dict[str, Reals], int]:
+    """1 − modelled latency of all rounds over that of equal bandwidth without pruning, by channel draw; and how often
+    a limit was exceeded."""
+    config = scenario(1, **changes)
     model, tokenizer = load_model(config.experiment.model)
     task = Task(config.experiment.task, tokenizer, num_devices=config.rig.num_devices, seed=1)
     parts = Parts(model, config.experiment.jcpba.mask)
-    realised = {}
-    totals: dict[Allocating, list[float]] = {method: [] for method in ALLOCATING}
+    totals: dict[str, list[float]] = {method: [] for method in methods}
     violations = 0
-
-    def rounded(rate: float) -> float:
-        if rate not in realised:
-            realised[rate] = parts.realised(rate)
-        return realised[rate]
-
     for seed in range(1, NUM_DRAWS + 1):
-        drawn = scenario(seed)
+        drawn = scenario(seed, **changes)
         links = Links(drawn, workload(parts, task, drawn))
         problems = [links.problem(index) for index in range(drawn.experiment.jcpba.num_rounds)]
-        for method in ALLOCATING:
+        for method in methods:
             wanted = [allocation(method, problem) for problem in problems]
-            real = [as_realised(method, p, w, rounded) for p, w in zip(problems, wanted, strict=True)]
+            real = [as_realised(method, p, w, parts.realised) for p, w in zip(problems, wanted, strict=True)]
             violations += sum(_exceeds(a, p) for each in (wanted, real) for a, p in zip(each, problems, strict=True))
             totals[method].append(sum(a.deadline_s(p) for a, p in zip(real, problems, strict=True)))
-    print("\n| method | seconds, median | saving against `equal`, median | 95 % of draws |\n|---|---|---|---|")
-    savings: dict[str, Reals] = {}
-    for method in ALLOCATING:
-        saving = savings[method] = 1 - np.array(totals[method]) / np.array(totals["equal"])
+    print(f"\n{changes or 'the scenario'}\n\n| method | seconds, median | saving, median | 95 % of draws |")
+    print("|---|---|---|---|")
+    found: dict[str, Reals] = {}
+    for method in methods:
+        saving = found[method] = 1 - np.array(totals[method]) / np.array(totals["equal"])
         low, high = np.quantile(saving, [0.025, 0.975])
         print(
             f"| {WORDS[method]} | {np.median(totals[method]):.1f} | {np.median(saving):.1%} | {low:.1%} to {high:.1%} |"
         )
-    low, high = np.quantile(savings["joint"], [0.025, 0.975])
-    return {
-        "latency_saving": float(np.median(savings["joint"])),
-        "latency_saving_low": float(low),
-        "latency_saving_high": float(high),
-        "latency_saving_bcd": float(np.median(savings["bcd"])),
-        "violations": violations,
-    }
+    return found, violations
 
 
 def _exceeds(found: Allocation, problem: Problem) -> bool:
@@ -156,10 +167,12 @@ class _Lines:
             print(f"  round {round_number}: test loss {loss:.4f}", flush=True)
 
 
-def trained(out: Path, seed: int, methods: tuple[Allocating, ...], learning_rate: float) -> dict[str, MethodResult]:
+def trained(
+    out: Path, seed: int, methods: tuple[Allocating, ...], learning_rate: float, **changes: Any
+) -> dict[str, MethodResult]:
     """Each method's result, trained now or before."""
     if not (out / "results.json").exists():
-        config = scenario(seed, methods=list(methods), learning_rate=learning_rate, pairzero=False)
+        config = scenario(seed, methods=list(methods), learning_rate=learning_rate, pairzero=False, **changes)
         begun = (out / "methods").is_dir()
         run_comparison(config, out=None if begun else out, resume=out if begun else None, progress=_Lines())
     return {method.name: method for method in read_comparison(out).methods}
@@ -176,28 +189,27 @@ def loss(out: Path) -> dict[str, Any]:
     tried = {rate: trained(out / f"search-{rate:g}", SEARCH_SEED, ("equal",), rate)["equal"].loss for rate in RATES}
     rate = min(tried, key=lambda each: tried[each])
     print(f"\nlearning rate by loss without pruning, seed {SEARCH_SEED}: {tried}; chosen {rate:g}")
-    found = [trained(out / f"seed-{seed}", seed, ("joint", "equal"), rate) for seed in SEEDS]
-    pruned = np.array([each["joint"].loss for each in found])
-    whole = np.array([each["equal"].loss for each in found])
-    at_time = np.array([loss_at(each["equal"], each["joint"].wall_clock_s) for each in found])
-    print(
-        "\n| seed | JCPBA | s | no pruning | s | no pruning, at JCPBA's s | accuracy | accuracy |\n" + "|---" * 8 + "|"
-    )
-    for seed, each, then in zip(SEEDS, found, at_time, strict=True):
-        joint, equal = each["joint"], each["equal"]
-        print(
-            f"| {seed} | {joint.loss:.4f} | {joint.wall_clock_s:.0f} | {equal.loss:.4f} | {equal.wall_clock_s:.0f} | "
-            f"{then:.4f} | {joint.metric:.1%} | {equal.metric:.1%} |"
-        )
-    std = float(whole.std(ddof=1))
-    return {
-        "learning_rate": rate,
-        "loss_jcpba": float(pruned.mean()),
-        "loss_no_pruning": float(whole.mean()),
-        "loss_std_no_pruning": std,
-        "loss_no_pruning_at_same_time": float(at_time.mean()),
-        "loss_difference_std": float((pruned.mean() - whole.mean()) / std),
-    }
+    whole = [trained(out / f"seed-{seed}", seed, ("joint", "equal"), rate)["equal"] for seed in SEEDS]
+    losses = np.array([each.loss for each in whole])
+    std = float(losses.std(ddof=1))
+    results = {"learning_rate": rate, "loss_no_pruning": float(losses.mean()), "loss_std_no_pruning": std}
+    for ending, changes in VARIANTS.items():
+        folder = f"seed{ending}-" if ending else "seed-"
+        methods: tuple[Allocating, ...] = ("joint",) if ending else ("joint", "equal")
+        pruned = [trained(out / f"{folder}{seed}", seed, methods, rate, **changes)["joint"] for seed in SEEDS]
+        at_time = [loss_at(each, joint.wall_clock_s) for each, joint in zip(whole, pruned, strict=True)]
+        print(f"\n{changes or 'the scenario'}\n")
+        print("| seed | JCPBA | s | no pruning | s | no pruning, at JCPBA's s | accuracy | accuracy |")
+        print("|---" * 8 + "|")
+        for seed, joint, equal, then in zip(SEEDS, pruned, whole, at_time, strict=True):
+            print(
+                f"| {seed} | {joint.loss:.4f} | {joint.wall_clock_s:.0f} | {equal.loss:.4f} | "
+                f"{equal.wall_clock_s:.0f} | {then:.4f} | {joint.metric:.1%} | {equal.metric:.1%} |"
+            )
+        mean = float(np.mean([each.loss for each in pruned]))
+        results |= {f"loss{ending}": mean, f"loss_difference_std{ending}": (mean - float(losses.mean())) / std}
+        results |= {f"loss_no_pruning_at_same_time{ending}": float(np.mean(at_time))}
+    return results
 
 
 def main() -> None:

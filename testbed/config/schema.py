@@ -282,6 +282,9 @@ class JcpbaConfig(Config, frozen=True):
     """Rounds between evaluations on the test split; the last round is always evaluated."""
     mask: Literal["structured", "magnitude"] = "structured"
     """What goes: whole rows of a matrix, or single weights, whose arithmetic only sparse hardware is spared."""
+    spares_arithmetic: bool = True
+    """Whether devices compute faster with what is left; false: only bits are spared, as with single weights on dense
+    hardware."""
     max_pruning: Annotated[float, msgspec.Meta(ge=0, le=0.99)] = 0.7
     """Of one client."""
     pruning_rms: Annotated[float, msgspec.Meta(ge=0, le=0.99)] = 0.3

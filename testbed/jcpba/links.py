@@ -55,6 +55,8 @@ def workload(parts: Parts, task: Task, config: RunConfig) -> Workload:
         fixed = gradients * size.sent_always
     forwards = learner.num_queries * 2 if learner.estimator == "two_sided" else learner.num_queries + 1
     whole = (size.spared + (trained if parts.has_adapters else 0)) * tokens + head
+    if not experiment.jcpba.spares_arithmetic:
+        spared, fixed = 0, fixed + spared
     return Workload(
         spared_ops=examples * tokens * spared,
         fixed_ops=examples * (tokens * fixed + (_FORWARD + _TO_INPUTS) * head),
