@@ -1,4 +1,4 @@
-"""Accuracy against SNR under one (ε, δ): Perfect, Solution, Static, Reversed and Sign (arXiv 2604.12401, §V).
+"""Accuracy against SNR under one (ε, δ): Perfect, Solution, Static, Reversed and Sign (arXiv 2604.12401).
 
 python -m benchmarks.paper.accuracy [--sst2 ../shared/data/sst2] [--model embedded] [--rounds 300] [--seeds 4]
                                     [--offsets -10 0 10 20] [--workers 2] [--out runs/paper/accuracy]
@@ -6,8 +6,8 @@ python -m benchmarks.paper.accuracy [--sst2 ../shared/data/sst2] [--model embedd
 Three promises, at the paper's (5, 0.01): its own equations, which protect clients; the sound one, which protects
 examples in secret batches; and the latter a hundred times tighter, (0.05, 0.01). Symbol SNRs lie around SNR*, from
 which on full power would spend more than the budget: below it the schedules are one and the same. Each method has the
-best of three learning rates of a noise-free run's neighbourhood, by accuracy on examples held out of the training
-split, at SNR* + 10 dB, with a seed that is not reported. Test accuracy is the mean of the last three evaluations.
+best of three learning rates under each promise, by accuracy on examples held out of the training split, at
+SNR* + 10 dB, with a seed that is not reported. Test accuracy is the mean of the last three evaluations.
 
 Every run is a JSON file under --out, and is not run again. Writes accuracy.md and accuracy.svg there; the last line
 printed is one JSON object. With the embedded model some 20 minutes on 2 quiet cores. On a host with a GPU:

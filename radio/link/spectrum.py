@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import signal
 
 from radio.arrays import Reals
 from radio.samples import IQ
@@ -51,11 +52,11 @@ class Spectrum:
 
 def spectrum_of(capture: IQ, sample_rate_hz: float) -> Spectrum:
     """Of CAPTURE_SAMPLES or more: the mean of Hann-windowed segments."""
-    segments = capture[: capture.size // NUM_BINS * NUM_BINS].reshape(-1, NUM_BINS).astype(np.complex128)
-    window = np.hanning(NUM_BINS)
-    power = np.mean(np.abs(np.fft.fft(segments * window, axis=1) / window.sum()) ** 2, axis=0)
-    power = np.maximum(np.fft.fftshift(power), 1e-20)
-    offsets = np.fft.fftshift(np.fft.fftfreq(NUM_BINS)).astype(np.float64) * sample_rate_hz
+    offsets, power = signal.welch(
+        capture.astype(np.complex128), sample_rate_hz, window="hann", nperseg=NUM_BINS, noverlap=0,
+        detrend=False, return_onesided=False, scaling="spectrum",
+    )  # fmt: skip
+    offsets, power = np.fft.fftshift(offsets), np.maximum(np.fft.fftshift(power), 1e-20)
     used = (np.abs(offsets) < USED * sample_rate_hz) & (np.abs(np.arange(NUM_BINS) - NUM_BINS // 2) > DC_BINS)
     noise = float(np.quantile(power[used], 0.25))
     return Spectrum(
